@@ -1,0 +1,278 @@
+"""Textbook mode follows torch.optim and the NumPy twin, epoch by epoch.
+
+The torch runs are recorded in ``trajectories/trajectories.npz``; the script beside it wrote them.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from reference import one_vs_rest, textbook_fit
+
+from sklearn_lossopt import GradientClassifier, GradientRegressor
+from sklearn_lossopt.losses import Hinge, Huber, LogLoss, SquaredError
+from sklearn_lossopt.optimizers import SGD, Adam, GradientDescent, Momentum, RMSprop
+
+RECORDED = np.load(Path(__file__).parent / "trajectories" / "trajectories.npz")
+CASES = json.loads(str(RECORDED["cases"]))
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
+
+LOSS_CLASSES = {"squared_error": SquaredError, "huber": Huber, "log_loss": LogLoss, "hinge": Hinge}
+OPTIMIZER_CLASSES = {
+    "gradient_descent": GradientDescent,
+    "sgd": SGD,
+    "momentum": Momentum,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+}
+
+
+def textbook(
+    estimator, loss, optimizer, learning_rate, alpha, epochs, batch_size,
+    loss_params=None, optimizer_params=None, **others,
+):  # fmt: skip
+    """An estimator in textbook mode; components as strings unless they have parameters."""
+    if optimizer != "gradient_descent":
+        others["batch_size"] = batch_size
+    return estimator(
+        LOSS_CLASSES[loss](**loss_params) if loss_params else loss,
+        OPTIMIZER_CLASSES[optimizer](**optimizer_params) if optimizer_params else optimizer,
+        learning_rate=learning_rate,
+        alpha=alpha,
+        max_iter=epochs,
+        precondition=False,
+        schedule="constant",
+        shuffle=False,
+        tol=0,
+        **others,
+    )
+
+
+def parameters(model, y):
+    """coef_ and intercept_ as one array (k, d + 1), once their shapes are those of scikit-learn."""
+    d = model.n_features_in_
+    if isinstance(model, GradientRegressor):
+        assert model.coef_.shape == (d,) if y.ndim == 1 else (y.shape[1], d)
+        assert np.shape(model.intercept_) == y.shape[1:]
+    else:
+        k = len(model.classes_) if len(model.classes_) > 2 else 1
+        assert model.coef_.shape == (k, d) and model.intercept_.shape == (k,)
+    return np.column_stack([np.atleast_2d(model.coef_), np.ravel(model.intercept_)])
+
+
+def relative_error(actual, expected):
+    return np.max(np.abs(actual - expected) / np.maximum(1, np.abs(expected)))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_follows_torch(case, dtype):
+    X = RECORDED["X_" + case["data"]].astype(dtype)
+    y = RECORDED["y_" + case["data"]]
+    regression = y.dtype.kind == "f"
+    for epochs, expected in zip(case["epochs"], RECORDED[f"{dtype}/{case['name']}"], strict=True):
+        model = textbook(
+            GradientRegressor if regression else GradientClassifier,
+            case["loss"],
+            case["optimizer"],
+            case["learning_rate"],
+            case["alpha"],
+            epochs,
+            case["batch_size"] or len(X),
+            case["loss_params"],
+            case["optimizer_params"],
+        )
+        model.fit(
+            X,
+            y.astype(dtype) if regression else y,
+            sample_weight=RECORDED["weight"] if case["weighted"] else None,
+        )
+        actual = parameters(model, y)
+        assert model.coef_.dtype == dtype
+        assert relative_error(actual, expected) < TOLERANCE[dtype], f"epoch {epochs}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_the_twin_follows_torch(case):
+    y, loss = RECORDED["y_" + case["data"]], case["loss"]
+    if y.dtype.kind == "i":
+        if y.max() == 1:
+            y = 2.0 * y - 1
+        elif loss == "log_loss":
+            loss = "softmax"
+        else:
+            y = one_vs_rest(y, 3)
+    twin = textbook_fit(
+        RECORDED["X_" + case["data"]], y, loss, case["optimizer"], case["learning_rate"],
+        case["alpha"], epochs=case["epochs"][-1], batch_size=case["batch_size"],
+        sample_weight=RECORDED["weight"] if case["weighted"] else None,
+        loss_params=case["loss_params"], optimizer_params=case["optimizer_params"],
+    )  # fmt: skip
+    actual = np.concatenate([twin.coef, twin.intercept[..., None]], axis=2)
+    expected = RECORDED["float64/" + case["name"]]
+    assert relative_error(actual[np.array(case["epochs"]) - 1], expected) < 1e-12
+
+
+# Ranges to draw every hyper-parameter from: no defaults, and wide enough apart that swapping two
+# parameters of a kernel shows.
+LOSS_RANGES = {"squared_error": {}, "huber": {"delta": (0.2, 0.9)}, "log_loss": {}, "hinge": {}}
+OPTIMIZER_RANGES = {
+    "gradient_descent": {},
+    "sgd": {},
+    "momentum": {"momentum": (0.3, 0.8), "nesterov": (False, True)},
+    "nesterov": {},
+    "rmsprop": {
+        "rho": (0.6, 0.8),
+        "epsilon": (1e-3, 1e-1),
+        "momentum": (0.2, 0.5),
+        "centered": (False, True),
+    },
+    "adam": {
+        "beta_1": (0.4, 0.6),
+        "beta_2": (0.7, 0.95),
+        "epsilon": (1e-3, 1e-1),
+        "amsgrad": (False, True),
+    },
+}
+
+
+def draw(ranges, rng):
+    return {
+        name: bool(rng.integers(2)) if isinstance(low, bool) else float(rng.uniform(low, high))
+        for name, (low, high) in ranges.items()
+    }
+
+
+def make_problem(target, rng, n=37, d=5):
+    """Rows, what the estimator is given as y, and what the twin is given."""
+    X = rng.normal(size=(n, d)) + rng.normal(size=d)
+    score = X @ rng.normal(size=(d, 3)) + rng.normal(size=(n, 3))
+    if target == "one_output":
+        return X, score[:, 0], score[:, 0]
+    if target == "outputs":
+        return X, score, score
+    if target == "binary":
+        y = (score[:, 0] > np.quantile(score[:, 0], 0.4)).astype(int)
+        return X, np.array(["no", "yes"])[y], 2.0 * y - 1
+    y = score.argmax(axis=1)
+    y[:3] = 0, 1, 2
+    return X, np.array([7, 11, 30])[y], y if target == "softmax" else one_vs_rest(y, 3)
+
+
+PROBLEMS = [
+    ("squared_error", "one_output"),
+    ("squared_error", "outputs"),
+    ("squared_error", "binary"),
+    ("squared_error", "one_vs_rest"),
+    ("huber", "one_output"),
+    ("huber", "outputs"),
+    ("huber", "binary"),
+    ("huber", "one_vs_rest"),
+    ("log_loss", "binary"),
+    ("log_loss", "softmax"),
+    ("hinge", "binary"),
+    ("hinge", "one_vs_rest"),
+]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 36, 50])
+@pytest.mark.parametrize("optimizer", OPTIMIZER_RANGES)
+@pytest.mark.parametrize("loss, target", PROBLEMS)
+def test_follows_the_twin(loss, target, optimizer, batch_size, request):
+    # the seed is the test's own, so that a failure repeats alone
+    rng = np.random.default_rng(list(request.node.name.encode()))
+    X, y, twin_y = make_problem(target, rng)
+    weight = rng.gamma(2, size=len(X)) if rng.random() < 0.7 else None
+    if weight is not None:
+        weight[rng.choice(np.arange(3, len(X)), size=4, replace=False)] = 0
+    settings = {
+        "learning_rate": float(rng.uniform(0.005, 0.02)),
+        "alpha": float(rng.uniform(0, 0.3)),
+        "epochs": int(rng.integers(1, 9)),
+        "batch_size": batch_size,
+        "fit_intercept": bool(rng.random() < 0.7),
+        "loss_params": draw(LOSS_RANGES[loss], rng),
+        "optimizer_params": draw(OPTIMIZER_RANGES[optimizer], rng),
+    }
+    regression = target in ("one_output", "outputs")
+    model = textbook(
+        GradientRegressor if regression else GradientClassifier, loss, optimizer, **settings
+    ).fit(X, y, sample_weight=weight)
+    expected = textbook_fit(
+        X,
+        twin_y,
+        "softmax" if target == "softmax" else loss,
+        optimizer,
+        sample_weight=weight,
+        **settings,
+    )
+
+    assert relative_error(np.atleast_2d(model.coef_), expected.coef[-1]) < 1e-10
+    assert relative_error(np.ravel(model.intercept_), expected.intercept[-1]) < 1e-10
+    assert_allclose(model.loss_curve_, expected.loss_curve, rtol=1e-10)
+    kept = len(X) if weight is None else np.count_nonzero(weight)
+    steps = 1 if optimizer == "gradient_descent" else -(-kept // batch_size)
+    assert model.n_iter_ == settings["epochs"]
+    assert model.t_ == settings["epochs"] * steps
+
+
+@pytest.mark.parametrize("kind", ["loss", "optimizer"])
+def test_the_draws_cover_every_parameter(kind):
+    classes = LOSS_CLASSES if kind == "loss" else OPTIMIZER_CLASSES
+    ranges = LOSS_RANGES if kind == "loss" else OPTIMIZER_RANGES
+    for name, component in classes.items():
+        assert set(component().get_params()) == set(ranges[name])
+
+
+@pytest.mark.parametrize(
+    "optimizer, name",
+    [(optimizer, name) for optimizer, ranges in OPTIMIZER_RANGES.items() for name in ranges],
+)
+def test_every_optimizer_parameter_matters(optimizer, name):
+    """One parameter changed alone moves the model, and exactly as it moves the twin."""
+    rng = np.random.default_rng(0)
+    X, y, _ = make_problem("one_output", rng)
+    # the others at the low end, not at their defaults: amsgrad shows only if beta_2 forgets
+    lows = {other: low for other, (low, _) in OPTIMIZER_RANGES[optimizer].items()}
+    coefs = []
+    for value in OPTIMIZER_RANGES[optimizer][name]:
+        settings = {
+            "learning_rate": 0.02,
+            "alpha": 0.1,
+            "epochs": 5,
+            "batch_size": 10,
+            "optimizer_params": lows | {name: value},
+        }
+        model = textbook(GradientRegressor, "squared_error", optimizer, **settings).fit(X, y)
+        twin = textbook_fit(X, y, "squared_error", optimizer, **settings)
+        assert_allclose(model.coef_, twin.coef[-1, 0], rtol=1e-10)
+        coefs.append(model.coef_)
+    assert np.max(np.abs(coefs[0] - coefs[1])) > 1e-5
+
+
+def test_class_weight_multiplies_sample_weight():
+    rng = np.random.default_rng(0)
+    X, y, twin_y = make_problem("binary", rng)
+    weight = rng.gamma(2, size=len(X))
+    settings = {"learning_rate": 0.05, "alpha": 0.1, "epochs": 5, "batch_size": 8}
+    model = textbook(
+        GradientClassifier, "log_loss", "sgd", class_weight={"no": 0.5, "yes": 3}, **settings
+    ).fit(X, y, sample_weight=weight)
+    weight *= np.where(y == "yes", 3, 0.5)
+    twin = textbook_fit(X, twin_y, "log_loss", "sgd", sample_weight=weight, **settings)
+    assert_allclose(model.coef_, twin.coef[-1], rtol=1e-10)
+
+
+@pytest.mark.parametrize("batch_size", [1, 6, 8])
+def test_a_shuffled_epoch_visits_every_row_once(batch_size):
+    # On the identity matrix every row moves a coefficient of its own, so the order cannot matter;
+    # 48 rows, so that no batch is short.
+    y = np.random.default_rng(0).normal(size=48)
+    model = GradientRegressor(
+        "squared_error", "sgd", learning_rate=0.3 * batch_size, alpha=0, batch_size=batch_size,
+        max_iter=4, tol=0, precondition=False, schedule="constant", fit_intercept=False,
+        random_state=3,
+    ).fit(np.eye(48), y)  # fmt: skip
+    assert_allclose(model.coef_, y * (1 - 0.7**4), rtol=1e-12)

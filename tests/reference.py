@@ -135,7 +135,8 @@ class Trajectory:
 
     coef: np.ndarray  # (epochs, k, d)
     intercept: np.ndarray  # (epochs, k)
-    loss_curve: np.ndarray  # (epochs,), mean over the rows of what their batch saw
+    running_loss: np.ndarray  # (epochs,), mean over the rows of their loss when visited
+    penalty_range: np.ndarray  # (epochs, 2), smallest and largest penalty from start to end
 
 
 def penalty(coef, alpha, l1_ratio=0.0):
@@ -189,19 +190,22 @@ def textbook_fit(
     k = y.max() + 1 if loss == "softmax" else y[0].size
     theta = np.zeros((k, d + 1), X.dtype)
     state = {}
-    coefs, intercepts, curve = [], [], []
+    coefs, intercepts, losses, penalties = [], [], [], []
     for _ in range(epochs):
-        seen = 0.0
+        seen, met = 0.0, []
         for start in range(0, n, batch_size):
             batch = slice(start, start + batch_size)
             value, coef_gradient, intercept_gradient = batch_objective(
                 theta[:, :d], theta[:, d], X[batch], y[batch], scale[batch],
                 loss, loss_params or {}, alpha, l1_ratio,
             )  # fmt: skip
-            seen += value * len(X[batch])
+            met.append(penalty(theta[:, :d], alpha, l1_ratio)[0])
+            seen += (value - met[-1]) * len(X[batch])
             gradient = np.column_stack([coef_gradient, intercept_gradient * fit_intercept])
             theta = step(theta, gradient, state, learning_rate, **(optimizer_params or {}))
         coefs.append(theta[:, :d])
         intercepts.append(theta[:, d])
-        curve.append(seen / n)
-    return Trajectory(np.array(coefs), np.array(intercepts), np.array(curve))
+        losses.append(seen / n)
+        met.append(penalty(theta[:, :d], alpha, l1_ratio)[0])
+        penalties.append((min(met), max(met)))
+    return Trajectory(*map(np.array, (coefs, intercepts, losses, penalties)))

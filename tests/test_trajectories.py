@@ -189,7 +189,7 @@ def test_follows_the_twin(loss, target, optimizer, batch_size, request):
         weight[rng.choice(np.arange(3, len(X)), size=4, replace=False)] = 0
     settings = {
         "learning_rate": float(rng.uniform(0.005, 0.02)),
-        "alpha": float(rng.uniform(0, 0.3)),
+        "alpha": float(rng.uniform(0, 0.3)) if rng.random() < 0.7 else 0.0,
         "epochs": int(rng.integers(1, 9)),
         "batch_size": batch_size,
         "fit_intercept": bool(rng.random() < 0.7),
@@ -211,7 +211,9 @@ def test_follows_the_twin(loss, target, optimizer, batch_size, request):
 
     assert relative_error(np.atleast_2d(model.coef_), expected.coef[-1]) < 1e-10
     assert relative_error(np.ravel(model.intercept_), expected.intercept[-1]) < 1e-10
-    assert_allclose(model.loss_curve_, expected.loss_curve, rtol=1e-10)
+    # the running mean of the loss, plus the penalty somewhere between the epoch's start and end
+    low, high = (expected.running_loss[:, None] + expected.penalty_range).T
+    assert (low - 1e-10 <= model.loss_curve_).all() and (model.loss_curve_ <= high + 1e-10).all()
     kept = len(X) if weight is None else np.count_nonzero(weight)
     steps = 1 if optimizer == "gradient_descent" else -(-kept // batch_size)
     assert model.n_iter_ == settings["epochs"]

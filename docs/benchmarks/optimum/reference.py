@@ -542,12 +542,13 @@ def _polish(theta, beta, A, up, down, penalty):
     """
     n = len(theta)
     room = np.minimum(up - theta, down + theta)
-    R = qr(np.vstack([room[:, None] * A, 1e-12 * np.eye(A.shape[1])]), mode="r")[0][: A.shape[1]]
+    rows = np.vstack([np.sqrt(room)[:, None] * A, 1e-12 * np.eye(A.shape[1])])
+    R = qr(rows, mode="r")[0][: A.shape[1]]
     long_A, theta = A.astype(np.longdouble), theta.astype(np.longdouble)
     goal = np.append(n * penalty * beta[:-1], 0.0)
     for _ in range(3):
         rest = (goal - long_A.T @ theta).astype(np.float64)
-        theta = theta + (room**2 * (A @ _normal_solve(R, rest))).astype(np.longdouble)
+        theta = theta + (room * (A @ _normal_solve(R, rest))).astype(np.longdouble)
     return np.clip(theta, np.longdouble(-down), np.longdouble(up)), long_A
 
 

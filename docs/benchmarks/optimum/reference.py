@@ -439,6 +439,8 @@ def _interior_point(A, c, up, down, penalty, max_iter=200):
         Slopes on both sides of the kink.
     penalty : ndarray of shape (d,)
         Curvatures of the penalty.
+    max_iter : int
+        Iterations; about thirty are usual.
 
     Returns
     -------

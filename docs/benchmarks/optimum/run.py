@@ -192,8 +192,8 @@ def fit(make, X, y, timeout):
 
 
 def _epochs(estimator):
-    epochs = np.atleast_1d(getattr(estimator, "n_iter_", np.nan))
-    return float(np.max(epochs)) if epochs.size else np.nan
+    epochs = getattr(estimator, "n_iter_", None)
+    return np.nan if epochs is None else float(np.max(epochs))
 
 
 def measure(entry, loss, result, methods, *, repeats, timeout):
@@ -250,7 +250,7 @@ def measure(entry, loss, result, methods, *, repeats, timeout):
                 "trivial": trivial,
                 "epochs": np.nan if estimator is None else _epochs(estimator),
                 "updates": getattr(estimator, "t_", np.nan),
-                "converged": bool(getattr(estimator, "converged_", not caught)),
+                "converged": bool(getattr(estimator, "converged_", not (caught or exception))),
                 "honest": len(caught) - len(other),
                 "other_warnings": "; ".join(
                     sorted({f"{w.category.__name__}: {w.message}"[:160] for w in other})
@@ -469,22 +469,33 @@ def report(rows):
         )
         lines.append(f"- {group}, {data} (n={size.n}, d={size.d}, k={size.k}): {listed}")
     parts.append("\n".join(lines) or "None.")
-    for title, mask, text in (
-        ("Exceptions", ours.exception.fillna("") != "", "exception"),
-        ("Warnings other than ConvergenceWarning", ours.other_warnings.fillna("") != "", None),
-        ("converged_ but gap > 1e-3", ours.converged & (ours.gap > 1e-3), "gap"),
-        ("Worse than a constant", ours.F > ours.F0 * (1 + 1e-9) + 1e-300, "gap"),
-        ("Below the reference, which must be wrong", rows.gap.loc[ours.index] < -1e-7, "gap"),
+    failed = ours.exception.fillna("") != ""
+    for title, part, column in (
+        ("Exceptions", ours[failed], "exception"),
+        (
+            "Warnings other than ConvergenceWarning",
+            ours[ours.other_warnings.fillna("") != ""],
+            "other_warnings",
+        ),
+        ("converged_ but gap > 1e-3", ours[ours.converged & (ours.gap > 1e-3)], "gap"),
+        (
+            "Worse than a constant",
+            ours[~failed & (ours.F > ours.F0 * (1 + 1e-9) + 1e-300)],
+            "gap",
+        ),
+        ("Below the reference, which must be wrong", rows[rows.gap < -1e-7], "gap"),
     ):
-        part = ours[mask]
         parts.append(f"## {title} ({len(part)})")
-        parts.append(
-            "\n".join(
-                f"- {row.method}, {row.loss}, {row.data}: {getattr(row, text or 'other_warnings')}"
-                for row in part.itertuples()
-            )
-            or "None."
-        )
+        lines = []
+        for (group, data), cell in part.groupby(["group", "data"], sort=False):
+            found = dict(zip(cell.method, cell[column], strict=True))
+            if column == "gap":
+                found = ", ".join(f"{method} {gap:.0e}" for method, gap in found.items())
+            else:
+                texts = {text: [m for m in found if found[m] == text] for text in found.values()}
+                found = "; ".join(f"{', '.join(m)}: {text}" for text, m in texts.items())
+            lines.append(f"- {group}, {data}: {found}")
+        parts.append("\n".join(lines) or "None.")
     return "\n\n".join(parts) + "\n"
 
 

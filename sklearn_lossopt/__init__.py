@@ -1,0 +1,17 @@
+"""Gradient-based scikit-learn estimators: any loss with any optimizer, compiled."""
+
+from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt.classifier import GradientClassifier
+from sklearn_lossopt.regressor import GradientRegressor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DivergenceError",
+    "GradientClassifier",
+    "GradientRegressor",
+    "losses",
+    "optimizers",
+    "schedules",
+]

@@ -1,0 +1,184 @@
+"""What the two estimators share. Floor 3."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from sklearn_lossopt._compat import Interval, Options, StrOptions, threadpool_controller
+from sklearn_lossopt._problem import Problem
+from sklearn_lossopt._training import Settings, train
+from sklearn_lossopt.losses import Loss
+from sklearn_lossopt.optimizers import Optimizer
+from sklearn_lossopt.schedules import Schedule
+
+
+class BaseGradientEstimator(BaseEstimator):
+    """Parameters, validation and training common to regressor and classifier."""
+
+    _parameter_constraints: dict = {
+        # Checked by Component.resolve, whose message lists the known names.
+        "loss": "no_validation",
+        "optimizer": "no_validation",
+        "schedule": "no_validation",
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "fit_intercept": ["boolean"],
+        "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "precondition": [StrOptions({"auto", "whiten", "scale"}), Options(bool, {False})],
+        "shuffle": ["boolean"],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+    _component_families = {"loss": Loss, "optimizer": Optimizer, "schedule": Schedule}
+
+    def __init__(
+        self, loss, optimizer, *, alpha, fit_intercept, learning_rate, schedule, batch_size,
+        max_iter, tol, n_iter_no_change, precondition, shuffle, warm_start, random_state, verbose,
+    ):
+        self.loss = loss
+        self.optimizer = optimizer
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.precondition = precondition
+        self.shuffle = shuffle
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def set_params(self, **params):
+        """Set parameters, those of components included.
+
+        A component given as a string is first replaced by its object where one of its own
+        parameters is set, so that ``optimizer__beta_1`` can be searched with ``optimizer="adam"``.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``alpha=0.1`` or ``optimizer__beta_1=0.8``.
+
+        Returns
+        -------
+        self : estimator
+        """
+        for name in params:
+            prefix, delimiter, _ = name.partition("__")
+            if not delimiter or prefix not in self._component_families:
+                continue
+            value = params.get(prefix, getattr(self, prefix))
+            if isinstance(value, str):
+                component = self._component_families[prefix].resolve(value)
+                params = {**params, prefix: component}
+                setattr(self, prefix, component)
+        return super().set_params(**params)
+
+    # -- parameters -------------------------------------------------------------------------
+
+    def _resolve_loss(self):
+        loss = Loss.resolve(self.loss)
+        if not getattr(loss, self._task):
+            known = sorted(
+                name for name, (found, _) in Loss._names.items() if getattr(found, self._task)
+            )
+            raise ValueError(
+                f"loss={self.loss!r} is not a {self._task} loss; {type(self).__name__} takes "
+                f"{', '.join(map(repr, known))}. Use {self._other} for it."
+            )
+        return loss
+
+    def _settings(self):
+        optimizer = Optimizer.resolve(self.optimizer)
+        schedule = None if self.schedule == "auto" else Schedule.resolve(self.schedule)
+        if optimizer.full_batch and self.batch_size != "auto":
+            raise ValueError(
+                f"batch_size={self.batch_size!r} cannot be set with optimizer="
+                f"{self.optimizer!r}, which always uses all rows. Leave batch_size='auto', or "
+                f"use optimizer='sgd' for mini-batches."
+            )
+        return Settings(
+            optimizer=optimizer,
+            schedule=schedule,
+            learning_rate=None if self.learning_rate == "auto" else float(self.learning_rate),
+            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
+            max_iter=self.max_iter,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            precondition=self.precondition,
+            shuffle=self.shuffle,
+            verbose=int(self.verbose),
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        return tags
+
+    # -- data -------------------------------------------------------------------------------
+
+    def _validate(self, X, y, **check):
+        return validate_data(
+            self, X, y, dtype=[np.float64, np.float32], order="C", accept_large_sparse=False,
+            ensure_min_samples=1, **check,
+        )
+
+    @staticmethod
+    def _used_rows(sample_weight, X):
+        """Checked weights, and the rows whose weight is not zero; None for all."""
+        if sample_weight is None:
+            return None, None
+        weight = _check_sample_weight(
+            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+        )
+        rows = np.flatnonzero(weight).astype(np.uint32)
+        if len(rows) == 0:
+            raise ValueError(
+                "sample_weight is zero for every row; at least one must be positive."
+            )
+        return weight, None if len(rows) == len(X) else rows
+
+    # -- training ---------------------------------------------------------------------------
+
+    def _train(self, X, target, target_kind, weight, rows, n_outputs, loss, settings):
+        """Train, and set the fitted attributes that both estimators have."""
+        if weight is not None:
+            used = weight if rows is None else weight[rows]
+            weight = weight / X.dtype.type(np.mean(used, dtype=np.float64))
+        problem = Problem(
+            X, target, target_kind, weight, rows, n_outputs, loss, float(self.alpha),
+            self.fit_intercept,
+        )
+        start = state = None
+        if self.warm_start and hasattr(self, "coef_"):
+            coef = np.atleast_2d(self.coef_)
+            if coef.shape == (n_outputs, X.shape[1]):
+                start = coef, np.atleast_1d(self.intercept_)
+                state = self._state if self.precondition is False else None
+        seed = int(check_random_state(self.random_state).randint(2**31))
+        with threadpool_controller().limit(limits=1, user_api="blas"):
+            outcome = train(problem, settings, seed, start, state)
+        self._state = outcome.state
+        self.n_iter_ = outcome.n_iter
+        self.t_ = outcome.state.updates
+        self.loss_curve_ = np.array(outcome.loss_curve)
+        self.learning_rate_ = outcome.learning_rate
+        self.converged_ = outcome.converged
+        return outcome.coef, outcome.intercept
+
+    def _raw_predict(self, X):
+        """Raw predictions, (n,) for one output and (n, k) for more."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return X @ self.coef_.T + self.intercept_
+

@@ -1,0 +1,21 @@
+"""The private names of scikit-learn that the package uses, in one place."""
+
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
+
+__all__ = [
+    "Interval",
+    "InvalidParameterError",
+    "Options",
+    "StrOptions",
+    "fit_context",
+    "threadpool_controller",
+    "validate_parameter_constraints",
+]

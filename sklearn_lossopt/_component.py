@@ -1,0 +1,100 @@
+"""Components: losses, optimizers and schedules as searchable configurations with a registry."""
+
+from sklearn.base import BaseEstimator
+
+from sklearn_lossopt._compat import validate_parameter_constraints
+
+
+class Component(BaseEstimator):
+    """An immutable configuration that an estimator takes as a parameter.
+
+    A family of components (``Loss``, ``Optimizer``, ``Schedule``) is a subclass declared with
+    ``family=``; its members are subclasses declared with ``name=``, under which (and under their
+    ``aliases``, a dict of name to constructor arguments) they can be given as strings. Members
+    without a name are not registered and are given as objects.
+    """
+
+    _parameter_constraints: dict = {}
+    _kernel_params: tuple = ()
+    name: str | None = None
+    aliases: dict = {}
+
+    def __init_subclass__(cls, *, family=None, name=None, aliases=None, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if family is not None:
+            cls._family = family
+            cls._base = cls
+            cls._names = {}
+        if name is None:
+            return
+        aliases = dict(aliases or {})
+        taken = ({name} | aliases.keys()) & cls._names.keys()
+        if taken:
+            raise ValueError(f"{cls._family} name already registered: {sorted(taken)}")
+        cls.name, cls.aliases = name, aliases
+        cls._names[name] = (cls, {})
+        for alias, arguments in aliases.items():
+            cls._names[alias] = (cls, arguments)
+
+    @classmethod
+    def registry(cls):
+        """Every registered member of the family.
+
+        Returns
+        -------
+        registry : dict of str to type
+            Canonical names, in alphabetical order, and their classes.
+        """
+        return {name: found for name, (found, _) in sorted(cls._names.items()) if name == found.name}
+
+    @classmethod
+    def resolve(cls, value):
+        """Turn a string or an object into a validated member of the family.
+
+        Parameters
+        ----------
+        value : str or Component
+            A registered name or alias, matched case-sensitively, or an instance.
+
+        Returns
+        -------
+        component : Component
+            ``value`` itself if it was an instance.
+
+        Raises
+        ------
+        ValueError
+            If the name is unknown (the message lists the known ones), or if a parameter of the
+            component is out of its range.
+        TypeError
+            If ``value`` is neither a string nor an instance of the family.
+        """
+        if isinstance(value, str):
+            try:
+                found, arguments = cls._names[value]
+            except KeyError:
+                raise ValueError(
+                    f"Unknown {cls._family} {value!r}. Known names are: "
+                    f"{', '.join(repr(known) for known in sorted(cls._names))}. "
+                    f"A configured object such as {cls._example()} is accepted too."
+                ) from None
+            return found(**arguments)
+        if not isinstance(value, cls._base):
+            hint = f" Did you mean {value.__name__}()?" if isinstance(value, type) else ""
+            raise TypeError(
+                f"{cls._family}={value!r} must be a string or an instance of "
+                f"sklearn_lossopt's {cls._base.__name__}.{hint}"
+            )
+        validate_parameter_constraints(
+            value._parameter_constraints, value.get_params(deep=False), type(value).__name__
+        )
+        return value
+
+    @classmethod
+    def _example(cls):
+        found = next(iter(cls.registry().values()), None)
+        return f"{found.__name__}()" if found else f"a {cls._base.__name__} subclass"
+
+    def _kernel_row(self):
+        """The numbers that the compiled kernel reads, in its order."""
+        return [float(getattr(self, name)) for name in self._kernel_params]

@@ -1,0 +1,168 @@
+# Rows and targets of a batch, the order of the rows, and BLAS on row-major blocks.
+
+cdef enum:
+    # Rows fetched into the cache ahead of use, and the cache lines of each (hardware follows
+    # a longer row by itself).
+    AHEAD = 8
+    LINES = 32
+
+
+cdef inline void prefetch_row(const void* row, Py_ssize_t size) noexcept nogil:
+    cdef const char* address = <const char*> row
+    cdef Py_ssize_t line, n_lines = min(LINES, (size + 63) // 64)
+    for line in range(n_lines):
+        prefetch(address + 64 * line)
+
+
+cdef inline uint64_t mix(uint64_t x) noexcept nogil:
+    """SplitMix64's output function (Steele, Lea, Flood 2014)."""
+    x = (x ^ (x >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
+    x = (x ^ (x >> 27)) * <uint64_t> 0x94D049BB133111EB
+    return x ^ (x >> 31)
+
+
+cdef void permute(uint32_t* order, Py_ssize_t n, uint64_t seed, uint64_t epoch) noexcept nogil:
+    """Fisher-Yates shuffle; the order depends on the seed and the epoch's number alone, so that
+    interrupted and uninterrupted training see the same batches."""
+    cdef uint64_t state = mix(seed + mix(epoch + 1)), wide
+    cdef uint32_t low, threshold, other
+    cdef Py_ssize_t i, j
+    for i in range(n - 1, 0, -1):
+        # Lemire (2019): a 32-bit draw times the bound, rejecting the few that would bias it.
+        state += <uint64_t> 0x9E3779B97F4A7C15
+        wide = (mix(state) >> 32) * <uint64_t> (i + 1)
+        low = <uint32_t> wide
+        if low < <uint32_t> (i + 1):
+            threshold = <uint32_t> (-<int64_t> (i + 1)) % <uint32_t> (i + 1)
+            while low < threshold:
+                state += <uint64_t> 0x9E3779B97F4A7C15
+                wide = (mix(state) >> 32) * <uint64_t> (i + 1)
+                low = <uint32_t> wide
+        j = <Py_ssize_t> (wide >> 32)
+        other = order[i]
+        order[i] = order[j]
+        order[j] = other
+
+
+cdef void gather_targets(
+    Py_ssize_t n, Py_ssize_t k, const floating* target, const floating* weight,
+    const uint32_t* order, Py_ssize_t start, int kind, floating* y, floating* s,
+) noexcept nogil:
+    """Targets of n rows as (k, n), or (n,) for class indices, and their weights."""
+    cdef Py_ssize_t i, r, row
+    if order == NULL:
+        if weight != NULL:
+            memcpy(s, weight + start, n * sizeof(floating))
+        if kind == TARGET_CLASS or (kind == TARGET_VALUES and k == 1):
+            memcpy(y, target + start, n * sizeof(floating))
+            return
+    elif weight != NULL:
+        for i in range(n):
+            s[i] = weight[order[start + i]]
+    if kind == TARGET_VALUES:
+        for i in range(n):
+            row = <Py_ssize_t> order[start + i] if order != NULL else start + i
+            for r in range(k):
+                y[r * n + i] = target[row * k + r]
+    elif kind == TARGET_CLASS:
+        for i in range(n):
+            y[i] = target[order[start + i]]
+    else:
+        for i in range(n):
+            row = <Py_ssize_t> order[start + i] if order != NULL else start + i
+            for r in range(k):
+                y[r * n + i] = 1 if target[row] == r else -1
+
+
+cdef void gather_rows(
+    Py_ssize_t n, Py_ssize_t d, const floating* X, const uint32_t* order, Py_ssize_t start,
+    Py_ssize_t n_rows, bint streams, const floating* shift, floating* out,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef const floating* x
+    cdef floating* o
+    for i in range(n):
+        if streams and order != NULL and start + i + AHEAD < n_rows:
+            prefetch_row(X + <Py_ssize_t> order[start + i + AHEAD] * d, d * sizeof(floating))
+        x = X + (<Py_ssize_t> order[start + i] if order != NULL else start + i) * d
+        o = out + i * d
+        if shift == NULL:
+            memcpy(o, x, d * sizeof(floating))
+        else:
+            for j in range(d):
+                o[j] = x[j] - shift[j]
+
+
+cdef inline const floating* row_at(
+    const floating* X, const uint32_t* order, Py_ssize_t i, Py_ssize_t d
+) noexcept nogil:
+    return X + (<Py_ssize_t> order[i] if order != NULL else i) * d
+
+
+cdef void dot_rows(
+    Py_ssize_t n, Py_ssize_t d, const floating* X, const uint32_t* order, Py_ssize_t start,
+    Py_ssize_t n_rows, bint streams, const floating* shift, const floating* w,
+    floating intercept, floating* raw,
+) noexcept nogil:
+    """raw = rows . w + intercept, straight from X: one output needs no copy of the rows."""
+    cdef Py_ssize_t i = 0, p = start, ahead
+    while i + 4 <= n:
+        if streams and order != NULL:
+            for ahead in range(p + AHEAD, min(p + AHEAD + 4, n_rows)):
+                prefetch_row(row_at(X, order, ahead, d), d * sizeof(floating))
+        dot4(d, row_at(X, order, p, d), row_at(X, order, p + 1, d), row_at(X, order, p + 2, d),
+             row_at(X, order, p + 3, d), shift, w, raw + i)
+        i += 4
+        p += 4
+    while i < n:
+        raw[i] = dot(d, row_at(X, order, p, d), shift, w)
+        i += 1
+        p += 1
+    for i in range(n):
+        raw[i] += intercept
+
+
+cdef void axpy_rows(
+    Py_ssize_t n, Py_ssize_t d, const floating* X, const uint32_t* order, Py_ssize_t start,
+    const floating* shift, const floating* a, floating* out,
+) noexcept nogil:
+    """out += sum of a[i] times row i."""
+    cdef Py_ssize_t i = 0, p = start
+    while i + 4 <= n:
+        axpy4(d, a + i, row_at(X, order, p, d), row_at(X, order, p + 1, d),
+              row_at(X, order, p + 2, d), row_at(X, order, p + 3, d), shift, out)
+        i += 4
+        p += 4
+    while i < n:
+        axpy(d, a[i], row_at(X, order, p, d), shift, out)
+        i += 1
+        p += 1
+
+
+cdef void gemm(
+    const char* op_a, const char* op_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t p, floating scale,
+    const floating* A, Py_ssize_t lda, const floating* B, Py_ssize_t ldb, floating keep,
+    floating* C, Py_ssize_t ldc,
+) noexcept nogil:
+    """C = scale op(A) op(B) + keep C for row-major C (m, n), with an inner dimension of p."""
+    cdef blas_int m_ = <blas_int> m, n_ = <blas_int> n, p_ = <blas_int> p
+    cdef blas_int lda_ = <blas_int> lda, ldb_ = <blas_int> ldb, ldc_ = <blas_int> ldc
+    if floating is double:
+        dgemm(<char*> op_b, <char*> op_a, &n_, &m_, &p_, &scale, <double*> B, &ldb_,
+              <double*> A, &lda_, &keep, C, &ldc_)
+    else:
+        sgemm(<char*> op_b, <char*> op_a, &n_, &m_, &p_, &scale, <float*> B, &ldb_,
+              <float*> A, &lda_, &keep, C, &ldc_)
+
+
+cdef void gemv(
+    const char* op, Py_ssize_t m, Py_ssize_t n, const floating* A, const floating* x, floating* out
+) noexcept nogil:
+    """out = op(A) x for row-major A (m, n)."""
+    cdef blas_int m_ = <blas_int> n, n_ = <blas_int> m, one = 1
+    cdef floating scale = 1, keep = 0
+    cdef char* flipped = b"n" if op[0] == b"t" else b"t"
+    if floating is double:
+        dgemv(flipped, &m_, &n_, &scale, <double*> A, &m_, <double*> x, &one, &keep, out, &one)
+    else:
+        sgemv(flipped, &m_, &n_, &scale, <float*> A, &m_, <float*> x, &one, &keep, out, &one)

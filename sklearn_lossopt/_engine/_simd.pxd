@@ -1,0 +1,119 @@
+"""Fused-type names for the loops of ``_simd.h``."""
+
+from cython cimport floating
+
+cdef extern from "_simd.h" nogil:
+    void prefetch "LOSSOPT_PREFETCH" (const void* address)
+    double lossopt_dot_double(
+        Py_ssize_t n, const double* x, const double* shift, const double* w)
+    void lossopt_dot4_double(
+        Py_ssize_t n, const double* x0, const double* x1, const double* x2, const double* x3, const double* shift,
+        const double* w, double* out)
+    void lossopt_dot_pair_double(
+        Py_ssize_t n, const double* x, const double* z, const double* shift, const double* w, double* with_w,
+        double* with_z)
+    void lossopt_axpy4_double(
+        Py_ssize_t n, const double* a, const double* x0, const double* x1, const double* x2, const double* x3,
+        const double* shift, double* out)
+    void lossopt_axpy_double(
+        Py_ssize_t n, double a, const double* x, const double* shift, double* out)
+    void lossopt_decay_axpy_double(
+        Py_ssize_t n, double decay, double a, const double* x, const double* shift, double* w)
+    double lossopt_exp_double(
+        double x)
+    double lossopt_log1p_double(
+        double u)
+    float lossopt_dot_float(
+        Py_ssize_t n, const float* x, const float* shift, const float* w)
+    void lossopt_dot4_float(
+        Py_ssize_t n, const float* x0, const float* x1, const float* x2, const float* x3, const float* shift,
+        const float* w, float* out)
+    void lossopt_dot_pair_float(
+        Py_ssize_t n, const float* x, const float* z, const float* shift, const float* w, float* with_w,
+        float* with_z)
+    void lossopt_axpy4_float(
+        Py_ssize_t n, const float* a, const float* x0, const float* x1, const float* x2, const float* x3,
+        const float* shift, float* out)
+    void lossopt_axpy_float(
+        Py_ssize_t n, float a, const float* x, const float* shift, float* out)
+    void lossopt_decay_axpy_float(
+        Py_ssize_t n, float decay, float a, const float* x, const float* shift, float* w)
+    float lossopt_exp_float(
+        float x)
+    float lossopt_log1p_float(
+        float u)
+
+
+cdef inline floating dot(
+    Py_ssize_t n, const floating* x, const floating* shift, const floating* w
+) noexcept nogil:
+    if floating is double:
+        return lossopt_dot_double(n, x, shift, w)
+    else:
+        return lossopt_dot_float(n, x, shift, w)
+
+
+cdef inline void dot4(
+    Py_ssize_t n, const floating* x0, const floating* x1, const floating* x2, const floating* x3, const floating* shift,
+    const floating* w, floating* out
+) noexcept nogil:
+    if floating is double:
+        lossopt_dot4_double(n, x0, x1, x2, x3, shift, w, out)
+    else:
+        lossopt_dot4_float(n, x0, x1, x2, x3, shift, w, out)
+
+
+cdef inline void dot_pair(
+    Py_ssize_t n, const floating* x, const floating* z, const floating* shift, const floating* w, floating* with_w,
+    floating* with_z
+) noexcept nogil:
+    if floating is double:
+        lossopt_dot_pair_double(n, x, z, shift, w, with_w, with_z)
+    else:
+        lossopt_dot_pair_float(n, x, z, shift, w, with_w, with_z)
+
+
+cdef inline void axpy4(
+    Py_ssize_t n, const floating* a, const floating* x0, const floating* x1, const floating* x2, const floating* x3,
+    const floating* shift, floating* out
+) noexcept nogil:
+    if floating is double:
+        lossopt_axpy4_double(n, a, x0, x1, x2, x3, shift, out)
+    else:
+        lossopt_axpy4_float(n, a, x0, x1, x2, x3, shift, out)
+
+
+cdef inline void axpy(
+    Py_ssize_t n, floating a, const floating* x, const floating* shift, floating* out
+) noexcept nogil:
+    if floating is double:
+        lossopt_axpy_double(n, a, x, shift, out)
+    else:
+        lossopt_axpy_float(n, a, x, shift, out)
+
+
+cdef inline void decay_axpy(
+    Py_ssize_t n, floating decay, floating a, const floating* x, const floating* shift, floating* w
+) noexcept nogil:
+    if floating is double:
+        lossopt_decay_axpy_double(n, decay, a, x, shift, w)
+    else:
+        lossopt_decay_axpy_float(n, decay, a, x, shift, w)
+
+
+cdef inline floating exp(
+    floating x
+) noexcept nogil:
+    if floating is double:
+        return lossopt_exp_double(x)
+    else:
+        return lossopt_exp_float(x)
+
+
+cdef inline floating log1p(
+    floating u
+) noexcept nogil:
+    if floating is double:
+        return lossopt_log1p_double(u)
+    else:
+        return lossopt_log1p_float(u)

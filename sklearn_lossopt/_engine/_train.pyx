@@ -1,0 +1,681 @@
+"""The training loop: a bank of models on one stream of shuffled batches."""
+
+# This source is compiled once for each processor level (see meson.build).  Kernels are included
+# rather than cimported, so that each of those modules holds its own, built for its level.
+
+import numpy as np
+
+from cython cimport floating
+from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport isfinite, log, pow, sqrt, sqrtf
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
+
+from sklearn_lossopt._engine._simd cimport (
+    axpy, axpy4, decay_axpy, dot, dot4, dot_pair, exp, log1p, prefetch)
+
+include "_blas_int.pxi"
+include "_losses.pxi"
+include "_optimizers.pxi"
+include "_batches.pxi"
+
+cdef enum:
+    # Rows whose gradients are formed before the next rows are read: they stay in the cache
+    # between the two passes over them.
+    CHUNK_ROWS = 256
+    CHUNK_BYTES = 262144
+    # Multiply-adds between two looks at pending signals: a few hundredths of a second.
+    SIGNAL_WORK = 50000000
+
+# How the metric T maps the optimizer's coordinates u to the extended weights (w, intercept).
+cdef enum:
+    METRIC_NONE = 0
+    METRIC_DIAGONAL = 1
+    METRIC_FULL = 2
+
+# How a batch's targets are made from the stored ones.
+cdef enum:
+    TARGET_VALUES = 0
+    TARGET_ONE_VS_REST = 1
+    TARGET_CLASS = 2
+TARGETS = {"values": TARGET_VALUES, "one_vs_rest": TARGET_ONE_VS_REST, "class": TARGET_CLASS}
+
+cdef struct Model:
+    void* loss
+    const double* loss_param
+    bint joint
+    void* step
+    const double* step_param
+    void* state
+    double alpha
+    double scale
+
+
+cdef class Trainer:
+    """M linear models of k outputs each, trained side by side on one stream of batches.
+
+    Holds no model of its own: parameters, optimizer state and step counts are arrays of the
+    caller's, updated in place, so that training can be suspended, pickled and resumed.
+
+    Parameters
+    ----------
+    X : C-ordered ndarray of shape (n_rows, d), float32 or float64
+        Never written to.
+    target : ndarray, X's dtype
+        (n_rows, k) values for ``target_kind="values"``, else (n_rows,) class indices, which
+        "one_vs_rest" turns into k columns of +-1 and "class" passes on.
+    weight : ndarray of shape (n_rows,), X's dtype, or None
+        Mean 1 over the rows used.
+    rows : ndarray of uint32 or None
+        The rows to use; None for all.
+    shift : ndarray of shape (d,), X's dtype, or None
+        Subtracted from every row as it is read.
+    weights : C-ordered ndarray of shape (M, k, d + 1), X's dtype
+        Per output the weights and, last, the intercept, for shifted rows.
+    models : list of (loss, loss_params, optimizer, optimizer_params, alpha, scale)
+        One tuple a model; the optimizer sees the gradient times ``scale``.  A loss is a kernel's name or a callable
+        ``f(y, raw) -> (value, gradient)`` on NumPy arrays; so is an optimizer, as
+        ``f(parameters, gradient, state, t, rate)``.
+    state : ndarray of shape (M, n_slots, k * (d + 1)), X's dtype
+    steps : ndarray of shape (M,), int64
+        Updates that each optimizer has made since its state was zero.
+    metric : ndarray or None
+        None for the identity, (q, d + 1) diagonals or (q, d + 1, d + 1) matrices, X's dtype,
+        q being 1 or M * k; then ``coordinates`` holds the optimizer's u, in weights' shape.
+    intercept : bool
+        Whether the last column of ``weights`` is trained.
+    """
+
+    cdef list keep
+    cdef list losses
+    cdef list steppers
+    cdef readonly Py_ssize_t n, d, k, M, R
+    cdef public Py_ssize_t batch_size
+    cdef Py_ssize_t chunk
+    cdef bint single, intercept, shuffle, streams, plain_sgd
+    cdef const char* X
+    cdef const char* target
+    cdef const char* weight
+    cdef const char* shift
+    cdef const uint32_t* rows
+    cdef uint32_t* order
+    cdef int target_kind, metric_kind
+    cdef Py_ssize_t metric_stride
+    cdef const char* metric
+    cdef char* W
+    cdef char* U
+    cdef char* xb
+    cdef char* yb
+    cdef char* sb
+    cdef char* raw
+    cdef char* grad
+    cdef char* value
+    cdef char* G
+    cdef char* H
+    cdef double* acc
+    cdef int64_t* steps
+    cdef Model* models
+    cdef uint64_t seed
+
+    def __init__(
+        self, X, target, str target_kind, weight, rows, shift, weights, list models, state, steps,
+        *, metric=None, coordinates=None, bint intercept=True, Py_ssize_t batch_size,
+        bint shuffle, uint64_t seed,
+    ):
+        cdef Py_ssize_t m, item = X.itemsize
+        dtype = X.dtype
+        self.keep = []
+        self.single = dtype == np.float32
+        self.d = X.shape[1]
+        self.n = X.shape[0] if rows is None else rows.shape[0]
+        if X.shape[0] >= 4294967296:
+            raise ValueError(f"X has {X.shape[0]} rows; at most 2**32 - 1 can be indexed.")
+        self.M, self.k = weights.shape[0], weights.shape[1]
+        self.R = self.M * self.k
+        self.intercept = intercept
+        self.shuffle = shuffle
+        self.seed = seed
+        self.streams = X.nbytes > 1000000
+        self.target_kind = TARGETS[target_kind]
+        self.batch_size = min(batch_size, self.n)
+        self.chunk = max(16, min(CHUNK_ROWS, CHUNK_BYTES // (max(1, self.d) * item)))
+        self.chunk = min(self.chunk, self.n)
+
+        self.X = self.address(X, dtype, False)
+        self.target = self.address(target, dtype, False)
+        self.weight = self.address(weight, dtype, False)
+        self.shift = self.address(shift, dtype, False)
+        self.rows = <const uint32_t*> self.address(rows, np.uint32, False)
+        self.W = self.address(weights, dtype, True)
+        self.steps = <int64_t*> self.address(steps, np.int64, True)
+        self.order = NULL
+        if shuffle or rows is not None:
+            self.order = <uint32_t*> self.address(np.empty(self.n, np.uint32), np.uint32, True)
+            self.restore_order()
+        self.xb = self.address(np.empty((self.chunk, self.d), dtype), dtype, True)
+        # One allocation: sample-wise buffers of a chunk.
+        cdef Py_ssize_t width = 3 * self.k + 1 + 2 * self.R
+        buffers = np.empty((width, self.chunk), dtype)
+        self.yb = self.address(buffers, dtype, True)
+        self.value = self.yb + self.k * self.chunk * item
+        self.sb = self.value + self.k * self.chunk * item
+        self.raw = self.sb + self.chunk * item
+        self.grad = self.raw + self.R * self.chunk * item
+        self.G = self.address(np.empty((self.R, self.d + 1), dtype), dtype, True)
+        self.acc = <double*> self.address(np.empty((self.R, self.d + 1)), np.float64, True)
+        self.set_metric(metric, coordinates)
+        self.set_models(models, state)
+
+    cdef char* address(self, array, dtype, bint writable) except? NULL:
+        """The data pointer of a C-contiguous array, which is kept alive; NULL for None."""
+        if array is None:
+            return NULL
+        if array.dtype != dtype or not array.flags.c_contiguous:
+            raise TypeError(f"expected a C-contiguous array of {dtype}")
+        if writable and not array.flags.writeable:
+            raise TypeError("expected a writeable array")
+        self.keep.append(array)
+        return <char*> <size_t> array.ctypes.data
+
+    def set_models(self, list models, state):
+        """Say what each model of the bank minimises and how; ``state`` is its optimizer's."""
+        cdef LossKernel loss
+        cdef StepKernel step
+        cdef Py_ssize_t m
+        dtype = np.float32 if self.single else np.float64
+        self.models = <Model*> self.address(
+            np.zeros(self.M * sizeof(Model), np.uint8), np.uint8, True)
+        self.losses = [None] * self.M
+        self.steppers = [None] * self.M
+        cdef char* state_address = self.address(state, dtype, True)
+        for m in range(self.M):
+            loss_name, loss_params, step_name, step_params, alpha, scale = models[m]
+            if isinstance(loss_name, str):
+                loss = LOSS_KERNELS[loss_name]
+                self.models[m].loss = loss.for_float if self.single else loss.for_double
+                self.models[m].joint = loss.joint
+            else:
+                self.losses[m] = loss_name
+                self.models[m].joint = self.target_kind == TARGET_CLASS
+            self.plain_sgd = step_name == "sgd"
+            if isinstance(step_name, str):
+                step = STEP_KERNELS[step_name]
+                self.models[m].step = step.for_float if self.single else step.for_double
+            else:
+                self.steppers[m] = (step_name, state[m])
+            self.models[m].loss_param = <const double*> self.address(
+                np.array(loss_params, np.float64), np.float64, False)
+            self.models[m].step_param = <const double*> self.address(
+                np.array(step_params, np.float64), np.float64, False)
+            self.models[m].state = state_address
+            state_address += state.strides[0]
+            self.models[m].alpha = alpha
+            self.models[m].scale = scale
+
+    def set_metric(self, metric, coordinates=None):
+        """Change the optimizer's coordinates; ``coordinates`` must agree with the weights."""
+        dtype = np.float32 if self.single else np.float64
+        self.metric = NULL
+        self.metric_kind = METRIC_NONE
+        self.U = self.W
+        self.H = self.G
+        if metric is None:
+            return
+        self.metric_kind = METRIC_DIAGONAL if metric.ndim == 2 else METRIC_FULL
+        self.metric = self.address(metric, dtype, False)
+        self.metric_stride = 0 if metric.shape[0] == 1 else metric.strides[0] // metric.itemsize
+        self.U = self.address(coordinates, dtype, True)
+        self.H = self.address(np.empty((self.R, self.d + 1), dtype), dtype, True)
+
+    cdef void restore_order(self) noexcept nogil:
+        cdef Py_ssize_t i
+        if self.rows != NULL:
+            memcpy(self.order, self.rows, self.n * sizeof(uint32_t))
+        else:
+            for i in range(self.n):
+                self.order[i] = <uint32_t> i
+
+    def run(self, Py_ssize_t first_epoch, Py_ssize_t n_epochs, const double[:, ::1] rates,
+            double[:, ::1] history):
+        """Train for up to ``n_epochs`` epochs.
+
+        Parameters
+        ----------
+        first_epoch : int
+            The number of epochs made before; seeds the order of the rows.
+        n_epochs : int
+        rates : ndarray of shape (M, 1) or (M, n_epochs * batches an epoch)
+            Learning rates, one for every update or one for all.
+        history : ndarray of shape (n_epochs, M)
+            Filled with each epoch's running mean of the objective.
+
+        Returns
+        -------
+        n_done : int
+            Less than ``n_epochs`` where a value was not finite: training stops after the epoch
+            in which that happened, which is counted; its history is not finite.
+        """
+        if self.single:
+            return run(self, <float*> self.W, first_epoch, n_epochs, rates, history)
+        return run(self, <double*> self.W, first_epoch, n_epochs, rates, history)
+
+    def evaluate(self, double[::1] objective, gradient=None):
+        """Fill ``objective`` (M,) with the full objectives and, where given, ``gradient``
+        (M, k, d + 1), float64, with their gradients with respect to the weights."""
+        cdef double* out = NULL
+        if gradient is not None:
+            out = <double*> <size_t> gradient.ctypes.data
+        if self.single:
+            evaluate(self, <float*> self.W, &objective[0], out)
+        else:
+            evaluate(self, <double*> self.W, &objective[0], out)
+
+
+cdef int call_loss(
+    Trainer t, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
+    floating* gradient,
+) except -1 nogil:
+    cdef Model* model = &t.models[m]
+    if model.loss == NULL:
+        with gil:
+            return python_loss(t, m, n, y, raw, value, gradient)
+    if floating is double:
+        (<loss_double> model.loss)(n, t.k, y, raw, model.loss_param, value, gradient)
+    else:
+        (<loss_float> model.loss)(n, t.k, y, raw, model.loss_param, value, gradient)
+    return 0
+
+
+cdef int python_loss(
+    Trainer t, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
+    floating* gradient,
+) except -1:
+    """Call a loss written in NumPy, on copies in the shapes that its author expects."""
+    cdef Py_ssize_t k = t.k, k_y = 1 if t.target_kind == TARGET_CLASS else t.k
+    y_rows = np.array(<floating[:k_y, :n]> y).T
+    raw_rows = np.array(<floating[:k, :n]> raw).T
+    if t.target_kind == TARGET_CLASS:
+        y_rows = y_rows[:, 0].astype(np.intp)
+    elif k == 1:
+        y_rows = y_rows[:, 0]
+    if k == 1:
+        raw_rows = raw_rows[:, 0]
+    values, gradients = t.losses[m](y_rows, raw_rows)
+    cdef floating[:, ::1] out_gradient = <floating[:k, :n]> gradient
+    cdef floating[::1] out_value = <floating[:n]> value
+    np.asarray(out_gradient)[...] = np.reshape(gradients, (n, k)).T
+    np.asarray(out_value)[...] = values
+    return 0
+
+
+cdef int call_step(
+    Trainer t, Py_ssize_t m, floating* w, floating* g, double rate,
+) except -1 nogil:
+    cdef Model* model = &t.models[m]
+    cdef Py_ssize_t size = t.k * (t.d + 1)
+    t.steps[m] += 1
+    if model.step == NULL:
+        with gil:
+            step, state = t.steppers[m]
+            step(np.asarray(<floating[:size]> w), np.asarray(<floating[:size]> g), state,
+                 t.steps[m], rate)
+        return 0
+    if floating is double:
+        (<step_double> model.step)(
+            size, w, g, <double*> model.state, t.steps[m], rate, model.step_param)
+    else:
+        (<step_float> model.step)(
+            size, w, g, <float*> model.state, t.steps[m], rate, model.step_param)
+    return 0
+
+
+cdef int forward_backward(
+    Trainer t, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, floating* G, double* total,
+) except -1 nogil:
+    """Add the weighted losses of n rows to total (M,) and, unless G is NULL, their gradients
+    with respect to the extended weights to G (R, d + 1)."""
+    cdef Py_ssize_t d = t.d, k = t.k, ld = d + 1, r, i, m, value_rows
+    cdef const floating* X = <const floating*> t.X
+    cdef const floating* shift = <const floating*> t.shift
+    cdef const floating* W = <const floating*> t.W
+    cdef const floating* block
+    cdef const floating* column
+    cdef floating* y = <floating*> t.yb
+    cdef floating* s = <floating*> t.sb
+    cdef floating* raw = <floating*> t.raw
+    cdef floating* grad = <floating*> t.grad
+    cdef floating* value = <floating*> t.value
+    cdef floating intercept
+    cdef double sum_
+    cdef bint weighted = t.weight != NULL
+
+    gather_targets[floating](
+        n, k, <const floating*> t.target, <const floating*> t.weight, order, start,
+        t.target_kind, y, s)
+    if t.R == 1:
+        dot_rows[floating](n, d, X, order, start, t.n, t.streams, shift, W, W[d], raw)
+    else:
+        if order == NULL and shift == NULL:
+            block = X + start * d
+        else:
+            gather_rows[floating](
+                n, d, X, order, start, t.n, t.streams, shift, <floating*> t.xb)
+            block = <const floating*> t.xb
+        gemm[floating](b"n", b"t", t.R, n, d, 1, W, ld, block, d, 0, raw, n)
+        for r in range(t.R):
+            intercept = W[r * ld + d]
+            for i in range(n):
+                raw[r * n + i] += intercept
+
+    for m in range(t.M):
+        call_loss[floating](t, m, n, y, raw + m * k * n, value, grad + m * k * n)
+        value_rows = 1 if t.models[m].joint or t.models[m].loss == NULL else k
+        sum_ = 0
+        for r in range(value_rows):
+            if weighted:
+                for i in range(n):
+                    sum_ += <double> (s[i] * value[r * n + i])
+            else:
+                for i in range(n):
+                    sum_ += <double> value[r * n + i]
+        total[m] += sum_
+
+    if G == NULL:
+        return 0
+    if weighted:
+        for r in range(t.R):
+            for i in range(n):
+                grad[r * n + i] *= s[i]
+    if t.R == 1:
+        axpy_rows[floating](n, d, X, order, start, shift, grad, G)
+    else:
+        gemm[floating](b"n", b"n", t.R, d, n, 1, grad, n, block, d, 1, G, ld)
+    if t.intercept:
+        for r in range(t.R):
+            column = grad + r * n
+            sum_ = 0
+            for i in range(n):
+                sum_ += <double> column[i]
+            G[r * ld + d] += <floating> sum_
+    return 0
+
+
+cdef int batch_gradient(
+    Trainer t, floating* G, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, double* total,
+) except -1 nogil:
+    """Sum over n rows into G, chunk by chunk; float32 sums of chunks add up in float64."""
+    cdef Py_ssize_t size = t.R * (t.d + 1), done = 0, m, j
+    cdef Py_ssize_t work = 0
+    cdef bint split = floating is float and n > t.chunk
+    memset(G, 0, size * sizeof(floating))
+    if split:
+        memset(t.acc, 0, size * sizeof(double))
+    while done < n:
+        m = min(t.chunk, n - done)
+        forward_backward[floating](t, order, start + done, m, G, total)
+        done += m
+        if split:
+            for j in range(size):
+                t.acc[j] += <double> G[j]
+            memset(G, 0, size * sizeof(floating))
+        work += m * size
+        if work > SIGNAL_WORK:
+            work = 0
+            with gil:
+                PyErr_CheckSignals()
+    if split:
+        for j in range(size):
+            G[j] = <floating> t.acc[j]
+    return 0
+
+
+cdef int update(
+    Trainer t, floating* G, Py_ssize_t n, const double* rates, Py_ssize_t rate_stride,
+) except -1 nogil:
+    """One optimizer step of every model, G being the summed gradients of n rows."""
+    cdef Py_ssize_t d = t.d, k = t.k, ld = d + 1, r, j, m
+    cdef floating* H = <floating*> t.H
+    cdef floating* W = <floating*> t.W
+    cdef floating* U = <floating*> t.U
+    cdef floating* g
+    cdef const floating* T
+    cdef floating scale, alpha
+    for r in range(t.R):
+        scale = <floating> (t.models[r // k].scale / n)
+        alpha = <floating> (t.models[r // k].alpha * t.models[r // k].scale)
+        g = G + r * ld
+        for j in range(d):
+            g[j] = g[j] * scale + alpha * W[r * ld + j]
+        g[d] *= scale
+    if t.metric_kind != METRIC_NONE:
+        for r in range(t.R):
+            T = <const floating*> t.metric + r * t.metric_stride
+            if t.metric_kind == METRIC_DIAGONAL:
+                for j in range(ld):
+                    H[r * ld + j] = G[r * ld + j] * T[j]
+            else:
+                gemv[floating](b"t", ld, ld, T, G + r * ld, H + r * ld)
+    for m in range(t.M):
+        call_step[floating](t, m, U + m * k * ld, H + m * k * ld, rates[m * rate_stride])
+    if t.metric_kind != METRIC_NONE:
+        for r in range(t.R):
+            T = <const floating*> t.metric + r * t.metric_stride
+            if t.metric_kind == METRIC_DIAGONAL:
+                for j in range(ld):
+                    W[r * ld + j] = U[r * ld + j] * T[j]
+            else:
+                gemv[floating](b"n", ld, ld, T, U + r * ld, W + r * ld)
+    return 0
+
+
+cdef int stochastic_epoch(
+    Trainer t, floating* W, const double* rates, Py_ssize_t rate_step, double* total,
+) except -1 nogil:
+    """An epoch of plain stochastic gradient descent, one row a step: gradient, penalty and step
+    are one pass over the weights.
+
+    A step waits for its raw prediction x_i . w, and that for the step before.  The wait is cut by
+    taking x_i . w before that last step, w' = decay w + a z, and adding what the step changes:
+    x_i . w' = decay (x_i . w) + a (x_i . z)."""
+    cdef Py_ssize_t d = t.d, i, row, following, work = 0
+    cdef const floating* X = <const floating*> t.X
+    cdef const floating* target = <const floating*> t.target
+    cdef const floating* weight = <const floating*> t.weight
+    cdef const floating* shift = <const floating*> t.shift
+    cdef floating y, z, v, g, decay, a, with_w = 0, with_row = 0
+    cdef floating one = 1 if t.intercept else 0
+    cdef double rate, alpha = t.models[0].alpha, sum_ = 0
+    row = <Py_ssize_t> t.order[0] if t.order != NULL else 0
+    z = dot(d, X + row * d, shift, W) + W[d]
+    for i in range(t.n):
+        following = row
+        if i + 1 < t.n:
+            following = <Py_ssize_t> t.order[i + 1] if t.order != NULL else i + 1
+            dot_pair(d, X + following * d, X + row * d, shift, W, &with_w, &with_row)
+        if t.streams and t.order != NULL and i + AHEAD < t.n:
+            prefetch_row(X + <Py_ssize_t> t.order[i + AHEAD] * d, d * sizeof(floating))
+            prefetch(target + t.order[i + AHEAD])
+        y = target[row]
+        call_loss[floating](t, 0, 1, &y, &z, &v, &g)
+        if weight != NULL:
+            v *= weight[row]
+            g *= weight[row]
+        sum_ += <double> v
+        rate = rates[i * rate_step]
+        decay = <floating> (1 - rate * alpha)
+        a = <floating> (-rate) * g
+        z = (decay * with_w + W[d]) + a * (with_row + one)
+        decay_axpy(d, decay, a, X + row * d, shift, W)
+        W[d] += a * one
+        row = following
+        work += d + 16
+        if work > SIGNAL_WORK:
+            work = 0
+            with gil:
+                PyErr_CheckSignals()
+    t.steps[0] += t.n
+    total[0] += sum_
+    return 0
+
+
+cdef void add_penalty(Trainer t, const floating* W, double* out) noexcept nogil:
+    """Add alpha / 2 |w|^2 of each model to out (M,)."""
+    cdef Py_ssize_t r, j, ld = t.d + 1
+    cdef double sum_
+    for r in range(t.R):
+        sum_ = 0
+        for j in range(t.d):
+            sum_ += <double> W[r * ld + j] * <double> W[r * ld + j]
+        out[r // t.k] += 0.5 * t.models[r // t.k].alpha * sum_
+
+
+cdef run(
+    Trainer t, floating* W, Py_ssize_t first_epoch, Py_ssize_t n_epochs,
+    const double[:, ::1] rates, double[:, ::1] history,
+):
+    cdef Py_ssize_t epoch, start, m, b, work = 0, step = 0
+    cdef Py_ssize_t n_steps = rates.shape[1], rate_step = 0 if n_steps == 1 else 1
+    cdef const double* rate = &rates[0, 0]
+    cdef double* total
+    cdef bint finite = True
+    cdef bint plain = (
+        t.R == 1 and t.batch_size == 1 and t.n > 1 and t.metric_kind == METRIC_NONE
+        and t.plain_sgd and t.models[0].loss != NULL
+    )
+    cdef double[::1] penalties = np.zeros(t.M)
+    cdef double* penalty = &penalties[0]
+    with nogil:
+        for epoch in range(n_epochs):
+            total = &history[epoch, 0]
+            for m in range(t.M):
+                total[m] = 0
+            # The penalty at the epoch's start, so that a full-batch epoch's value is F itself.
+            add_penalty(t, W, penalty)
+            if t.shuffle:
+                t.restore_order()
+                permute(t.order, t.n, t.seed, first_epoch + epoch)
+            if plain:
+                stochastic_epoch(t, W, rate + step * rate_step, rate_step, total)
+                step += t.n
+            else:
+                start = 0
+                while start < t.n:
+                    b = min(t.batch_size, t.n - start)
+                    batch_gradient(t, <floating*> t.G, t.order, start, b, total)
+                    update(t, <floating*> t.G, b, rate + step * rate_step, n_steps)
+                    start += b
+                    step += 1
+                    work += (b + 4) * t.R * (t.d + 1)
+                    if work > SIGNAL_WORK:
+                        work = 0
+                        with gil:
+                            PyErr_CheckSignals()
+            for m in range(t.M):
+                total[m] = total[m] / t.n + penalty[m]
+                penalty[m] = 0
+            add_penalty(t, W, penalty)
+            for m in range(t.M):
+                if not isfinite(penalty[m]):
+                    total[m] = penalty[m]
+                penalty[m] = 0
+                finite = finite and isfinite(total[m])
+            if not finite:
+                break
+    return epoch + 1
+
+
+cdef int evaluate(
+    Trainer t, floating* W, double* objective, double* gradient
+) except -1:
+    cdef Py_ssize_t done = 0, m, r, j, b, work = 0, ld = t.d + 1
+    cdef floating* G = NULL if gradient == NULL else <floating*> t.G
+    with nogil:
+        for m in range(t.M):
+            objective[m] = 0
+        if gradient != NULL:
+            memset(gradient, 0, t.R * ld * sizeof(double))
+        while done < t.n:
+            b = min(t.chunk, t.n - done)
+            if G != NULL:
+                memset(G, 0, t.R * ld * sizeof(floating))
+            forward_backward[floating](t, t.rows, done, b, G, objective)
+            if G != NULL:
+                for j in range(t.R * ld):
+                    gradient[j] += <double> G[j]
+            done += b
+            work += b * t.R * ld
+            if work > SIGNAL_WORK:
+                work = 0
+                with gil:
+                    PyErr_CheckSignals()
+        for m in range(t.M):
+            objective[m] /= t.n
+        add_penalty(t, W, objective)
+        if gradient != NULL:
+            for r in range(t.R):
+                for j in range(ld):
+                    gradient[r * ld + j] /= t.n
+                for j in range(t.d):
+                    gradient[r * ld + j] += (
+                        t.models[r // t.k].alpha * W[r * ld + j])
+    return 0
+
+
+
+def column_moments(X, weight, rows, origin):
+    """Weighted sums of x - origin and of its square over the rows used.
+
+    Parameters
+    ----------
+    X : C-ordered ndarray of shape (n_rows, d), float32 or float64
+    weight : ndarray of shape (n_rows,), X's dtype, or None
+    rows : ndarray of uint32 or None
+    origin : ndarray of shape (d,), float64
+
+    Returns
+    -------
+    sums : ndarray of shape (2, d), float64
+    mass : float
+        Sum of the weights.
+    """
+    cdef Py_ssize_t n = X.shape[0] if rows is None else rows.shape[0], d = X.shape[1]
+    cdef double[:, ::1] sums = np.zeros((2, d))
+    cdef const double[::1] around = np.ascontiguousarray(origin, dtype=np.float64)
+    cdef const uint32_t* order = NULL
+    cdef size_t x_address = X.ctypes.data
+    cdef size_t w_address = 0 if weight is None else weight.ctypes.data
+    cdef double mass
+    if rows is not None:
+        order = <const uint32_t*> <size_t> rows.ctypes.data
+    if d == 0:
+        return np.asarray(sums), float(n)
+    if X.dtype == np.float32:
+        mass = moments[float](
+            n, d, <const float*> x_address, <const float*> w_address, order, &around[0],
+            &sums[0, 0], &sums[1, 0])
+    else:
+        mass = moments[double](
+            n, d, <const double*> x_address, <const double*> w_address, order, &around[0],
+            &sums[0, 0], &sums[1, 0])
+    return np.asarray(sums), mass
+
+
+cdef double moments(
+    Py_ssize_t n, Py_ssize_t d, const floating* X, const floating* weight,
+    const uint32_t* order, const double* origin, double* first, double* second,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef double w = 1, mass = 0, difference
+    cdef const floating* x
+    for i in range(n):
+        x = row_at(X, order, i, d)
+        if weight != NULL:
+            w = weight[<Py_ssize_t> order[i] if order != NULL else i]
+        mass += w
+        for j in range(d):
+            difference = <double> x[j] - origin[j]
+            first[j] += w * difference
+            second[j] += w * difference * difference
+    return mass

@@ -1,0 +1,237 @@
+"""The problem that a fit solves, and its second-order facts. Floor 2."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import linalg
+
+from sklearn_lossopt._engine import column_moments
+from sklearn_lossopt.losses import Loss
+
+# Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
+# larger data. 32 MB.
+SAMPLE_SIZE = 4_000_000
+# The largest curvature matrix that is formed; beyond it, conjugate gradients.
+MATRIX_SIZE = 800
+
+
+@dataclass
+class Problem:
+    """One objective on one data set; see ``_engine.Trainer`` for the arrays' meaning."""
+
+    X: np.ndarray
+    target: np.ndarray
+    target_kind: str
+    weight: np.ndarray | None
+    rows: np.ndarray | None
+    n_outputs: int
+    loss: Loss
+    alpha: float
+    fit_intercept: bool
+
+    @property
+    def n(self):
+        """Number of rows used."""
+        return len(self.X) if self.rows is None else len(self.rows)
+
+    @property
+    def d(self):
+        return self.X.shape[1]
+
+    def thinned(self, size):
+        """An index of about ``size`` of the rows used, evenly spaced."""
+        stride = max(1, self.n // max(1, size))
+        return slice(None, None, stride) if self.rows is None else self.rows[::stride]
+
+    def targets(self, index):
+        """Targets as a loss expects them: (m, k), or (m,) class indices for a joint loss."""
+        y = self.target[index]
+        if self.target_kind == "one_vs_rest":
+            return self.columns(y)
+        if self.target_kind == "class":
+            return y.astype(np.intp)
+        return y
+
+    def columns(self, y):
+        """+-1 columns (m, k) of class indices (m,)."""
+        return np.where(y[:, None] == np.arange(self.n_outputs), 1, -1).astype(np.int8)
+
+    def best_constant(self):
+        """Raw predictions (k,) of the best constant model; zeros without an intercept."""
+        if not self.fit_intercept:
+            return np.zeros(self.n_outputs)
+        index = self.thinned(self.n)
+        y = self.target[index]
+        if self.target_kind != "values":
+            y = self.columns(y)
+        weight = None if self.weight is None else self.weight[index]
+        return np.asarray(self.loss._constant(y, weight), dtype=np.float64)
+
+    def unit(self):
+        """A robust scale of the targets: 1.4826 times their median absolute deviation, the mean
+        deviation where half of them are nearly equal, 1 for classes or constant targets."""
+        if not self.loss.regression or self.target_kind != "values":
+            return 1.0
+        y = self.target[self.thinned(50_000)].astype(np.float64)
+        distance = np.abs(y - np.median(y, axis=0))
+        unit = 1.4826 * np.median(distance)
+        if unit < 1e-3 * y.std():
+            unit = distance.mean()
+        return float(unit) if unit > 0 else 1.0
+
+    def moments(self):
+        """Weighted mean and variance of each column, float64."""
+        rough = self.X[self.thinned(256)].mean(axis=0, dtype=np.float64)
+        sums, mass = column_moments(self.X, self.weight, self.rows, rough)
+        mean = sums[0] / mass
+        return rough + mean, np.maximum(sums[1] / mass - mean**2, 0)
+
+    def raw_moment(self):
+        """Weighted mean square of each column, float64."""
+        sums, mass = column_moments(self.X, self.weight, self.rows, np.zeros(self.d))
+        return sums[1] / mass
+
+
+class Curvature:
+    """Second derivatives of a problem's objective, for rows less ``shift``.
+
+    Parameters
+    ----------
+    problem : Problem
+    shift : ndarray of shape (d,) or None
+    """
+
+    def __init__(self, problem, shift):
+        self.problem = problem
+        self.shift = shift
+
+    @cached_property
+    def sample(self):
+        """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
+        problem = self.problem
+        index = problem.thinned(SAMPLE_SIZE // (problem.d + 1))
+        rows = problem.X[index]
+        x = np.empty((len(rows), problem.d + 1))
+        x[:, :-1] = rows
+        x[:, -1] = 1.0 if problem.fit_intercept else 0.0
+        if self.shift is not None:
+            x[:, :-1] -= self.shift
+        weight = np.ones((len(x), 1))
+        if problem.weight is not None:
+            weight[:, 0] = problem.weight[index]
+        return x, problem.targets(index), weight / weight.mean()
+
+    def matrix(self, h):
+        """Mean of h x x' over the sample, plus the penalty's curvature; h is (m,) or a number."""
+        x, _, weight = self.sample
+        half = np.sqrt(h * weight[:, 0])
+        scaled = x * half[:, None] if self.problem.weight is not None or np.ndim(h) else x
+        H = scaled.T @ scaled / len(x)
+        if scaled is x:
+            H *= h
+        return self.with_penalty(H)
+
+    def with_penalty(self, H):
+        diagonal = np.diagonal(H).copy()
+        diagonal[:-1] += self.problem.alpha
+        if not self.problem.fit_intercept:
+            diagonal[-1] = 1.0
+        np.fill_diagonal(H, diagonal)
+        return H
+
+    def newton_direction(self, weights, gradient, floor):
+        """Newton's step and what it promises.
+
+        Parameters
+        ----------
+        weights, gradient : ndarray of shape (k, d + 1), float64
+        floor : float
+            Curvatures of single rows are raised to this.
+
+        Returns
+        -------
+        direction : ndarray of shape (k, d + 1)
+            Minus the inverse Hessian times the gradient.
+        decrement : float
+            Half of gradient' H^-1 gradient: how far the quadratic model's minimum lies below.
+        whiteners : list of (ndarray, ndarray) or None
+            ``whitener`` of each output's own block of the Hessian.
+        """
+        x, y, weight = self.sample
+        raw = x @ weights.T
+        h = np.maximum(self.problem.loss._curvature(y, raw), floor)
+        joint = self.problem.target_kind == "class"
+        if x.shape[1] <= MATRIX_SIZE:
+            whiteners = [whitener(self.matrix(h[:, r])) for r in range(len(weights))]
+
+            def precondition(g):
+                return np.stack([T @ (T.T @ row) for (T, _), row in zip(whiteners, g, strict=True)])
+        else:
+            whiteners = None
+            diagonal = ((h * weight).T @ x**2) / len(x)
+            diagonal[:, :-1] += self.problem.alpha
+            diagonal[diagonal == 0] = 1.0
+
+            def precondition(g):
+                return g / diagonal
+
+        if not joint and whiteners is not None:
+            direction = -precondition(gradient)
+        else:
+
+            def product(v):
+                moved = self.problem.loss._curvature_product(y, raw, x @ v.T)
+                if not joint:
+                    moved = h * (x @ v.T)
+                out = (moved * weight).T @ x / len(x)
+                out[:, :-1] += self.problem.alpha * v[:, :-1]
+                return out
+
+            direction = conjugate_gradients(product, precondition, -gradient)
+        return direction, -0.5 * float(np.vdot(gradient, direction)), whiteners
+
+
+def conjugate_gradients(product, precondition, b, tol=1e-2, max_iter=50):
+    """Approximate solution of A x = b, A positive definite, to ``tol`` in the residual's norm
+    under the preconditioner."""
+    x, r = np.zeros_like(b), b.copy()
+    z = precondition(r)
+    p, rho = z, np.vdot(r, z)
+    start = rho
+    for _ in range(max_iter):
+        if not rho > tol**2 * start:
+            break
+        q = product(p)
+        curvature = np.vdot(p, q)
+        if not curvature > 0:
+            break
+        x += (rho / curvature) * p
+        r -= (rho / curvature) * q
+        z = precondition(r)
+        rho, before = np.vdot(r, z), rho
+        p = z + (rho / before) * p
+    return x
+
+
+def whitener(matrix):
+    """T with T' matrix T = I, and its inverse, for a positive semi-definite matrix.
+
+    The matrix is scaled to a unit diagonal first; directions in which it is singular to rounding
+    get the curvature of 1e-10 times that diagonal.
+    """
+    scale = np.sqrt(np.maximum(np.diagonal(matrix), 0))
+    scale[scale == 0] = 1.0
+    scaled = matrix / scale / scale[:, None]
+    jitter = 1e-10
+    while True:
+        np.fill_diagonal(scaled, 1.0 + jitter)
+        try:
+            factor = linalg.cholesky(scaled, lower=True, check_finite=False)
+            break
+        except linalg.LinAlgError:
+            jitter *= 100
+    inverse = linalg.solve_triangular(
+        factor, np.eye(len(scale)), lower=True, check_finite=False
+    )
+    return np.ascontiguousarray(inverse.T / scale[:, None]), factor.T * scale

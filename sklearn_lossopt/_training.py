@@ -1,0 +1,466 @@
+"""The fit driver: epochs, step sizes, preconditioning and stopping. Floor 2."""
+
+import math
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_lossopt._engine import Trainer
+from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._problem import MATRIX_SIZE, Curvature, whitener
+from sklearn_lossopt.optimizers import Optimizer
+from sklearn_lossopt.schedules import Schedule
+
+# A run that ends this many times above its start has diverged.
+DIVERGED = 10.0
+# Learning rates handed to the engine in one piece.
+RATES_AT_ONCE = 1_000_000
+
+
+@dataclass
+class Settings:
+    """How to train: the estimator's parameters, resolved and checked."""
+
+    optimizer: Optimizer
+    schedule: Schedule | None  # None: react to the objective
+    learning_rate: float | None  # None: from the curvature
+    batch_size: int | None
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    precondition: str | bool
+    shuffle: bool
+    verbose: int
+
+
+@dataclass
+class State:
+    """What a later call needs to go on: optimizer memory, counts, seed, step size."""
+
+    seed: int
+    slots: np.ndarray
+    steps: np.ndarray
+    epoch: int = 0
+    updates: int = 0
+
+
+@dataclass
+class Outcome:
+    """What a fit found; weights in the user's own coordinates."""
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    state: State
+    n_iter: int
+    learning_rate: float
+    converged: bool
+    loss_curve: list = field(default_factory=list)
+
+
+def train(problem, settings, seed, start=None, state=None):
+    """Fit one model.
+
+    Parameters
+    ----------
+    problem : Problem
+    settings : Settings
+    seed : int
+        Seeds the order of the rows.
+    start : tuple of ndarray (k, d), (k,), or None
+        Coefficients and intercepts to start from.
+    state : State or None
+        An earlier call's, to go on with its optimizer memory and counts.
+
+    Returns
+    -------
+    outcome : Outcome
+
+    Raises
+    ------
+    DivergenceError
+        If the objective stops being finite or ends far above its start.
+    """
+    return _Run(problem, settings, seed, start, state).fit()
+
+
+class _Run:
+    def __init__(self, problem, settings, seed, start, state):
+        self.problem, self.settings = problem, settings
+        optimizer = settings.optimizer
+        k, d, dtype = problem.n_outputs, problem.d, problem.X.dtype
+        self.shape = (1, k, d + 1)
+        self.preconditioned = settings.precondition is not False
+        size = k * (d + 1)
+        if state is None or state.slots.shape != (1, max(1, optimizer.n_slots), size):
+            state = State(
+                seed,
+                np.zeros((1, max(1, optimizer.n_slots), size), dtype),
+                np.zeros(1, np.int64),
+            )
+        self.state = State(
+            state.seed, state.slots.copy(), state.steps.copy(), state.epoch, state.updates
+        )
+        self.batch_size = self._batch_size()
+        self._precondition(start)
+        self.rate = self._rate()
+        self.trainer = Trainer(
+            problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
+            self.shift, self.weights, self._models(), self.state.slots, self.state.steps,
+            metric=self.metric, coordinates=self.coordinates, intercept=problem.fit_intercept,
+            batch_size=self.batch_size, shuffle=settings.shuffle, seed=self.state.seed,
+        )
+        self.curve = []
+        self.objective = np.empty(1)
+        self.gradient = np.empty(self.shape)
+        self.gap = None
+
+    def _models(self):
+        problem, optimizer = self.problem, self.settings.optimizer
+        return [(
+            problem.loss._kernel(problem.n_outputs), problem.loss._kernel_row(),
+            optimizer._kernel(), optimizer._kernel_row(), problem.alpha, 1 / self.value_unit,
+        )]
+
+    def _batch_size(self):
+        n = self.problem.n
+        if self.settings.optimizer.full_batch:
+            return n
+        if self.settings.batch_size is None:
+            return min(n, max(64, min(256, n // 16)))
+        return min(n, self.settings.batch_size)
+
+    # -- coordinates ------------------------------------------------------------------------
+
+    def _precondition(self, start):
+        """Choose shift and metric, and lay out the starting point in them."""
+        problem, dtype = self.problem, self.problem.X.dtype
+        k, d = problem.n_outputs, problem.d
+        self.shift = self.metric = self.metric_inverse = None
+        self.value_unit = self.noise = 1.0
+        self.weights = np.zeros(self.shape, dtype)
+        self.coordinates = self.weights
+        matrix = None
+        if self.preconditioned:
+            variance = self._shift()
+            unit = problem.unit()
+            self.value_unit = problem.loss._value_unit(unit) or 1.0
+            h = problem.loss._curvature_bound(unit, k)
+            self.whiten = self.settings.precondition == "whiten" or (
+                self.settings.precondition == "auto" and d < MATRIX_SIZE
+            )
+            self.curvature = Curvature(problem, self.shift)
+            if self.whiten:
+                matrix = self.curvature.matrix(h)
+                self._set_metric([whitener(matrix)])
+                self.noise = float(d + 1)
+                self.smoothness = 1.0
+            else:
+                scale = np.sqrt(np.append(h * variance + problem.alpha, h))
+                scale[scale == 0] = 1.0
+                self._set_metric([(1 / scale, scale)])
+        else:
+            self.curvature = Curvature(problem, None)
+        if start is not None:
+            coef, intercept = start
+            self.weights[0, :, :d] = coef
+            self.weights[0, :, d] = intercept
+            if self.shift is not None:
+                self.weights[0, :, d] += np.asarray(coef, np.float64) @ self.shift
+        elif self.preconditioned:
+            self.weights[0, :, d] = problem.best_constant()
+        self._to_coordinates()
+
+    def _shift(self):
+        problem = self.problem
+        if problem.fit_intercept:
+            mean, variance = problem.moments()
+            self.shift = mean.astype(problem.X.dtype)
+            return variance
+        return problem.raw_moment()
+
+    def _set_metric(self, pairs):
+        dtype, root = self.problem.X.dtype, math.sqrt(self.value_unit)
+        self.metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
+        self.metric_inverse = np.stack([inverse / root for _, inverse in pairs])
+
+    def _to_coordinates(self):
+        """Recompute the optimizer's coordinates from the weights."""
+        if self.metric is None:
+            return
+        W = self.weights[0].astype(np.float64)
+        if self.metric.ndim == 2:
+            U = W * self.metric_inverse
+        else:
+            U = (self.metric_inverse @ W[:, :, None])[:, :, 0]
+        if self.coordinates is self.weights:
+            self.coordinates = np.empty_like(self.weights)
+        self.coordinates[0] = U
+
+    def _from_coordinates(self):
+        if self.metric is None:
+            return
+        U = self.coordinates[0]
+        if self.metric.ndim == 2:
+            self.weights[0] = U * self.metric
+        else:
+            self.weights[0] = (self.metric @ U[:, :, None])[:, :, 0]
+
+    def _rate(self):
+        if self.settings.learning_rate is not None:
+            return self.settings.learning_rate
+        if not (self.preconditioned and self.whiten):
+            self.smoothness, self.noise = self._measured_curvature()
+        return self.settings.optimizer._auto_rate(self.smoothness, self.noise / self.batch_size)
+
+    def _measured_curvature(self):
+        """Largest eigenvalue of the curvature in the optimizer's coordinates, by the power
+        method on at most 2,000 rows, and its trace."""
+        problem = self.problem
+        h = problem.loss._curvature_bound(problem.unit(), problem.n_outputs)
+        rows = problem.thinned(2000)
+        x = np.empty((len(problem.X[rows]), problem.d + 1))
+        x[:, :-1] = problem.X[rows]
+        x[:, -1] = problem.fit_intercept
+        if self.shift is not None:
+            x[:, :-1] -= self.shift
+        if self.metric is not None:
+            x *= self.metric[0] / math.sqrt(self.value_unit)
+        x *= math.sqrt(h / len(x))
+        v = np.ones(x.shape[1])
+        for _ in range(20):
+            v = x.T @ (x @ v)
+            size = np.linalg.norm(v)
+            if size == 0:
+                return 1.0, 1.0
+            v /= size
+        return max(1.1 * size, 1e-300), float(np.sum(x**2))
+
+    # -- running ----------------------------------------------------------------------------
+
+    def fit(self):
+        if self.settings.schedule is None:
+            n_iter, converged = self._react()
+        else:
+            n_iter, converged = self._follow()
+        d = self.problem.d
+        W = self.weights[0].astype(np.float64)
+        coef, intercept = W[:, :d], W[:, d].copy()
+        if self.shift is not None:
+            intercept -= coef @ self.shift.astype(np.float64)
+        self.state.epoch += n_iter
+        dtype = self.problem.X.dtype
+        return Outcome(
+            coef.astype(dtype), intercept.astype(dtype), self.state, n_iter, self.rate,
+            converged, self.curve,
+        )
+
+    def _evaluate(self, gradient=False):
+        self.trainer.evaluate(self.objective, self.gradient if gradient else None)
+        return float(self.objective[0])
+
+    def _report(self, epoch, value):
+        if self.settings.verbose:
+            print(f"epoch {epoch + 1:4d}  objective {value:.8g}", flush=True)
+
+    def _diverged(self, epoch, value, start):
+        remedy = (
+            "Use a smaller learning_rate, or learning_rate='auto' with precondition='auto', "
+            "which also copes with unscaled features."
+        )
+        raise DivergenceError(
+            f"Training diverged: the objective was {value:.3g} after epoch {epoch} "
+            f"({start:.3g} at the start) with learning_rate={self.rate:.3g}. {remedy}"
+        )
+
+    def _follow(self):
+        """Train under a fixed schedule."""
+        settings, first = self.settings, self.state.epoch
+        per_epoch = -(-self.problem.n // self.batch_size)
+        start = self._evaluate()
+        silent = settings.tol == 0 and not settings.verbose
+        at_once = max(1, RATES_AT_ONCE // per_epoch) if silent else 1
+        best, best_epoch, epoch = math.inf, 0, 0
+        while epoch < settings.max_iter:
+            count = min(at_once, settings.max_iter - epoch)
+            step = np.arange(
+                (first + epoch) * per_epoch, (first + epoch + count) * per_epoch, dtype=np.float64
+            )
+            if settings.schedule.name == "constant":
+                rates = np.array([[self.rate]])
+            else:
+                rates = self.rate * settings.schedule(step, per_epoch, settings.max_iter)[None]
+            history = np.empty((count, 1))
+            done = self.trainer.run(first + epoch, count, rates, history)
+            self.state.updates += done * per_epoch
+            self.curve.extend(history[:done, 0])
+            epoch += done
+            if settings.tol > 0:
+                self.curve[-1] = self._evaluate()
+            value = self.curve[-1]
+            self._report(epoch - 1, value)
+            if not math.isfinite(value):
+                self._diverged(epoch, value, start)
+            if settings.tol > 0:
+                if value < best - settings.tol * abs(best) or best == math.inf:
+                    best, best_epoch = value, epoch
+                elif epoch - best_epoch >= settings.n_iter_no_change:
+                    break
+        if not np.isfinite(self.weights).all() or value > DIVERGED * start:
+            self._diverged(epoch, value, start)
+        return epoch, self._certify(value)
+
+    def _certify(self, value):
+        """Whether the estimated gap is below tolerance; warns where it is not."""
+        tol = self.settings.tol
+        if tol == 0:
+            return False
+        self._newton(floor=0.0)
+        if self.gap is not None and self.gap <= tol * abs(value):
+            return True
+        self._warn(value)
+        return False
+
+    def _warn(self, value):
+        settings = self.settings
+        gap = "cannot be estimated for this loss"
+        if self.gap is not None:
+            gap = f"is estimated at {self.gap:.2g}, {self.gap / max(abs(value), 1e-300):.1e} of it"
+        warnings.warn(
+            f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
+            f"the optimum {gap} (tol={settings.tol:g}). Increase max_iter "
+            f"(now {settings.max_iter}), or use learning_rate='auto', schedule='auto' and "
+            f"precondition='auto'.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+    def _newton(self, floor):
+        """Estimate the gap at the current weights; returns Newton's direction and metrics."""
+        loss = self.problem.loss
+        if not loss.smooth or not self._has_curvature():
+            self.gap = None
+            return None
+        self._evaluate(gradient=True)
+        W = self.weights[0].astype(np.float64)
+        direction, self.gap, whiteners = self.curvature.newton_direction(
+            W, self.gradient[0], floor
+        )
+        return direction, whiteners
+
+    def _has_curvature(self):
+        return self.problem.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None
+
+    # -- schedule="auto" --------------------------------------------------------------------
+
+    def _react(self):
+        """Train with steps and batches that follow the full objective after each epoch."""
+        settings, problem = self.settings, self.problem
+        start = best = self._evaluate()
+        saved = self.weights.copy()
+        newton = problem.loss.smooth and self._has_curvature() and (
+            self.preconditioned and settings.precondition != "scale"
+        )
+        factor, cycle, shrink = 1.0, 1.0, 0.5
+        last_cycle = math.inf
+        stalled = 0
+        history = np.empty((1, 1))
+        corrections = 0
+        epoch = 0
+        while epoch < settings.max_iter:
+            self.trainer.run(
+                self.state.epoch + epoch, 1, np.array([[self.rate * factor]]), history
+            )
+            epoch += 1
+            self.state.updates += -(-problem.n // self.trainer.batch_size)
+            with np.errstate(all="ignore"):
+                settings.optimizer._settle(
+                    self.coordinates[0].reshape(-1), self.state.slots[0], int(self.state.steps[0]),
+                    self.rate * factor,
+                )
+                self._from_coordinates()
+            value = self._evaluate()
+            before = best
+            if value < best:
+                best = value
+                saved[...] = self.weights
+                if not problem.loss.smooth:
+                    factor *= 1.1
+            else:
+                if problem.loss.smooth:
+                    self._restore(saved)
+                    if self.trainer.batch_size < problem.n:
+                        self.trainer.batch_size = min(problem.n, 4 * self.trainer.batch_size)
+                    else:
+                        factor *= 0.25
+                else:
+                    if not math.isfinite(value) or value > start:
+                        self._restore(saved)
+                        factor *= 0.25
+                    factor *= shrink
+            if newton and epoch >= 2:
+                value, accepted = self._correct(best, 0.1 ** (corrections + 1))
+                corrections += 1
+                if value < best:
+                    best = value
+                    saved[...] = self.weights
+                else:
+                    self._restore(saved)
+                if self.gap <= settings.tol * abs(best) and corrections >= 2:
+                    self._record(epoch, best)
+                    return epoch, settings.tol > 0
+            self._record(epoch, best)
+            if not problem.loss.smooth and factor < 1e-3 * cycle:
+                self._restore(saved)
+                if last_cycle - best <= 0.1 * math.sqrt(settings.tol) * abs(best):
+                    break
+                last_cycle = best
+                cycle *= 0.5
+                factor, shrink = cycle, shrink**0.6
+            if before - best <= settings.tol * abs(best):
+                stalled += 1
+            else:
+                stalled = 0
+            if settings.tol > 0 and problem.loss.smooth and factor < 1e-8:
+                break
+        self.weights[...] = saved
+        if not math.isfinite(best):
+            self._diverged(epoch, best, start)
+        if problem.loss.smooth:
+            return epoch, self._certify(best)
+        converged = epoch < settings.max_iter
+        if not converged and settings.tol > 0:
+            self._warn(best)
+        return epoch, converged
+
+    def _record(self, epoch, value):
+        self.curve.append(value)
+        self._report(epoch - 1, value)
+
+    def _restore(self, weights):
+        self.weights[...] = weights
+        self._to_coordinates()
+        self.state.slots[...] = 0
+        self.state.steps[...] = 0
+
+    def _correct(self, value, floor):
+        """Take the step that the estimate of the gap implies, as far as it lowers F."""
+        bound = self.problem.loss._curvature_bound(1.0, self.problem.n_outputs)
+        direction, whiteners = self._newton(floor * bound)
+        origin = self.weights[0].astype(np.float64)
+        length = 1.0
+        for _ in range(12):
+            self.weights[0] = origin + length * direction
+            found = self._evaluate()
+            if found < value:
+                break
+            length *= 0.5
+        else:
+            self.weights[0] = origin
+            return value, False
+        if whiteners is not None:
+            self._set_metric(whiteners)
+            self._to_coordinates()
+            self.trainer.set_metric(self.metric, self.coordinates)
+        return found, True

@@ -1,0 +1,329 @@
+"""GradientClassifier. Floor 3."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d
+
+from sklearn_lossopt._base import BaseGradientEstimator
+from sklearn_lossopt._compat import StrOptions, fit_context
+from sklearn_lossopt.losses import Loss
+
+__all__ = ["GradientClassifier"]
+
+# Labels encoded at once: bounds the memory that encoding takes.
+LABELS_AT_ONCE = 1_000_000
+
+
+def _has_probabilities(estimator):
+    loss = Loss.resolve(estimator.loss)
+    if not loss.has_proba:
+        raise AttributeError(
+            f"predict_proba is not available with loss={estimator.loss!r}, whose raw predictions "
+            "are not log-odds. Use loss='log_loss', or sklearn.calibration.CalibratedClassifierCV."
+        )
+    return True
+
+
+class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
+    r"""Linear classification with any loss, trained by any gradient method.
+
+    Minimises over coefficients w and intercept b
+
+    .. math::
+
+        F(w, b) = \frac{\sum_i s_i \, \ell(y_i, x_i \cdot w + b)}{\sum_i s_i}
+            + \frac{\alpha}{2} \|w\|_2^2
+
+    with s the sample weight times the class weight. It is the objective of ``SGDClassifier``;
+    with ``loss="log_loss"`` that of ``LogisticRegression`` with C = 1 / (n alpha). More than two
+    classes: "log_loss" is the softmax cross-entropy of all classes, a margin loss such as "hinge"
+    is the sum of one-vs-rest problems; either way all columns are trained in one pass.
+
+    Parameters
+    ----------
+    loss : str or Loss, default="log_loss"
+        A name or an object of ``sklearn_lossopt.losses``: "log_loss" ("cross_entropy",
+        "binary_cross_entropy", "categorical_cross_entropy"), "hinge", and on y = +-1
+        "squared_error" and "huber".
+    optimizer : str or Optimizer, default="adam"
+        A name or an object of ``sklearn_lossopt.optimizers``: "gradient_descent" ("gd"), "sgd",
+        "momentum", "nesterov", "rmsprop", "adam", or an object such as ``Adam(beta_1=0.8)``.
+    alpha : float, default=1e-4
+        Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept; it is not penalised.
+    learning_rate : float or "auto", default="auto"
+        Step size, greater than 0. "auto" takes it from the curvature of the loss and the data,
+        see ``learning_rate_``. With ``precondition`` on, a number is in preconditioned units, in
+        which the curvature of the objective is about 1; with ``precondition=False`` it is in the
+        units of X and y.
+    schedule : str or Schedule, default="auto"
+        How the step size changes: "auto" follows the objective after each epoch; "constant",
+        "invscaling", "exponential", "cosine", "one_cycle", or an object of
+        ``sklearn_lossopt.schedules``, are fixed beforehand.
+    batch_size : int or "auto", default="auto"
+        Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
+        when the objective stops falling if the schedule is "auto" too. Cannot be set with
+        "gradient_descent", which uses all rows.
+    max_iter : int, default=1000
+        The greatest number of epochs (passes over the data).
+    tol : float, default=1e-6
+        Training ends when the estimated distance of the objective to its optimum is below ``tol``
+        times the objective. With 0, exactly ``max_iter`` epochs run.
+    n_iter_no_change : int, default=5
+        Epochs without an improvement of ``tol`` times the objective after which training under a
+        fixed schedule ends.
+    precondition : {"auto", "whiten", "scale"} or False, default="auto"
+        Change of variables in which the optimizer works. "whiten" decorrelates the features in
+        the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
+        iterates from zero); "auto" whitens unless there are many features. The minimiser is the
+        same.
+    shuffle : bool, default=True
+        Whether each epoch visits the rows in a new order.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with the sample weights; "balanced" makes them
+        inversely proportional to the classes' (weighted) frequencies.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit's coefficients and, with
+        ``precondition=False``, the optimizer's memory.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of the rows; an int makes fits reproducible bit for bit.
+    verbose : int, default=0
+        With 1, one line an epoch is printed.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Coefficients, in the units of X; one row for two classes.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts; zeros without one.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had string names.
+    n_iter_ : int
+        Epochs run.
+    t_ : int
+        Updates made.
+    loss_curve_ : ndarray of shape (n_iter_,)
+        F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
+        epoch's batches.
+    learning_rate_ : float
+        The number that ``learning_rate`` stood for.
+    converged_ : bool
+        Whether the estimated distance of F to its optimum is below ``tol`` times F.
+
+    See Also
+    --------
+    GradientRegressor : The same for numbers.
+    sklearn.linear_model.LogisticRegression : Second-order solvers for the log loss.
+
+    References
+    ----------
+    Bottou, L., Curtis, F. E. and Nocedal, J. (2018). Optimization methods for large-scale machine
+    learning. SIAM Review 60(2), 223-311.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn_lossopt import GradientClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = GradientClassifier(loss="log_loss", optimizer="adam", random_state=0).fit(X, y)
+    >>> print(model.score(X, y) > 0.95)
+    True
+    """
+
+    _task = "classification"
+    _other = "GradientRegressor"
+    _parameter_constraints: dict = {
+        **BaseGradientEstimator._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        loss="log_loss",
+        optimizer="adam",
+        *,
+        alpha=1e-4,
+        fit_intercept=True,
+        learning_rate="auto",
+        schedule="auto",
+        batch_size="auto",
+        max_iter=1000,
+        tol=1e-6,
+        n_iter_no_change=5,
+        precondition="auto",
+        shuffle=True,
+        class_weight=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            loss,
+            optimizer,
+            alpha=alpha,
+            fit_intercept=fit_intercept,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            precondition=precondition,
+            shuffle=shuffle,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data; float32 is kept, everything else becomes float64.
+        y : array-like of shape (n_samples,)
+            Labels, numbers or strings, of at least two classes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0; rows of weight 0 are left out.
+
+        Returns
+        -------
+        self : GradientClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
+        loss, settings = self._resolve_loss(), self._settings()
+        X, y = self._validate(X, y)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        weight, rows = self._used_rows(sample_weight, X)
+        classes, code = self._encode(y, rows, X.dtype)
+        weight, rows = self._weigh_classes(classes, code, weight, rows)
+        if len(classes) == 2:
+            kind, n_outputs, target = "values", 1, (2 * code - 1)[:, None]
+        else:
+            kind = "class" if loss.joint else "one_vs_rest"
+            n_outputs, target = len(classes), code
+        coef, intercept = self._train(X, target, kind, weight, rows, n_outputs, loss, settings)
+        self.classes_ = classes
+        self.coef_, self.intercept_ = coef, intercept
+        return self
+
+    @staticmethod
+    def _encode(y, rows, dtype):
+        """Sorted labels of the rows used, and each row's class index as a float."""
+        classes = np.unique(y if rows is None else y[rows])
+        if len(classes) < 2:
+            raise ValueError(
+                f"y holds one class only, {classes[0]!r}, in the rows of positive weight; a "
+                "classifier needs samples of at least two classes."
+            )
+        code = np.empty(len(y), dtype)
+        for start in range(0, len(y), LABELS_AT_ONCE):
+            part = slice(start, start + LABELS_AT_ONCE)
+            code[part] = np.searchsorted(classes, y[part])
+        return classes, code
+
+    def _weigh_classes(self, classes, code, weight, rows):
+        """Sample weights times class weights, and the rows where the product is not zero."""
+        if self.class_weight is None:
+            return weight, rows
+        used = slice(None) if rows is None else rows
+        index = code[used].astype(np.intp)
+        share = None if weight is None else weight[used].astype(np.float64)
+        if self.class_weight == "balanced":
+            counts = np.bincount(index, weights=share, minlength=len(classes))
+            factors = counts.sum() / (len(classes) * counts)
+        else:
+            factors = compute_class_weight(self.class_weight, classes=classes, y=classes[index])
+            if not (np.isfinite(factors).all() and (factors >= 0).all() and factors.any()):
+                raise ValueError(
+                    f"class_weight={self.class_weight!r} must hold finite numbers that are at "
+                    "least 0, one of them positive."
+                )
+        scaled = np.ones_like(code) if weight is None else weight.copy()
+        scaled[used] *= factors[index].astype(code.dtype)
+        rows = np.flatnonzero(scaled).astype(np.uint32)
+        return scaled, None if len(rows) == len(code) else rows
+
+    def decision_function(self, X):
+        """Raw predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes, positive where ``classes_[1]`` is predicted.
+        """
+        raw = self._raw_predict(X)
+        return raw[:, 0] if raw.shape[1] == 1 else raw
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            The label with the highest score.
+        """
+        scores = self.decision_function(X)
+        index = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
+        return self.classes_[index]
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X):
+        """Probabilities of the classes; only for losses that define them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; rows sum to 1.
+        """
+        return Loss.resolve(self.loss)._probabilities(self.decision_function(X))
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities, exact where these round to 0.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        return Loss.resolve(self.loss)._log_probabilities(self.decision_function(X))

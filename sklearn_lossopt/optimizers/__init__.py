@@ -1,0 +1,12 @@
+"""Optimizers: how the parameters move, given the gradient of a batch. Floor 1."""
+
+from sklearn_lossopt.optimizers._adaptive import *
+from sklearn_lossopt.optimizers._adaptive import __all__ as _adaptive
+from sklearn_lossopt.optimizers._base import Optimizer
+from sklearn_lossopt.optimizers._momentum import *
+from sklearn_lossopt.optimizers._momentum import __all__ as _momentum
+
+registry = Optimizer.registry
+
+__all__ = ["Optimizer", "registry"]
+__all__ += _adaptive + _momentum

@@ -1,0 +1,213 @@
+"""GradientRegressor. Floor 3."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+
+from sklearn_lossopt._base import BaseGradientEstimator
+from sklearn_lossopt._compat import fit_context
+
+__all__ = ["GradientRegressor"]
+
+
+class GradientRegressor(RegressorMixin, BaseGradientEstimator):
+    r"""Linear regression with any loss, trained by any gradient method.
+
+    Minimises over coefficients w and intercept b
+
+    .. math::
+
+        F(w, b) = \frac{\sum_i s_i \, \ell(y_i, x_i \cdot w + b)}{\sum_i s_i}
+            + \frac{\alpha}{2} \|w\|_2^2
+
+    with sample weights s. It is the objective of ``SGDRegressor``; with
+    ``loss="squared_error"`` that of ``Ridge``, whose alpha is n times this one.
+
+    Parameters
+    ----------
+    loss : str or Loss, default="squared_error"
+        A name or an object of ``sklearn_lossopt.losses``: "squared_error" ("mse",
+        "mean_squared_error"), "huber", or a configured object such as ``Huber(delta=2.0)``.
+    optimizer : str or Optimizer, default="adam"
+        A name or an object of ``sklearn_lossopt.optimizers``: "gradient_descent" ("gd"), "sgd",
+        "momentum", "nesterov", "rmsprop", "adam", or an object such as ``Adam(beta_1=0.8)``.
+    alpha : float, default=1e-4
+        Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept; it is not penalised.
+    learning_rate : float or "auto", default="auto"
+        Step size, greater than 0. "auto" takes it from the curvature of the loss and the data,
+        see ``learning_rate_``. With ``precondition`` on, a number is in preconditioned units, in
+        which the curvature of the objective is about 1; with ``precondition=False`` it is in the
+        units of X and y.
+    schedule : str or Schedule, default="auto"
+        How the step size changes: "auto" follows the objective after each epoch; "constant",
+        "invscaling", "exponential", "cosine", "one_cycle", or an object of
+        ``sklearn_lossopt.schedules``, are fixed beforehand.
+    batch_size : int or "auto", default="auto"
+        Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
+        when the objective stops falling if the schedule is "auto" too. Cannot be set with
+        "gradient_descent", which uses all rows.
+    max_iter : int, default=1000
+        The greatest number of epochs (passes over the data).
+    tol : float, default=1e-6
+        Training ends when the estimated distance of the objective to its optimum is below ``tol``
+        times the objective. With 0, exactly ``max_iter`` epochs run.
+    n_iter_no_change : int, default=5
+        Epochs without an improvement of ``tol`` times the objective after which training under a
+        fixed schedule ends.
+    precondition : {"auto", "whiten", "scale"} or False, default="auto"
+        Change of variables in which the optimizer works. "whiten" decorrelates the features in
+        the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
+        iterates from zero); "auto" whitens unless there are many features. The minimiser is the
+        same.
+    shuffle : bool, default=True
+        Whether each epoch visits the rows in a new order.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit's coefficients and, with
+        ``precondition=False``, the optimizer's memory.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of the rows; an int makes fits reproducible bit for bit.
+    verbose : int, default=0
+        With 1, one line an epoch is printed.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
+        Coefficients, in the units of X and y. Two-dimensional if y was.
+    intercept_ : float or ndarray of shape (n_outputs,)
+        Intercept; 0.0 without one.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had string names.
+    n_iter_ : int
+        Epochs run.
+    t_ : int
+        Updates made.
+    loss_curve_ : ndarray of shape (n_iter_,)
+        F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
+        epoch's batches.
+    learning_rate_ : float
+        The number that ``learning_rate`` stood for.
+    converged_ : bool
+        Whether the estimated distance of F to its optimum is below ``tol`` times F.
+
+    See Also
+    --------
+    GradientClassifier : The same for classes.
+    sklearn.linear_model.Ridge : Closed form for the squared error.
+
+    References
+    ----------
+    Bottou, L., Curtis, F. E. and Nocedal, J. (2018). Optimization methods for large-scale machine
+    learning. SIAM Review 60(2), 223-311.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_lossopt import GradientRegressor
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> model = GradientRegressor(loss="huber", optimizer="adam", random_state=0).fit(X, y)
+    >>> print(model.score(X, y) > 0.5)
+    True
+    """
+
+    _task = "regression"
+    _other = "GradientClassifier"
+
+    def __init__(
+        self,
+        loss="squared_error",
+        optimizer="adam",
+        *,
+        alpha=1e-4,
+        fit_intercept=True,
+        learning_rate="auto",
+        schedule="auto",
+        batch_size="auto",
+        max_iter=1000,
+        tol=1e-6,
+        n_iter_no_change=5,
+        precondition="auto",
+        shuffle=True,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            loss,
+            optimizer,
+            alpha=alpha,
+            fit_intercept=fit_intercept,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            precondition=precondition,
+            shuffle=shuffle,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
+        return tags
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data; float32 is kept, everything else becomes float64.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0; rows of weight 0 are left out.
+
+        Returns
+        -------
+        self : GradientRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
+        loss, settings = self._resolve_loss(), self._settings()
+        X, y = self._validate(X, y, multi_output=True, y_numeric=True)
+        weight, rows = self._used_rows(sample_weight, X)
+        columns = y.reshape(len(y), -1)
+        target = np.ascontiguousarray(columns, dtype=X.dtype)
+        if not np.isfinite(target).all():
+            raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
+        coef, intercept = self._train(
+            X, target, "values", weight, rows, columns.shape[1], loss, settings
+        )
+        self.coef_ = coef if y.ndim == 2 else coef[0]
+        self.intercept_ = intercept if y.ndim == 2 else intercept[0]
+        return self
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, in the units of the training targets.
+        """
+        return self._raw_predict(X)

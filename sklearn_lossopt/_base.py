@@ -1,5 +1,6 @@
 """What the two estimators share. Floor 3."""
 
+from functools import wraps
 from numbers import Integral, Real
 
 import numpy as np
@@ -13,6 +14,23 @@ from sklearn_lossopt._training import Settings, train
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
+
+
+def all_or_nothing(method):
+    """A method that leaves the estimator as it was when it fails; validation alone would already
+    have replaced ``n_features_in_`` and ``feature_names_in_``."""
+
+    @wraps(method)
+    def guarded(self, *args, **kwargs):
+        before = vars(self).copy()
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return guarded
 
 
 class BaseGradientEstimator(BaseEstimator):
@@ -100,7 +118,8 @@ class BaseGradientEstimator(BaseEstimator):
 
     def _settings(self):
         optimizer = Optimizer.resolve(self.optimizer)
-        schedule = None if self.schedule == "auto" else Schedule.resolve(self.schedule)
+        automatic = isinstance(self.schedule, str) and self.schedule == "auto"
+        schedule = None if automatic else Schedule.resolve(self.schedule, also=("auto",))
         if optimizer.full_batch and self.batch_size != "auto":
             raise ValueError(
                 f"batch_size={self.batch_size!r} cannot be set with optimizer="
@@ -139,13 +158,9 @@ class BaseGradientEstimator(BaseEstimator):
         if sample_weight is None:
             return None, None
         weight = _check_sample_weight(
-            sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         rows = np.flatnonzero(weight).astype(np.uint32)
-        if len(rows) == 0:
-            raise ValueError(
-                "sample_weight is zero for every row; at least one must be positive."
-            )
         return weight, None if len(rows) == len(X) else rows
 
     # -- training ---------------------------------------------------------------------------
@@ -153,8 +168,10 @@ class BaseGradientEstimator(BaseEstimator):
     def _train(self, X, target, target_kind, weight, rows, n_outputs, loss, settings):
         """Train, and set the fitted attributes that both estimators have."""
         if weight is not None:
-            used = weight if rows is None else weight[rows]
-            weight = weight / X.dtype.type(np.mean(used, dtype=np.float64))
+            # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
+            weight = weight / weight.max()
+            weight /= np.mean(weight if rows is None else weight[rows])
+            weight = weight.astype(X.dtype, copy=False)
         problem = Problem(
             X, target, target_kind, weight, rows, n_outputs, loss, float(self.alpha),
             self.fit_intercept,

@@ -45,16 +45,19 @@ class Component(BaseEstimator):
         registry : dict of str to type
             Canonical names, in alphabetical order, and their classes.
         """
-        return {name: found for name, (found, _) in sorted(cls._names.items()) if name == found.name}
+        members = {found.name: found for found, _ in cls._names.values()}
+        return dict(sorted(members.items()))
 
     @classmethod
-    def resolve(cls, value):
+    def resolve(cls, value, also=()):
         """Turn a string or an object into a validated member of the family.
 
         Parameters
         ----------
         value : str or Component
             A registered name or alias, matched case-sensitively, or an instance.
+        also : tuple of str
+            Names that the caller knows besides, for the error message.
 
         Returns
         -------
@@ -75,7 +78,7 @@ class Component(BaseEstimator):
             except KeyError:
                 raise ValueError(
                     f"Unknown {cls._family} {value!r}. Known names are: "
-                    f"{', '.join(repr(known) for known in sorted(cls._names))}. "
+                    f"{', '.join(repr(known) for known in sorted({*cls._names, *also}))}. "
                     f"A configured object such as {cls._example()} is accepted too."
                 ) from None
             return found(**arguments)

@@ -69,16 +69,11 @@ class Problem:
         return np.asarray(self.loss._constant(y, weight), dtype=np.float64)
 
     def unit(self):
-        """A robust scale of the targets: 1.4826 times their median absolute deviation, the mean
-        deviation where half of them are nearly equal, 1 for classes or constant targets."""
-        if not self.loss.regression or self.target_kind != "values":
+        """A typical size of the targets, greater than 0."""
+        if self.target_kind != "values":
             return 1.0
-        y = self.target[self.thinned(50_000)].astype(np.float64)
-        distance = np.abs(y - np.median(y, axis=0))
-        unit = 1.4826 * np.median(distance)
-        if unit < 1e-3 * y.std():
-            unit = distance.mean()
-        return float(unit) if unit > 0 else 1.0
+        unit = self.loss._unit(self.target[self.thinned(50_000)].astype(np.float64))
+        return unit if unit > 0 else 1.0
 
     def moments(self):
         """Weighted mean and variance of each column, float64."""

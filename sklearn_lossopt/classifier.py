@@ -7,7 +7,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from sklearn_lossopt._base import BaseGradientEstimator
+from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
 from sklearn_lossopt._compat import StrOptions, fit_context
 from sklearn_lossopt.losses import Loss
 
@@ -185,6 +185,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         self.class_weight = class_weight
 
     @fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
 
@@ -247,7 +248,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
             return weight, rows
         used = slice(None) if rows is None else rows
         index = code[used].astype(np.intp)
-        share = None if weight is None else weight[used].astype(np.float64)
+        share = None if weight is None else weight[used]
         if self.class_weight == "balanced":
             counts = np.bincount(index, weights=share, minlength=len(classes))
             factors = counts.sum() / (len(classes) * counts)
@@ -258,8 +259,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
                     f"class_weight={self.class_weight!r} must hold finite numbers that are at "
                     "least 0, one of them positive."
                 )
-        scaled = np.ones_like(code) if weight is None else weight.copy()
-        scaled[used] *= factors[index].astype(code.dtype)
+        scaled = np.ones(len(code)) if weight is None else weight.copy()
+        scaled[used] *= factors[index]
         rows = np.flatnonzero(scaled).astype(np.uint32)
         return scaled, None if len(rows) == len(code) else rows
 

@@ -3,8 +3,9 @@
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from sklearn_lossopt._base import BaseGradientEstimator
+from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
 from sklearn_lossopt._compat import fit_context
+from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientRegressor"]
 
@@ -159,6 +160,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         return tags
 
     @fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None):
         """Fit the model.
 
@@ -190,6 +192,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         target = np.ascontiguousarray(columns, dtype=X.dtype)
         if not np.isfinite(target).all():
             raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
+        loss._check_target(columns if rows is None else columns[rows])
         coef, intercept = self._train(
             X, target, "values", weight, rows, columns.shape[1], loss, settings
         )
@@ -210,4 +213,4 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, in the units of the training targets.
         """
-        return self._raw_predict(X)
+        return Loss.resolve(self.loss)._predict(self._raw_predict(X))

@@ -1,13 +1,19 @@
-# Loss kernels: one function a loss, called once a batch.
+# Loss kernels.
 #
-#     kernel(n, k, y, raw, param, value, gradient)
+# An elementwise loss is one inline function of a target and a raw prediction,
 #
-# `raw` and `gradient` are (k, n), sample index fastest, so that loops over samples vectorise.
-# An elementwise loss reads y as (k, n) and writes value as (k, n); a joint loss (`joint=True` in
-# the table) reads y as (n,) class indices and writes value as (n,).  `gradient` is the derivative
-# with respect to raw.  `param` holds the numbers that the Python class names in `_kernel_params`,
-# in that order.  Comparisons are written so that a NaN in raw reaches value: the training loop
-# finds divergence there.
+#     gradient = loss_at(y, z, param, &value)
+#
+# and a loop over it, called once a batch:
+#
+#     loss(n, k, y, raw, param, value, gradient)
+#
+# `y`, `raw`, `value` and `gradient` are (k, n), sample index fastest, so that the loop vectorises;
+# `gradient` is the derivative with respect to raw.  A joint loss, of all k raw predictions of a
+# row together, has the second form only: it reads y as (n,) class indices and writes value as
+# (n,).  `param` holds the numbers that the Python class names in `_kernel_params`, in that order.
+# Comparisons are written so that a NaN in raw reaches value: the training loop finds divergence
+# there.
 
 ctypedef void (*loss_double)(
     Py_ssize_t, Py_ssize_t, const double*, const double*, const double*, double*, double*
@@ -15,21 +21,29 @@ ctypedef void (*loss_double)(
 ctypedef void (*loss_float)(
     Py_ssize_t, Py_ssize_t, const float*, const float*, const double*, float*, float*
 ) noexcept nogil
+ctypedef double (*at_double)(double, double, const double*, double*) noexcept nogil
+ctypedef float (*at_float)(float, float, const double*, float*) noexcept nogil
 
 
 cdef class LossKernel:
-    """The two typed pointers of a loss kernel."""
+    """The typed pointers of a loss kernel."""
 
     cdef void* for_double
     cdef void* for_float
+    cdef void* at_double
+    cdef void* at_float
     cdef readonly bint joint
 
     @staticmethod
-    cdef LossKernel of(loss_double for_double, loss_float for_float, bint joint=False):
+    cdef LossKernel of(
+        loss_double for_double, loss_float for_float, at_double one_double, at_float one_float
+    ):
         cdef LossKernel kernel = LossKernel()
         kernel.for_double = <void*> for_double
         kernel.for_float = <void*> for_float
-        kernel.joint = joint
+        kernel.at_double = <void*> one_double
+        kernel.at_float = <void*> one_float
+        kernel.joint = one_double == NULL
         return kernel
 
     def __call__(self, y, raw, const double[::1] param):
@@ -55,44 +69,302 @@ cdef class LossKernel:
         return value.sum(axis=0), gradient.T.reshape(raw.shape)
 
 
+cdef inline floating entropy(floating y) noexcept nogil:
+    """y log y - y, which makes the Poisson deviance of a perfect prediction 0."""
+    return <floating> (y * log(<double> y) - y) if y > 0 else 0
+
+
+cdef inline floating squared_error_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating r = z - y
+    value[0] = <floating> 0.5 * r * r
+    return r
+
+
 cdef void squared_error(
     Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
     floating* value, floating* gradient,
 ) noexcept nogil:
-    cdef floating r
     cdef Py_ssize_t i
     for i in range(n * k):
-        r = raw[i] - y[i]
-        value[i] = <floating> 0.5 * r * r
-        gradient[i] = r
+        gradient[i] = squared_error_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating huber_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating delta = <floating> param[0], r = z - y
+    cdef floating clipped = greatest(-delta, least(delta, r))
+    value[0] = clipped * (r - <floating> 0.5 * clipped)
+    return clipped
 
 
 cdef void huber(
     Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
     floating* value, floating* gradient,
 ) noexcept nogil:
-    cdef floating delta = <floating> param[0], r, size, clipped
     cdef Py_ssize_t i
     for i in range(n * k):
-        r = raw[i] - y[i]
-        size = r if r >= 0 else -r
-        clipped = delta if size > delta else size
-        value[i] = clipped * (size - <floating> 0.5 * clipped)
-        gradient[i] = clipped if r >= 0 else -clipped
+        gradient[i] = huber_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating absolute_error_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating r = z - y
+    value[0] = r if r >= 0 else -r
+    return 1 if r > 0 else (-1 if r < 0 else 0)
+
+
+cdef void absolute_error(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = absolute_error_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating quantile_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating below = <floating> param[0], above = <floating> (1 - param[0]), r = z - y
+    value[0] = above * r if r >= 0 else -below * r
+    return above if r > 0 else (-below if r < 0 else 0)
+
+
+cdef void quantile(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = quantile_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating epsilon_insensitive_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating epsilon = <floating> param[0], r = z - y
+    cdef floating excess = (r if r >= 0 else -r) - epsilon
+    value[0] = 0 if excess <= 0 else excess
+    return 0 if excess <= 0 else (1 if r > 0 else -1)
+
+
+cdef void epsilon_insensitive(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = epsilon_insensitive_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating squared_epsilon_insensitive_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating epsilon = <floating> param[0], r = z - y
+    cdef floating excess = (r if r >= 0 else -r) - epsilon
+    excess = 0 if excess <= 0 else excess
+    value[0] = excess * excess
+    return 2 * excess if r > 0 else -2 * excess
+
+
+cdef void squared_epsilon_insensitive(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = squared_epsilon_insensitive_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating log_cosh_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating r = z - y
+    cdef floating size = r if r >= 0 else -r
+    cdef floating e = exp(-2 * size)
+    cdef floating slope = (1 - e) / (1 + e)
+    value[0] = size + log_ratio(e / (2 + e)) - <floating> 0.6931471805599453
+    return slope if r >= 0 else -slope
+
+
+cdef void log_cosh(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = log_cosh_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating poisson_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating mean = exp(z)
+    value[0] = mean - y * z + entropy(y)
+    return mean - y
+
+
+cdef void poisson(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = poisson_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating gamma_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating ratio = y * exp(-z)
+    value[0] = ratio - 1 + z - <floating> log(<double> y)
+    return 1 - ratio
+
+
+cdef void gamma(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = gamma_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating tweedie_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef double p = param[0]
+    cdef floating a = exp(<floating> (2 - p) * z), b = y * exp(<floating> (1 - p) * z)
+    if p == 1:
+        value[0] = a - y * z + entropy(y)
+    elif p == 2:
+        value[0] = b - 1 + z - <floating> log(<double> y)
+    else:
+        value[0] = a / <floating> (2 - p) - b / <floating> (1 - p) + <floating> (
+            pow(y if y > 0 or p <= 0 else 0, 2 - p) / ((1 - p) * (2 - p)) if p != 0
+            else 0.5 * y * y)
+    return a - b
+
+
+cdef void tweedie(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = tweedie_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating log_loss_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    # With e = exp(yz): log(1 + 1/e) = max(0, -yz) + log(1 + u), u = exp(-|yz|) = least(1/e, e),
+    # and u / (2 + u) = least(1, e) / (2 greatest(1, e) + least(1, e)).
+    cdef floating margin = y * z
+    cdef floating e = exp(margin)
+    cdef floating low = least[floating](1, e), high = greatest[floating](1, e)
+    value[0] = greatest[floating](0, -margin) + log_ratio(low / (2 * high + low))
+    return -y / (1 + e)
 
 
 cdef void log_loss(
     Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
     floating* value, floating* gradient,
 ) noexcept nogil:
-    cdef floating margin, e, share
     cdef Py_ssize_t i
     for i in range(n * k):
-        margin = y[i] * raw[i]
-        e = exp(-margin if margin >= 0 else margin)
-        value[i] = (0 if margin >= 0 else -margin) + log1p(e)
-        share = e if margin >= 0 else 1
-        gradient[i] = -y[i] * share / (1 + e)
+        gradient[i] = log_loss_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating hinge_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating slack = 1 - y * z
+    value[0] = 0 if slack <= 0 else slack
+    return 0 if slack <= 0 else -y
+
+
+cdef void hinge(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = hinge_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating squared_hinge_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating slack = greatest[floating](0, 1 - y * z)
+    value[0] = slack * slack
+    return -2 * y * slack
+
+
+cdef void squared_hinge(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = squared_hinge_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating modified_huber_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating margin = y * z
+    cdef floating slack = 0 if margin >= 1 else 1 - margin
+    value[0] = -4 * margin if margin < -1 else slack * slack
+    return -4 * y if margin < -1 else -2 * y * slack
+
+
+cdef void modified_huber(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = modified_huber_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating perceptron_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating margin = y * z
+    value[0] = 0 if margin >= 0 else -margin
+    # The subgradient at 0 is that of the wrong side: training starts there.
+    return 0 if margin > 0 else -y
+
+
+cdef void perceptron(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = perceptron_at(y[i], raw[i], param, &value[i])
+
+
+cdef inline floating exponential_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    cdef floating e = exp(-y * z)
+    value[0] = e
+    return -y * e
+
+
+cdef void exponential(
+    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
+    floating* value, floating* gradient,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n * k):
+        gradient[i] = exponential_at(y[i], raw[i], param, &value[i])
 
 
 cdef void softmax_log_loss(
@@ -128,24 +400,39 @@ cdef void softmax_log_loss(
             value[start + i] = (top[i] - raw[r * n + start + i]) + <floating> log(total[i])
 
 
-cdef void hinge(
-    Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
-    floating* value, floating* gradient,
-) noexcept nogil:
-    cdef floating slack
-    cdef Py_ssize_t i
-    for i in range(n * k):
-        slack = 1 - y[i] * raw[i]
-        value[i] = 0 if slack <= 0 else slack
-        gradient[i] = 0 if slack <= 0 else -y[i]
-
-
 LOSS_KERNELS = {
-    "squared_error": LossKernel.of(squared_error[double], squared_error[float]),
-    "huber": LossKernel.of(huber[double], huber[float]),
-    "log_loss": LossKernel.of(log_loss[double], log_loss[float]),
+    "squared_error": LossKernel.of(
+        squared_error[double], squared_error[float], squared_error_at[double], squared_error_at[float]),
+    "huber": LossKernel.of(
+        huber[double], huber[float], huber_at[double], huber_at[float]),
+    "absolute_error": LossKernel.of(
+        absolute_error[double], absolute_error[float], absolute_error_at[double], absolute_error_at[float]),
+    "quantile": LossKernel.of(
+        quantile[double], quantile[float], quantile_at[double], quantile_at[float]),
+    "epsilon_insensitive": LossKernel.of(
+        epsilon_insensitive[double], epsilon_insensitive[float], epsilon_insensitive_at[double], epsilon_insensitive_at[float]),
+    "squared_epsilon_insensitive": LossKernel.of(
+        squared_epsilon_insensitive[double], squared_epsilon_insensitive[float], squared_epsilon_insensitive_at[double], squared_epsilon_insensitive_at[float]),
+    "log_cosh": LossKernel.of(
+        log_cosh[double], log_cosh[float], log_cosh_at[double], log_cosh_at[float]),
+    "poisson": LossKernel.of(
+        poisson[double], poisson[float], poisson_at[double], poisson_at[float]),
+    "gamma": LossKernel.of(
+        gamma[double], gamma[float], gamma_at[double], gamma_at[float]),
+    "tweedie": LossKernel.of(
+        tweedie[double], tweedie[float], tweedie_at[double], tweedie_at[float]),
+    "log_loss": LossKernel.of(
+        log_loss[double], log_loss[float], log_loss_at[double], log_loss_at[float]),
+    "hinge": LossKernel.of(
+        hinge[double], hinge[float], hinge_at[double], hinge_at[float]),
+    "squared_hinge": LossKernel.of(
+        squared_hinge[double], squared_hinge[float], squared_hinge_at[double], squared_hinge_at[float]),
+    "modified_huber": LossKernel.of(
+        modified_huber[double], modified_huber[float], modified_huber_at[double], modified_huber_at[float]),
+    "perceptron": LossKernel.of(
+        perceptron[double], perceptron[float], perceptron_at[double], perceptron_at[float]),
+    "exponential": LossKernel.of(
+        exponential[double], exponential[float], exponential_at[double], exponential_at[float]),
     "softmax_log_loss": LossKernel.of(
-        softmax_log_loss[double], softmax_log_loss[float], joint=True
-    ),
-    "hinge": LossKernel.of(hinge[double], hinge[float]),
+        softmax_log_loss[double], softmax_log_loss[float], NULL, NULL),
 }

@@ -67,10 +67,10 @@ LOSSOPT_INLINE float lossopt_exp_float(float x)
     return p * scale;
 }
 
-/* log(1 + u) for 0 <= u <= 1, as 2 atanh(u / (2 + u)). */
-LOSSOPT_INLINE double lossopt_log1p_double(double u)
+/* log((1 + s) / (1 - s)) = 2 atanh(s) for 0 <= s <= 1/3; so log(1 + u) with s = u / (2 + u). */
+LOSSOPT_INLINE double lossopt_log_ratio_double(double s)
 {
-    double s = u / (2.0 + u), v = s * s, v2 = v * v, v4 = v2 * v2;
+    double v = s * s, v2 = v * v, v4 = v2 * v2;
     double p = ((2.0 + v * 0.66666666666666149594)
                 + v2 * (0.40000000000185747468 + v * 0.28571428545454114534))
                + v4 * ((0.22222224080747673173 + v * 0.1818174083250480451)
@@ -80,13 +80,19 @@ LOSSOPT_INLINE double lossopt_log1p_double(double u)
     return s * p;
 }
 
-LOSSOPT_INLINE float lossopt_log1p_float(float u)
+LOSSOPT_INLINE float lossopt_log_ratio_float(float s)
 {
-    float s = u / (2.0f + u), v = s * s;
+    float v = s * s;
     float p = (2.00000000768f + v * 0.66666321641f)
               + v * v * ((0.40024595230f + v * 0.27965157745f) + v * v * 0.28157778363f);
     return s * p;
 }
+
+/* Least and greatest of two, without a branch; the second where the comparison meets a NaN. */
+LOSSOPT_INLINE double lossopt_least_double(double a, double b) { return a < b ? a : b; }
+LOSSOPT_INLINE float lossopt_least_float(float a, float b) { return a < b ? a : b; }
+LOSSOPT_INLINE double lossopt_greatest_double(double a, double b) { return a > b ? a : b; }
+LOSSOPT_INLINE float lossopt_greatest_float(float a, float b) { return a > b ? a : b; }
 
 #define LOSSOPT_NAME_(name, type) lossopt_##name##_##type
 #define LOSSOPT_NAME__(name, type) LOSSOPT_NAME_(name, type)
@@ -211,6 +217,24 @@ LOSSOPT_INLINE void LOSSOPT(axpy)(ptrdiff_t n, REAL a, const REAL *restrict x,
         for (j = 0; j < n; j++)
             out[j] += a * x[j];
     }
+}
+
+/* Sum of a, or of a w where there are weights, in double precision. */
+LOSSOPT_INLINE double LOSSOPT(weighted_sum)(ptrdiff_t n, const REAL *restrict a,
+                                            const REAL *restrict w)
+{
+    double s = 0;
+    ptrdiff_t i;
+    if (w) {
+#pragma omp simd reduction(+ : s)
+        for (i = 0; i < n; i++)
+            s += (double)(a[i] * w[i]);
+    } else {
+#pragma omp simd reduction(+ : s)
+        for (i = 0; i < n; i++)
+            s += (double)a[i];
+    }
+    return s;
 }
 
 /* w = decay w + a (x - shift): one stochastic step, penalty included. */

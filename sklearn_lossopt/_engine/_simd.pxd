@@ -19,10 +19,18 @@ cdef extern from "_simd.h" nogil:
         Py_ssize_t n, double a, const double* x, const double* shift, double* out)
     void lossopt_decay_axpy_double(
         Py_ssize_t n, double decay, double a, const double* x, const double* shift, double* w)
+    double lossopt_weighted_sum_double(
+        Py_ssize_t n, const double* a, const double* w)
+    double lossopt_weighted_sum_float(
+        Py_ssize_t n, const float* a, const float* w)
     double lossopt_exp_double(
         double x)
-    double lossopt_log1p_double(
-        double u)
+    double lossopt_log_ratio_double(
+        double s)
+    double lossopt_least_double(
+        double a, double b)
+    double lossopt_greatest_double(
+        double a, double b)
     float lossopt_dot_float(
         Py_ssize_t n, const float* x, const float* shift, const float* w)
     void lossopt_dot4_float(
@@ -40,8 +48,12 @@ cdef extern from "_simd.h" nogil:
         Py_ssize_t n, float decay, float a, const float* x, const float* shift, float* w)
     float lossopt_exp_float(
         float x)
-    float lossopt_log1p_float(
-        float u)
+    float lossopt_log_ratio_float(
+        float s)
+    float lossopt_least_float(
+        float a, float b)
+    float lossopt_greatest_float(
+        float a, float b)
 
 
 cdef inline floating dot(
@@ -110,10 +122,37 @@ cdef inline floating exp(
         return lossopt_exp_float(x)
 
 
-cdef inline floating log1p(
-    floating u
+cdef inline floating log_ratio(
+    floating s
 ) noexcept nogil:
     if floating is double:
-        return lossopt_log1p_double(u)
+        return lossopt_log_ratio_double(s)
     else:
-        return lossopt_log1p_float(u)
+        return lossopt_log_ratio_float(s)
+
+
+cdef inline floating least(
+    floating a, floating b
+) noexcept nogil:
+    if floating is double:
+        return lossopt_least_double(a, b)
+    else:
+        return lossopt_least_float(a, b)
+
+
+cdef inline floating greatest(
+    floating a, floating b
+) noexcept nogil:
+    if floating is double:
+        return lossopt_greatest_double(a, b)
+    else:
+        return lossopt_greatest_float(a, b)
+
+
+cdef inline double weighted_sum(
+    Py_ssize_t n, const floating* a, const floating* w
+) noexcept nogil:
+    if floating is double:
+        return lossopt_weighted_sum_double(n, a, w)
+    else:
+        return lossopt_weighted_sum_float(n, a, w)

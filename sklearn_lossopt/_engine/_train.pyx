@@ -14,7 +14,8 @@ from libc.string cimport memcpy, memset
 from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
 
 from sklearn_lossopt._engine._simd cimport (
-    axpy, axpy4, decay_axpy, dot, dot4, dot_pair, exp, log1p, prefetch)
+    axpy, axpy4, decay_axpy, dot, dot4, dot_pair, exp, greatest, least, log_ratio, prefetch,
+    weighted_sum)
 
 include "_blas_int.pxi"
 include "_losses.pxi"
@@ -44,6 +45,7 @@ TARGETS = {"values": TARGET_VALUES, "one_vs_rest": TARGET_ONE_VS_REST, "class": 
 
 cdef struct Model:
     void* loss
+    void* loss_at
     const double* loss_param
     bint joint
     void* step
@@ -195,6 +197,7 @@ cdef class Trainer:
             if isinstance(loss_name, str):
                 loss = LOSS_KERNELS[loss_name]
                 self.models[m].loss = loss.for_float if self.single else loss.for_double
+                self.models[m].loss_at = loss.at_float if self.single else loss.at_double
                 self.models[m].joint = loss.joint
             else:
                 self.losses[m] = loss_name
@@ -341,14 +344,12 @@ cdef int forward_backward(
     cdef const floating* shift = <const floating*> t.shift
     cdef const floating* W = <const floating*> t.W
     cdef const floating* block
-    cdef const floating* column
     cdef floating* y = <floating*> t.yb
     cdef floating* s = <floating*> t.sb
     cdef floating* raw = <floating*> t.raw
     cdef floating* grad = <floating*> t.grad
     cdef floating* value = <floating*> t.value
     cdef floating intercept
-    cdef double sum_
     cdef bint weighted = t.weight != NULL
 
     gather_targets[floating](
@@ -372,15 +373,8 @@ cdef int forward_backward(
     for m in range(t.M):
         call_loss[floating](t, m, n, y, raw + m * k * n, value, grad + m * k * n)
         value_rows = 1 if t.models[m].joint or t.models[m].loss == NULL else k
-        sum_ = 0
         for r in range(value_rows):
-            if weighted:
-                for i in range(n):
-                    sum_ += <double> (s[i] * value[r * n + i])
-            else:
-                for i in range(n):
-                    sum_ += <double> value[r * n + i]
-        total[m] += sum_
+            total[m] += weighted_sum(n, value + r * n, s if weighted else NULL)
 
     if G == NULL:
         return 0
@@ -394,11 +388,7 @@ cdef int forward_backward(
         gemm[floating](b"n", b"n", t.R, d, n, 1, grad, n, block, d, 1, G, ld)
     if t.intercept:
         for r in range(t.R):
-            column = grad + r * n
-            sum_ = 0
-            for i in range(n):
-                sum_ += <double> column[i]
-            G[r * ld + d] += <floating> sum_
+            G[r * ld + d] += <floating> weighted_sum(n, <const floating*> grad + r * n, NULL)
     return 0
 
 
@@ -498,7 +488,10 @@ cdef int stochastic_epoch(
             prefetch_row(X + <Py_ssize_t> t.order[i + AHEAD] * d, d * sizeof(floating))
             prefetch(target + t.order[i + AHEAD])
         y = target[row]
-        call_loss[floating](t, 0, 1, &y, &z, &v, &g)
+        if floating is double:
+            g = (<at_double> t.models[0].loss_at)(y, z, t.models[0].loss_param, &v)
+        else:
+            g = (<at_float> t.models[0].loss_at)(y, z, t.models[0].loss_param, &v)
         if weight != NULL:
             v *= weight[row]
             g *= weight[row]
@@ -542,7 +535,7 @@ cdef run(
     cdef bint finite = True
     cdef bint plain = (
         t.R == 1 and t.batch_size == 1 and t.n > 1 and t.metric_kind == METRIC_NONE
-        and t.plain_sgd and t.models[0].loss != NULL
+        and t.plain_sgd and t.models[0].loss_at != NULL
     )
     cdef double[::1] penalties = np.zeros(t.M)
     cdef double* penalty = &penalties[0]

@@ -55,8 +55,23 @@ class Loss(Component, family="loss"):
         kernel = LOSS_KERNELS[self._compiled(1 if raw.ndim == 1 else raw.shape[1])]
         return kernel(np.asarray(y), raw, np.array(self._kernel_row()))
 
-    # What the default settings need to know of a loss. `unit` is a typical size of the target:
-    # the robust scale of y in regression, 1 in classification.
+    def _check_target(self, y):
+        """Raise ValueError where y is outside the loss's domain."""
+
+    def _predict(self, raw):
+        """The prediction on the scale of y: the inverse of the link."""
+        return raw
+
+    # What the default settings need to know of a loss. `unit` is a typical size of the targets.
+
+    def _unit(self, y):
+        """A robust scale of y (n, k): 1.4826 times its median absolute deviation, or the mean
+        deviation where half of the targets are nearly equal."""
+        distance = np.abs(y - np.median(y, axis=0))
+        unit = 1.4826 * float(np.median(distance))
+        if unit < 1e-3 * y.std():
+            unit = float(distance.mean())
+        return unit
 
     def _curvature_bound(self, unit, n_outputs=1):
         """An upper bound of the second derivative; for a loss without one, a typical size."""
@@ -74,9 +89,29 @@ class Loss(Component, family="loss"):
         """Derivative of the gradient along ``direction``, both in raw's shape (n, k)."""
         return self._curvature(y, raw) * direction
 
+    def _kinks(self, y):
+        """A piecewise linear loss as a sum of kinks: a list of (where, slope below, slope above),
+        each in y's shape; None for other losses."""
+        return None
+
     def _constant(self, y, weight):
-        """The raw prediction of the best constant model, one number for each column of y."""
+        """The raw prediction of the best constant model for each column of y (n, k)."""
         raise NotImplementedError
+
+
+def bisect_constant(loss, y, weight, low, high):
+    """The constant (k,) at which the mean gradient of each column of y (n, k) changes sign."""
+    low, high = np.broadcast_to(low, y.shape[1]), np.broadcast_to(high, y.shape[1])
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        raw = np.ascontiguousarray(np.broadcast_to(middle, y.shape), dtype=np.float64)
+        # Column by column: a custom loss of one output expects one-dimensional arrays.
+        slope = np.array([
+            np.average(loss.loss_gradient(y[:, c].astype(np.float64), raw[:, c])[1], weights=weight)
+            for c in range(y.shape[1])
+        ])
+        low, high = np.where(slope < 0, middle, low), np.where(slope < 0, high, middle)
+    return 0.5 * (low + high)
 
 
 class RegressionLoss(Loss):
@@ -85,7 +120,7 @@ class RegressionLoss(Loss):
     regression = True
 
     def _constant(self, y, weight):
-        return np.average(y, axis=0, weights=weight)
+        return bisect_constant(self, y, weight, y.min(axis=0), y.max(axis=0))
 
 
 class ClassificationLoss(Loss):
@@ -98,6 +133,9 @@ class ClassificationLoss(Loss):
 
     classification = True
     joint = True
+
+    def _unit(self, y):
+        return 1.0
 
     def _constant(self, y, weight):
         return np.zeros(y.shape[1])

@@ -5,7 +5,14 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 
 from sklearn_lossopt.losses._base import ClassificationLoss
 
-__all__ = ["Hinge", "LogLoss"]
+__all__ = [
+    "Exponential",
+    "Hinge",
+    "LogLoss",
+    "ModifiedHuber",
+    "Perceptron",
+    "SquaredHinge",
+]
 
 
 def class_shares(y, weight):
@@ -110,3 +117,155 @@ class Hinge(ClassificationLoss, name="hinge"):
 
     def _constant(self, y, weight):
         return np.where(class_shares(y, weight) > 0.5, 1.0, -1.0)
+
+    def _kinks(self, y):
+        return [(y, np.where(y > 0, -1.0, 0.0), np.where(y > 0, 0.0, 1.0))]
+
+
+class SquaredHinge(ClassificationLoss, name="squared_hinge"):
+    r"""Square of the hinge loss: a smooth margin loss.
+
+    .. math:: \ell(y, z) = \max(0, 1 - y z)^2, \qquad y \in \{-1, 1\}
+
+    One-vs-rest for more than two classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import SquaredHinge
+    >>> value, gradient = SquaredHinge().loss_gradient(np.array([1.0]), np.array([-1.0]))
+    >>> print(value, gradient)
+    [4.] [-4.]
+
+    References
+    ----------
+    Chang, K.-W., Hsieh, C.-J. and Lin, C.-J. (2008). Coordinate descent method for large-scale
+    L2-loss linear support vector machines. Journal of Machine Learning Research 9, 1369-1398.
+    """
+
+    joint = False
+
+    def _curvature_bound(self, unit, n_outputs=1):
+        return 2.0
+
+    def _curvature(self, y, raw):
+        return 2.0 * (y * raw < 1)
+
+    def _constant(self, y, weight):
+        return 2 * class_shares(y, weight) - 1
+
+
+class ModifiedHuber(ClassificationLoss, name="modified_huber"):
+    r"""Squared hinge that turns linear for badly wrong rows; gives probabilities.
+
+    .. math::
+
+        \ell(y, z) = \begin{cases}
+            \max(0, 1 - y z)^2 & y z \ge -1 \\
+            -4 y z & y z < -1
+        \end{cases}, \qquad y \in \{-1, 1\}
+
+    One-vs-rest for more than two classes. The minimiser of its expectation is
+    :math:`2 P(y = 1) - 1`, so that :math:`P(y = 1) = (\min(1, \max(-1, z)) + 1) / 2`; with more
+    classes these are normalised to sum to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import ModifiedHuber
+    >>> value, gradient = ModifiedHuber().loss_gradient(np.ones(2), np.array([0.0, -3.0]))
+    >>> print(value, gradient)
+    [ 1. 12.] [-2. -4.]
+
+    References
+    ----------
+    Zhang, T. (2004). Statistical behavior and consistency of classification methods based on
+    convex risk minimization. Annals of Statistics 32(1), 56-85.
+    """
+
+    joint = False
+    has_proba = True
+
+    def _curvature_bound(self, unit, n_outputs=1):
+        return 2.0
+
+    def _curvature(self, y, raw):
+        return 2.0 * (np.abs(y * raw) < 1)
+
+    def _constant(self, y, weight):
+        return 2 * class_shares(y, weight) - 1
+
+    def _probabilities(self, raw):
+        p = (np.clip(raw, -1, 1) + 1) / 2
+        if p.ndim == 1:
+            return np.column_stack([1 - p, p])
+        total = p.sum(axis=1, keepdims=True)
+        return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])
+
+
+class Perceptron(ClassificationLoss, name="perceptron"):
+    r"""Rosenblatt's perceptron criterion: only wrong rows count.
+
+    .. math:: \ell(y, z) = \max(0, -y z), \qquad y \in \{-1, 1\}
+
+    The derivative is :math:`-y` where :math:`y z \le 0`. The objective's minimum, 0, is at w = 0,
+    where nothing is learnt: the criterion is meant for a few epochs of a first-order method, not
+    for its optimum. Training therefore starts at zero and stops when the objective stalls.
+    One-vs-rest for more than two classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import Perceptron
+    >>> value, gradient = Perceptron().loss_gradient(np.ones(2), np.array([2.0, -3.0]))
+    >>> print(value, gradient)
+    [0. 3.] [ 0. -1.]
+
+    References
+    ----------
+    Rosenblatt, F. (1958). The perceptron: a probabilistic model for information storage and
+    organization in the brain. Psychological Review 65(6), 386-408.
+    """
+
+    smooth = False
+    joint = False
+
+
+class Exponential(ClassificationLoss, name="exponential"):
+    r"""Exponential loss, that of AdaBoost.
+
+    .. math:: \ell(y, z) = e^{-y z}, \qquad y \in \{-1, 1\}
+
+    The minimiser of its expectation is half the log-odds, so that
+    :math:`P(y = 1) = 1 / (1 + e^{-2 z})`. One-vs-rest for more than two classes, whose
+    probabilities are normalised to sum to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import Exponential
+    >>> value, gradient = Exponential().loss_gradient(np.array([1.0]), np.array([0.0]))
+    >>> print(value, gradient)
+    [1.] [-1.]
+
+    References
+    ----------
+    Friedman, J., Hastie, T. and Tibshirani, R. (2000). Additive logistic regression: a
+    statistical view of boosting. Annals of Statistics 28(2), 337-407.
+    """
+
+    joint = False
+    has_proba = True
+
+    def _curvature(self, y, raw):
+        return np.exp(np.clip(-y * raw, -300, 300))
+
+    def _constant(self, y, weight):
+        share = class_shares(y, weight)
+        return 0.5 * np.log(share / (1 - share))
+
+    def _probabilities(self, raw):
+        if raw.ndim == 1:
+            return np.column_stack([expit(-2 * raw), expit(2 * raw)])
+        p = expit(2 * raw)
+        return p / p.sum(axis=1, keepdims=True)

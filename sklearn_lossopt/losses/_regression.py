@@ -7,7 +7,18 @@ import numpy as np
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt.losses._base import RegressionLoss
 
-__all__ = ["Huber", "SquaredError"]
+__all__ = [
+    "AbsoluteError",
+    "EpsilonInsensitive",
+    "Gamma",
+    "Huber",
+    "LogCosh",
+    "Poisson",
+    "Quantile",
+    "SquaredEpsilonInsensitive",
+    "SquaredError",
+    "Tweedie",
+]
 
 
 def weighted_quantile(y, weight, level):
@@ -53,6 +64,9 @@ class SquaredError(
 
     def _curvature(self, y, raw):
         return np.ones_like(raw)
+
+    def _constant(self, y, weight):
+        return np.average(y, axis=0, weights=weight)
 
 
 class Huber(RegressionLoss, name="huber"):
@@ -112,3 +126,344 @@ class Huber(RegressionLoss, name="huber"):
             if np.all(np.abs(step) <= 1e-12 * self.delta):
                 break
         return z
+
+
+def require(condition, loss, domain, y):
+    if not np.all(condition):
+        worst = y[~np.asarray(condition)].flat[0]
+        raise ValueError(
+            f"y holds {worst:.6g}, but loss={loss.name!r} needs {domain}. Remove or correct "
+            "those rows, or use another loss."
+        )
+
+
+class AbsoluteError(
+    RegressionLoss, name="absolute_error", aliases={"mae": {}, "mean_absolute_error": {}}
+):
+    r"""Absolute error, for the conditional median.
+
+    .. math:: \ell(y, z) = |y - z|
+
+    with derivative :math:`\operatorname{sign}(z - y)`; y is any real number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import AbsoluteError
+    >>> value, gradient = AbsoluteError().loss_gradient(np.array([1.0]), np.array([3.0]))
+    >>> print(value, gradient)
+    [2.] [1.]
+
+    References
+    ----------
+    Laplace, P. S. (1774). Memoire sur la probabilite des causes par les evenements.
+    """
+
+    smooth = False
+
+    def _curvature_bound(self, unit, n_outputs=1):
+        return 1 / unit
+
+    def _value_unit(self, unit):
+        return unit
+
+    def _kinks(self, y):
+        return [(y, np.full(y.shape, -1.0), np.full(y.shape, 1.0))]
+
+    def _constant(self, y, weight):
+        return weighted_quantile(y, weight, 0.5)
+
+
+class Quantile(RegressionLoss, name="quantile", aliases={"pinball": {}}):
+    r"""Pinball loss, for a conditional quantile.
+
+    .. math:: \ell(y, z) = \max(q\,(y - z), (1 - q)(z - y))
+
+    with derivative :math:`-q` where z < y and :math:`1 - q` where z > y; y is any real number.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        The level q, in (0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import Quantile
+    >>> value, gradient = Quantile(0.9).loss_gradient(np.array([1.0]), np.array([0.0]))
+    >>> print(value, gradient)
+    [0.9] [-0.9]
+
+    References
+    ----------
+    Koenker, R. and Bassett, G. (1978). Regression quantiles. Econometrica 46(1), 33-50.
+    """
+
+    _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
+    _kernel_params = ("quantile",)
+    smooth = False
+
+    def __init__(self, quantile=0.5):
+        self.quantile = quantile
+
+    def _curvature_bound(self, unit, n_outputs=1):
+        return 1 / unit
+
+    def _value_unit(self, unit):
+        return unit
+
+    def _kinks(self, y):
+        return [(y, np.full(y.shape, -self.quantile), np.full(y.shape, 1 - self.quantile))]
+
+    def _constant(self, y, weight):
+        return weighted_quantile(y, weight, self.quantile)
+
+
+class EpsilonInsensitive(RegressionLoss, name="epsilon_insensitive"):
+    r"""Absolute error beyond a tube, as in support vector regression.
+
+    .. math:: \ell(y, z) = \max(0, |y - z| - \epsilon)
+
+    Parameters
+    ----------
+    epsilon : float, default=0.1
+        Half width of the tube, in the units of y; at least 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import EpsilonInsensitive
+    >>> value, gradient = EpsilonInsensitive(0.5).loss_gradient(np.zeros(2), np.array([0.2, 2.0]))
+    >>> print(value, gradient)
+    [0.  1.5] [0. 1.]
+
+    References
+    ----------
+    Drucker, H., Burges, C. J. C., Kaufman, L., Smola, A. and Vapnik, V. (1997). Support vector
+    regression machines. NIPS 9.
+    """
+
+    _parameter_constraints = {"epsilon": [Interval(Real, 0, None, closed="left")]}
+    _kernel_params = ("epsilon",)
+    smooth = False
+
+    def __init__(self, epsilon=0.1):
+        self.epsilon = epsilon
+
+    def _curvature_bound(self, unit, n_outputs=1):
+        return 1 / unit
+
+    def _value_unit(self, unit):
+        return unit
+
+    def _kinks(self, y):
+        one, zero = np.ones(y.shape), np.zeros(y.shape)
+        return [(y - self.epsilon, -one, zero), (y + self.epsilon, zero, one)]
+
+
+class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitive"):
+    r"""The square of the epsilon-insensitive loss.
+
+    .. math:: \ell(y, z) = \max(0, |y - z| - \epsilon)^2
+
+    Parameters
+    ----------
+    epsilon : float, default=0.1
+        Half width of the tube, in the units of y; at least 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import SquaredEpsilonInsensitive
+    >>> loss = SquaredEpsilonInsensitive(epsilon=0.5)
+    >>> value, gradient = loss.loss_gradient(np.zeros(2), np.array([0.2, 2.0]))
+    >>> print(value, gradient)
+    [0.   2.25] [0. 3.]
+
+    References
+    ----------
+    Ho, C.-H. and Lin, C.-J. (2012). Large-scale linear support vector regression. Journal of
+    Machine Learning Research 13, 3323-3348.
+    """
+
+    _parameter_constraints = {"epsilon": [Interval(Real, 0, None, closed="left")]}
+    _kernel_params = ("epsilon",)
+
+    def __init__(self, epsilon=0.1):
+        self.epsilon = epsilon
+
+    def _curvature_bound(self, unit, n_outputs=1):
+        return 2.0
+
+    def _value_unit(self, unit):
+        return unit**2
+
+    def _curvature(self, y, raw):
+        return 2.0 * (np.abs(y - raw) > self.epsilon)
+
+
+class LogCosh(RegressionLoss, name="log_cosh"):
+    r"""Logarithm of the hyperbolic cosine: smooth, quadratic below 1, linear beyond.
+
+    .. math:: \ell(y, z) = \log \cosh(y - z)
+
+    with derivative :math:`\tanh(z - y)`; y is any real number, the turn is at 1 in its units.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import LogCosh
+    >>> value, gradient = LogCosh().loss_gradient(np.zeros(1), np.array([1.0]))
+    >>> print(value.round(4), gradient.round(4))
+    [0.4338] [0.7616]
+
+    References
+    ----------
+    Green, P. J. (1990). Bayesian reconstructions from emission tomography data using a modified
+    EM algorithm. IEEE Transactions on Medical Imaging 9(1), 84-93.
+    """
+
+    def _value_unit(self, unit):
+        return unit * min(unit, 1.0)
+
+    def _curvature(self, y, raw):
+        return 1 - np.tanh(y - raw) ** 2
+
+
+class _LogLink(RegressionLoss):
+    """Half deviances of positive means, exp(raw)."""
+
+    # The variance of y is proportional to this power of its mean.
+    @property
+    def _power(self):
+        raise NotImplementedError
+
+    def _predict(self, raw):
+        return np.exp(raw)
+
+    def _unit(self, y):
+        return float(y.mean())
+
+    def _curvature_bound(self, unit, n_outputs=1):
+        return unit ** (2 - self._power)
+
+    def _value_unit(self, unit):
+        return unit ** (2 - self._power)
+
+    def _curvature(self, y, raw):
+        p = self._power
+        raw = np.clip(raw, -300, 300)
+        return np.maximum((2 - p) * np.exp((2 - p) * raw) + (p - 1) * y * np.exp((1 - p) * raw), 0)
+
+    def _constant(self, y, weight):
+        mean = np.average(y, axis=0, weights=weight)
+        return np.log(np.maximum(mean, 1e-10))
+
+
+class Poisson(_LogLink, name="poisson"):
+    r"""Half Poisson deviance with log link, for counts and rates.
+
+    .. math:: \ell(y, z) = e^z - y z + y \log y - y
+
+    with derivative :math:`e^z - y`; y is at least 0, and ``predict`` returns :math:`e^z`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import Poisson
+    >>> value, gradient = Poisson().loss_gradient(np.array([1.0]), np.array([0.0]))
+    >>> print(value, gradient)
+    [0.] [0.]
+
+    References
+    ----------
+    Nelder, J. A. and Wedderburn, R. W. M. (1972). Generalized linear models. Journal of the Royal
+    Statistical Society A 135(3), 370-384.
+    """
+
+    _power = 1.0
+
+    def _check_target(self, y):
+        require(y >= 0, self, "y at least 0", y)
+        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
+
+
+class Gamma(_LogLink, name="gamma"):
+    r"""Half gamma deviance with log link, for positive amounts.
+
+    .. math:: \ell(y, z) = z + y e^{-z} - \log y - 1
+
+    with derivative :math:`1 - y e^{-z}`; y is greater than 0, and ``predict`` returns
+    :math:`e^z`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import Gamma
+    >>> value, gradient = Gamma().loss_gradient(np.array([1.0]), np.array([0.0]))
+    >>> print(value, gradient)
+    [0.] [0.]
+
+    References
+    ----------
+    Nelder, J. A. and Wedderburn, R. W. M. (1972). Generalized linear models. Journal of the Royal
+    Statistical Society A 135(3), 370-384.
+    """
+
+    _power = 2.0
+
+    def _check_target(self, y):
+        require(y > 0, self, "y greater than 0", y)
+
+
+class Tweedie(_LogLink, name="tweedie"):
+    r"""Half Tweedie deviance with log link, for amounts that may be exactly 0.
+
+    With mean :math:`\mu = e^z` and power p other than 1 and 2,
+
+    .. math::
+
+        \ell(y, z) = \frac{\max(y, 0)^{2-p}}{(1-p)(2-p)} - \frac{y \mu^{1-p}}{1-p}
+            + \frac{\mu^{2-p}}{2-p}
+
+    with derivative :math:`\mu^{2-p} - y \mu^{1-p}`; powers 1 and 2 are Poisson and Gamma, 0 the
+    half squared error with log link. ``predict`` returns :math:`e^z`.
+
+    Parameters
+    ----------
+    power : float, default=1.5
+        The variance of y is proportional to this power of its mean; at most 0 or at least 1.
+        y is any number for p <= 0, at least 0 for 1 <= p < 2, and greater than 0 for p >= 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.losses import Tweedie
+    >>> value, gradient = Tweedie().loss_gradient(np.array([1.0]), np.array([0.0]))
+    >>> print(value, gradient)
+    [0.] [0.]
+
+    References
+    ----------
+    Jorgensen, B. (1987). Exponential dispersion models. Journal of the Royal Statistical Society
+    B 49(2), 127-162.
+    """
+
+    _parameter_constraints = {
+        "power": [Interval(Real, None, 0, closed="right"), Interval(Real, 1, None, closed="left")]
+    }
+    _kernel_params = ("power",)
+
+    def __init__(self, power=1.5):
+        self.power = power
+
+    @property
+    def _power(self):
+        return float(self.power)
+
+    def _check_target(self, y):
+        if self.power >= 2:
+            require(y > 0, self, f"y greater than 0 with power={self.power}", y)
+        elif self.power >= 1:
+            require(y >= 0, self, f"y at least 0 with power={self.power}", y)
+        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))

@@ -6,9 +6,15 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_lossopt._compat import Interval, Options, StrOptions, threadpool_controller
+from sklearn_lossopt._compat import (
+    Interval,
+    Options,
+    StrOptions,
+    check_sample_weight,
+    threadpool_controller,
+)
 from sklearn_lossopt._problem import Problem
 from sklearn_lossopt._training import Settings, train
 from sklearn_lossopt.losses import Loss
@@ -157,7 +163,7 @@ class BaseGradientEstimator(BaseEstimator):
         """Checked weights, and the rows whose weight is not zero; None for all."""
         if sample_weight is None:
             return None, None
-        weight = _check_sample_weight(
+        weight = check_sample_weight(
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         rows = np.flatnonzero(weight).astype(np.uint32)

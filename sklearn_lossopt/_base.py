@@ -191,7 +191,7 @@ class BaseGradientEstimator(BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31))
         with threadpool_controller().limit(limits=1, user_api="blas"):
             outcome = train(problem, settings, seed, start, state)
-        self._state = outcome.state
+        self._loss, self._state = loss, outcome.state
         self.n_iter_ = outcome.n_iter
         self.t_ = outcome.state.updates
         self.loss_curve_ = np.array(outcome.loss_curve)

@@ -18,7 +18,7 @@ LABELS_AT_ONCE = 1_000_000
 
 
 def _has_probabilities(estimator):
-    loss = Loss.resolve(estimator.loss)
+    loss = getattr(estimator, "_loss", None) or Loss.resolve(estimator.loss)
     if not loss.has_proba:
         raise AttributeError(
             f"predict_proba is not available with loss={estimator.loss!r}, whose raw predictions "
@@ -311,7 +311,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         p : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``; rows sum to 1.
         """
-        return Loss.resolve(self.loss)._probabilities(self.decision_function(X))
+        scores = self.decision_function(X)
+        return self._loss._probabilities(scores)
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):
@@ -327,4 +328,5 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         log_p : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
-        return Loss.resolve(self.loss)._log_probabilities(self.decision_function(X))
+        scores = self.decision_function(X)
+        return self._loss._log_probabilities(scores)

@@ -157,7 +157,19 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
+        tags.target_tags.positive_only = self._needs_positive_targets()
         return tags
+
+    def _needs_positive_targets(self):
+        try:
+            loss = Loss.resolve(self.loss)
+        except (TypeError, ValueError):
+            return False
+        try:
+            loss._check_target(np.array([[-1.0], [2.0]]))
+        except ValueError:
+            return True
+        return False
 
     @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
@@ -189,7 +201,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         X, y = self._validate(X, y, multi_output=True, y_numeric=True)
         weight, rows = self._used_rows(sample_weight, X)
         columns = y.reshape(len(y), -1)
-        target = np.ascontiguousarray(columns, dtype=X.dtype)
+        with np.errstate(over="ignore"):
+            target = np.ascontiguousarray(columns, dtype=X.dtype)
         if not np.isfinite(target).all():
             raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
         loss._check_target(columns if rows is None else columns[rows])
@@ -213,4 +226,5 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, in the units of the training targets.
         """
-        return Loss.resolve(self.loss)._predict(self._raw_predict(X))
+        raw = self._raw_predict(X)
+        return self._loss._predict(raw)

@@ -12,6 +12,8 @@ from sklearn_lossopt.losses import Loss
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
 # larger data. 32 MB.
 SAMPLE_SIZE = 4_000_000
+# Numbers in one block of rows where all rows are needed but not held.
+BLOCK_SIZE = 500_000
 # The largest curvature matrix that is formed; beyond it, conjugate gradients.
 MATRIX_SIZE = 800
 
@@ -185,6 +187,72 @@ class Curvature:
 
             direction = conjugate_gradients(product, precondition, -gradient)
         return direction, -0.5 * float(np.vdot(gradient, direction)), whiteners
+
+
+class ScaledRows:
+    """All rows used, extended by the intercept's column and scaled to mean squares of 1.
+
+    Small data are held as one float64 array, larger data are read in blocks at each product.
+
+    Parameters
+    ----------
+    problem : Problem
+    shift : ndarray of shape (d,) or None
+    """
+
+    def __init__(self, problem, shift):
+        self.problem, self.shift = problem, shift
+        d = problem.d
+        self.block = max(1, BLOCK_SIZE // (d + 1))
+        whole = problem.n * (d + 1) <= SAMPLE_SIZE
+        self.scale = np.ones(d + 1)
+        self.held = self._read(slice(0, problem.n)) if whole else None
+        self.share = np.ones(problem.n)
+        if problem.weight is not None:
+            self.share = problem.weight[problem.thinned(problem.n)].astype(np.float64)
+        self.share = self.share / self.share.sum()
+        squares = sum(self.share[part] @ rows**2 for part, rows in self.blocks())
+        squares[squares == 0] = 1.0
+        self.scale = np.sqrt(squares)
+        if whole:
+            self.held /= self.scale
+
+    def _read(self, index):
+        """Rows by position among the rows used."""
+        problem = self.problem
+        index = index if problem.rows is None else problem.rows[index]
+        rows = problem.X[index]
+        x = np.empty((len(rows), problem.d + 1))
+        x[:, :-1] = rows
+        x[:, -1] = 1.0 if problem.fit_intercept else 0.0
+        if self.shift is not None:
+            x[:, :-1] -= self.shift
+        x /= self.scale
+        return x
+
+    def blocks(self):
+        n = self.problem.n
+        if self.held is not None:
+            yield slice(0, n), self.held
+            return
+        for start in range(0, n, self.block):
+            part = slice(start, min(n, start + self.block))
+            yield part, self._read(part)
+
+    def take(self, index):
+        return self._read(index) if self.held is None else self.held[index]
+
+    def __matmul__(self, v):
+        out = np.empty(self.problem.n)
+        for part, rows in self.blocks():
+            out[part] = rows @ v
+        return out
+
+    def __rmatmul__(self, u):
+        return sum(u[part] @ rows for part, rows in self.blocks())
+
+    # Otherwise NumPy would broadcast `u @ rows` itself.
+    __array_ufunc__ = None
 
 
 def conjugate_gradients(product, precondition, b, tol=1e-2, max_iter=50):

@@ -9,7 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt._problem import MATRIX_SIZE, Curvature, whitener
+from sklearn_lossopt._problem import MATRIX_SIZE, Curvature, ScaledRows, whitener
+from sklearn_lossopt._proximal import ProximalNewton
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
@@ -17,6 +18,8 @@ from sklearn_lossopt.schedules import Schedule
 DIVERGED = 10.0
 # Learning rates handed to the engine in one piece.
 RATES_AT_ONCE = 1_000_000
+# Dual variables of a proximal Newton solver, at most: they take ten arrays of that length.
+DUALS = 600_000
 
 
 @dataclass
@@ -146,7 +149,7 @@ class _Run:
             variance = self._shift()
             unit = problem.unit()
             self.value_unit = problem.loss._value_unit(unit) or 1.0
-            h = problem.loss._curvature_bound(unit, k)
+            self.bound = h = problem.loss._curvature_bound(unit, k)
             self.whiten = self.settings.precondition == "whiten" or (
                 self.settings.precondition == "auto" and d < MATRIX_SIZE
             )
@@ -307,7 +310,8 @@ class _Run:
                     best, best_epoch = value, epoch
                 elif epoch - best_epoch >= settings.n_iter_no_change:
                     break
-        if not np.isfinite(self.weights).all() or value > DIVERGED * start:
+        scale = max(start, 1.0) if self.problem.loss.classification else start
+        if not np.isfinite(self.weights).all() or value > DIVERGED * scale:
             self._diverged(epoch, value, start)
         return epoch, self._certify(value)
 
@@ -355,112 +359,206 @@ class _Run:
     # -- schedule="auto" --------------------------------------------------------------------
 
     def _react(self):
-        """Train with steps and batches that follow the full objective after each epoch."""
+        """Train with steps and batches that follow the full objective after each epoch.
+
+        Each epoch is a pass of the optimizer, kept where it lowered F. From the third on, where
+        the loss's second derivative or its kinks are known, the optimum's distance is estimated,
+        and the step that the estimate implies is taken as far as it lowers F.
+        """
         settings, problem = self.settings, self.problem
-        start = best = self._evaluate()
-        saved = self.weights.copy()
-        newton = problem.loss.smooth and self._has_curvature() and (
-            self.preconditioned and settings.precondition != "scale"
-        )
-        factor, cycle, shrink = 1.0, 1.0, 0.5
-        last_cycle = math.inf
-        stalled = 0
-        history = np.empty((1, 1))
-        corrections = 0
+        self.best = start = self._evaluate()
+        self.saved = self.weights.copy()
+        pace = _Growth(self) if problem.loss.smooth else _Cycles(self)
+        corrector = self._corrector()
         epoch = 0
+        history = np.empty((1, 1))
         while epoch < settings.max_iter:
-            self.trainer.run(
-                self.state.epoch + epoch, 1, np.array([[self.rate * factor]]), history
-            )
+            rate = self.rate * pace.factor
+            self.trainer.run(self.state.epoch + epoch, 1, np.array([[rate]]), history)
             epoch += 1
             self.state.updates += -(-problem.n // self.trainer.batch_size)
-            with np.errstate(all="ignore"):
-                settings.optimizer._settle(
-                    self.coordinates[0].reshape(-1), self.state.slots[0], int(self.state.steps[0]),
-                    self.rate * factor,
-                )
-                self._from_coordinates()
+            self._settle(rate)
             value = self._evaluate()
-            before = best
-            if value < best:
-                best = value
-                saved[...] = self.weights
-                if not problem.loss.smooth:
-                    factor *= 1.1
-            else:
-                if problem.loss.smooth:
-                    self._restore(saved)
-                    if self.trainer.batch_size < problem.n:
-                        self.trainer.batch_size = min(problem.n, 4 * self.trainer.batch_size)
-                    else:
-                        factor *= 0.25
-                else:
-                    if not math.isfinite(value) or value > start:
-                        self._restore(saved)
-                        factor *= 0.25
-                    factor *= shrink
-            if newton and epoch >= 2:
-                value, accepted = self._correct(best, 0.1 ** (corrections + 1))
-                corrections += 1
-                if value < best:
-                    best = value
-                    saved[...] = self.weights
-                else:
-                    self._restore(saved)
-                if self.gap <= settings.tol * abs(best) and corrections >= 2:
-                    self._record(epoch, best)
-                    return epoch, settings.tol > 0
-            self._record(epoch, best)
-            if not problem.loss.smooth and factor < 1e-3 * cycle:
-                self._restore(saved)
-                if last_cycle - best <= 0.1 * math.sqrt(settings.tol) * abs(best):
-                    break
-                last_cycle = best
-                cycle *= 0.5
-                factor, shrink = cycle, shrink**0.6
-            if before - best <= settings.tol * abs(best):
-                stalled += 1
-            else:
-                stalled = 0
-            if settings.tol > 0 and problem.loss.smooth and factor < 1e-8:
+            pace.after(value, value < self.best)
+            if value < self.best:
+                self._keep(value)
+            done = pace.finished
+            if corrector is not None and epoch >= 2:
+                corrector.step()
+                done = self.gap <= settings.tol * abs(self.best)
+            self.curve.append(self.best)
+            self._report(epoch - 1, self.best)
+            if done and settings.tol > 0:
                 break
-        self.weights[...] = saved
-        if not math.isfinite(best):
-            self._diverged(epoch, best, start)
-        if problem.loss.smooth:
-            return epoch, self._certify(best)
-        converged = epoch < settings.max_iter
-        if not converged and settings.tol > 0:
-            self._warn(best)
+        self.weights[...] = self.saved
+        if not math.isfinite(self.best):
+            self._diverged(epoch, self.best, start)
+        if corrector is None:
+            if problem.loss.smooth:
+                return epoch, self._certify(self.best)
+            self.gap = pace.change
+        converged = settings.tol > 0 and self.gap <= pace.slack * settings.tol * abs(self.best)
+        if settings.tol > 0 and not converged:
+            self._warn(self.best)
         return epoch, converged
 
-    def _record(self, epoch, value):
-        self.curve.append(value)
-        self._report(epoch - 1, value)
+    def _corrector(self):
+        settings, problem = self.settings, self.problem
+        if settings.precondition not in ("auto", "whiten"):
+            return None
+        if problem.loss.smooth:
+            return _NewtonCorrector(self) if self._has_curvature() else None
+        kinks = problem.loss._kinks(np.ones((1, 1)))
+        if kinks is None or problem.n * problem.n_outputs * len(kinks) > DUALS:
+            return None
+        return _KinkCorrector(self)
 
-    def _restore(self, weights):
-        self.weights[...] = weights
+    def _settle(self, rate):
+        """Let the optimizer's momentum run out, so that its position can be judged."""
+        if not np.isfinite(self.coordinates).all():
+            return
+        self.settings.optimizer._settle(
+            self.coordinates[0].reshape(-1), self.state.slots[0], int(self.state.steps[0]), rate
+        )
+        self._from_coordinates()
+
+    def _keep(self, value):
+        self.best = value
+        self.saved[...] = self.weights
+
+    def restore(self):
+        """Go back to the best weights, with no memory of how they were left."""
+        self.weights[...] = self.saved
         self._to_coordinates()
         self.state.slots[...] = 0
         self.state.steps[...] = 0
 
-    def _correct(self, value, floor):
-        """Take the step that the estimate of the gap implies, as far as it lowers F."""
-        bound = self.problem.loss._curvature_bound(1.0, self.problem.n_outputs)
-        direction, whiteners = self._newton(floor * bound)
-        origin = self.weights[0].astype(np.float64)
+
+class _Growth:
+    """Pace for smooth losses: where F did not fall, larger batches, then smaller steps."""
+
+    slack = 1.0
+    change = math.inf
+
+    def __init__(self, run):
+        self.run = run
+        self.factor = 1.0
+        self.finished = False
+
+    def after(self, value, improved):
+        if improved:
+            return
+        trainer, n = self.run.trainer, self.run.problem.n
+        self.run.restore()
+        if trainer.batch_size < n:
+            trainer.batch_size = min(n, 4 * trainer.batch_size)
+        else:
+            self.factor *= 0.25
+            self.finished = self.factor < 1e-8
+
+
+class _Cycles:
+    """Pace for losses with kinks: steps that grow while F falls and shrink while it does not, in
+    cycles that shrink ever more slowly; two cycles that agree end the run."""
+
+    # Cycles are judged to the root of tol only: they agree sooner than they arrive.
+    @property
+    def slack(self):
+        return 0.1 / math.sqrt(self.run.settings.tol)
+
+    def __init__(self, run):
+        self.run = run
+        self.factor, self.top, self.shrink = 1.0, 1.0, 0.5
+        self.start = run.best
+        self.last = self.change = math.inf
+        self.finished = False
+
+    def after(self, value, improved):
+        run = self.run
+        self.factor *= 1.1 if improved else self.shrink
+        if not math.isfinite(value) or value > self.start:
+            run.restore()
+            self.factor *= 0.25
+        if self.factor >= 1e-3 * self.top:
+            return
+        best = min(value, run.best) if math.isfinite(value) else run.best
+        run.restore()
+        self.change = self.last - best
+        self.finished = run.settings.tol > 0 and (
+            self.change <= self.slack * run.settings.tol * abs(best)
+        )
+        self.last = best
+        self.top *= 0.5
+        self.factor, self.shrink = self.top, self.shrink**0.6
+
+
+class _NewtonCorrector:
+    """Newton's step for smooth losses; its decrement estimates F - F*."""
+
+    def __init__(self, run):
+        self.run = run
+        self.floor = run.bound
+
+    def step(self):
+        run = self.run
+        self.floor *= 0.1
+        run.restore()
+        direction, whiteners = run._newton(self.floor)
+        # Until the floor is low the decrement is too small to be believed.
+        if self.floor > 0.02 * run.bound:
+            run.gap = max(run.gap, math.inf)
+        origin = run.weights[0].astype(np.float64)
         length = 1.0
         for _ in range(12):
-            self.weights[0] = origin + length * direction
-            found = self._evaluate()
-            if found < value:
+            run.weights[0] = origin + length * direction
+            value = run._evaluate()
+            if value < run.best:
+                run._keep(value)
                 break
             length *= 0.5
-        else:
-            self.weights[0] = origin
-            return value, False
         if whiteners is not None:
-            self._set_metric(whiteners)
-            self._to_coordinates()
-            self.trainer.set_metric(self.metric, self.coordinates)
-        return found, True
+            run._set_metric(whiteners)
+            run.trainer.set_metric(run.metric, run.coordinates)
+        run.restore()
+
+
+class _KinkCorrector:
+    """Proximal Newton steps for piecewise linear losses, started where the optimizer is."""
+
+    def __init__(self, run):
+        self.run = run
+        self.solvers = None
+
+    def _start(self):
+        run, problem = self.run, self.run.problem
+        self.rows = rows = ScaledRows(problem, run.shift)
+        penalty = np.append(np.full(problem.d, problem.alpha), float(not problem.fit_intercept))
+        y = problem.targets(problem.thinned(problem.n)).astype(np.float64)
+        unit = problem.unit()
+        self.solvers = [
+            ProximalNewton(
+                rows,
+                [tuple(part[:, r] for part in kink) for kink in problem.loss._kinks(y)],
+                penalty / rows.scale**2,
+                unit,
+                run.saved[0, r].astype(np.float64) * rows.scale,
+            )
+            for r in range(problem.n_outputs)
+        ]
+
+    def step(self):
+        run = self.run
+        if self.solvers is None:
+            self._start()
+        tol = run.settings.tol * abs(run.best) / len(self.solvers)
+        for r, solver in enumerate(self.solvers):
+            if solver.gap > tol:
+                solver.step(tol)
+            run.weights[0, r] = solver.v / self.rows.scale
+        value = run._evaluate()
+        gap = sum(solver.gap for solver in self.solvers)
+        if value < run.best:
+            run._keep(value)
+        # The gap is that of the solvers' point; the best one found may lie lower.
+        run.gap = gap - (value - run.best)
+        run.restore()

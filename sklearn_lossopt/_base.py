@@ -1,6 +1,7 @@
 """What the two estimators share. Floor 3."""
 
 from functools import wraps
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn_lossopt._compat import (
     check_sample_weight,
     threadpool_controller,
 )
-from sklearn_lossopt._problem import Problem
+from sklearn_lossopt._problem import Problem, residual_scale
 from sklearn_lossopt._training import Settings, train
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
@@ -182,21 +183,26 @@ class BaseGradientEstimator(BaseEstimator):
             X, target, target_kind, weight, rows, n_outputs, loss, float(self.alpha),
             self.fit_intercept,
         )
+        problem.loss = loss._prepared(partial(residual_scale, problem))
         start = state = None
         if self.warm_start and hasattr(self, "coef_"):
             coef = np.atleast_2d(self.coef_)
             if coef.shape == (n_outputs, X.shape[1]):
                 start = coef, np.atleast_1d(self.intercept_)
                 state = self._state if self.precondition is False else None
-        seed = int(check_random_state(self.random_state).randint(2**31))
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            seed = check_random_state(seed).randint(2**31)
         with threadpool_controller().limit(limits=1, user_api="blas"):
-            outcome = train(problem, settings, seed, start, state)
+            outcome = train(problem, settings, int(seed), start, state)
         self._loss, self._state = loss, outcome.state
         self.n_iter_ = outcome.n_iter
         self.t_ = outcome.state.updates
         self.loss_curve_ = np.array(outcome.loss_curve)
         self.learning_rate_ = outcome.learning_rate
         self.converged_ = outcome.converged
+        if hasattr(loss, "delta"):
+            self.delta_ = float(problem.loss.delta)
         return outcome.coef, outcome.intercept
 
     def _raw_predict(self, X):

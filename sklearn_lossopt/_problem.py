@@ -10,8 +10,10 @@ from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt.losses import Loss
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
-# larger data. 32 MB.
-SAMPLE_SIZE = 4_000_000
+# larger data. 16 MB.
+SAMPLE_SIZE = 2_000_000
+# The same for the scale of the residuals, which is found by many passes.
+SCALE_SAMPLE_SIZE = 500_000
 # Numbers in one block of rows where all rows are needed but not held.
 BLOCK_SIZE = 500_000
 # The largest curvature matrix that is formed; beyond it, conjugate gradients.
@@ -97,17 +99,20 @@ class Curvature:
     ----------
     problem : Problem
     shift : ndarray of shape (d,) or None
+    size : int
+        Numbers in the rows sampled, at most.
     """
 
-    def __init__(self, problem, shift):
+    def __init__(self, problem, shift, size=SAMPLE_SIZE):
         self.problem = problem
         self.shift = shift
+        self.size = size
 
     @cached_property
     def sample(self):
         """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
         problem = self.problem
-        index = problem.thinned(SAMPLE_SIZE // (problem.d + 1))
+        index = problem.thinned(self.size // (problem.d + 1))
         rows = problem.X[index]
         x = np.empty((len(rows), problem.d + 1))
         x[:, :-1] = rows
@@ -177,16 +182,87 @@ class Curvature:
             direction = -precondition(gradient)
         else:
 
+            along = self.problem.loss._curvature_operator(y, raw) if joint else h.__mul__
+
             def product(v):
-                moved = self.problem.loss._curvature_product(y, raw, x @ v.T)
-                if not joint:
-                    moved = h * (x @ v.T)
+                moved = along(x @ v.T)
                 out = (moved * weight).T @ x / len(x)
                 out[:, :-1] += self.problem.alpha * v[:, :-1]
                 return out
 
             direction = conjugate_gradients(product, precondition, -gradient)
         return direction, -0.5 * float(np.vdot(gradient, direction)), whiteners
+
+
+def residual_scale(problem, epsilon):
+    r"""The scale of the residuals that Huber's criterion estimates with the coefficients.
+
+    Minimises :math:`\sigma + \operatorname{mean} \sigma \rho_\epsilon(r / \sigma)` over
+    coefficients and :math:`\sigma` together, as ``HuberRegressor`` does, with
+    :math:`\rho_\epsilon(u) = u^2` up to epsilon and :math:`2 \epsilon |u| - \epsilon^2` beyond.
+
+    References
+    ----------
+    Huber, P. J. and Ronchetti, E. M. (2009). Robust Statistics, 2nd ed., section 7.7. Wiley.
+    """
+    shift = problem.moments()[0] if problem.fit_intercept else None
+    curvature = Curvature(problem, shift, SCALE_SAMPLE_SIZE)
+    x, y, weight = curvature.sample
+    y = y.astype(np.float64)
+    share = weight / weight.sum() / y.shape[1]
+    least = 0.01 * problem.unit()
+    W = np.zeros((y.shape[1], x.shape[1]))
+    W[:, -1] = np.median(y, axis=0) if problem.fit_intercept else 0.0
+
+    def scale_of(r):
+        # The share of min(r / sigma, epsilon)^2 falls with sigma; it is 1 at the minimum.
+        squares = r**2
+        sigma = np.sqrt(np.sum(share * squares))
+        for _ in range(200):
+            inner = squares <= (epsilon * sigma) ** 2
+            outside = epsilon**2 * (1 - np.sum(share * inner))
+            if not outside < 1:
+                sigma = 0.5 * sigma
+            else:
+                new = np.sqrt(np.sum(share * squares * inner) / (1 - outside))
+                if abs(new - sigma) <= 1e-13 * sigma:
+                    break
+                sigma = new
+            if sigma <= least:
+                return least
+        return max(sigma, least)
+
+    def objective(W, delta):
+        size = np.abs(y - x @ W.T)
+        clipped = np.minimum(size, delta)
+        penalty = 0.5 * problem.alpha * np.sum(W[:, :-1] ** 2) / y.shape[1]
+        return np.sum(share * clipped * (size - 0.5 * clipped)) + penalty
+
+    def step(W, delta, newton):
+        r = y - x @ W.T
+        size = np.maximum(np.abs(r), 1e-300)
+        # Reweighted least squares never overshoots; Newton's weights are exact near the end.
+        h = (size <= delta).astype(float) if newton else np.minimum(1.0, delta / size)
+        moved = W.copy()
+        for c in range(len(W)):
+            g = x.T @ (weight[:, 0] * np.clip(r[:, c], -delta, delta)) / len(x)
+            g[:-1] -= problem.alpha * W[c, :-1]
+            T, _ = whitener(curvature.matrix(h[:, c]))
+            moved[c] += T @ (T.T @ g)
+        return moved
+
+    sigma = scale_of(y - x @ W.T)
+    for _ in range(100):
+        delta = epsilon * sigma
+        value = objective(W, delta)
+        moved = step(W, delta, newton=True)
+        if not objective(moved, delta) < value:
+            moved = step(W, delta, newton=False)
+        W, before = moved, sigma
+        sigma = scale_of(y - x @ W.T)
+        if abs(sigma - before) <= 1e-11 * sigma:
+            break
+    return sigma
 
 
 class ScaledRows:
@@ -278,7 +354,7 @@ def conjugate_gradients(product, precondition, b, tol=1e-2, max_iter=50):
 
 
 def whitener(matrix):
-    """T with T' matrix T = I, and its inverse, for a positive semi-definite matrix.
+    """Upper triangular T with T' matrix T = I, and its inverse, for a positive semi-definite matrix.
 
     The matrix is scaled to a unit diagonal first; directions in which it is singular to rounding
     get the curvature of 1e-10 times that diagonal.

@@ -5,7 +5,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
 from sklearn_lossopt._compat import StrOptions, fit_context
@@ -117,6 +116,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         The number that ``learning_rate`` stood for.
     converged_ : bool
         Whether the estimated distance of F to its optimum is below ``tol`` times F.
+    delta_ : float
+        Only with ``loss="huber"``: where the loss turns linear.
 
     See Also
     --------
@@ -212,8 +213,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         """
         loss, settings = self._resolve_loss(), self._settings()
         X, y = self._validate(X, y)
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
+        if y.dtype.kind not in "biu":
+            check_classification_targets(y)
         weight, rows = self._used_rows(sample_weight, X)
         classes, code = self._encode(y, rows, X.dtype)
         weight, rows = self._weigh_classes(classes, code, weight, rows)

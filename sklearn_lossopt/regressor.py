@@ -92,6 +92,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         The number that ``learning_rate`` stood for.
     converged_ : bool
         Whether the estimated distance of F to its optimum is below ``tol`` times F.
+    delta_ : float
+        Only with ``loss="huber"``: where the loss turns linear.
 
     See Also
     --------

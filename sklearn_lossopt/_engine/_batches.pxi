@@ -153,16 +153,3 @@ cdef void gemm(
     else:
         sgemm(<char*> op_b, <char*> op_a, &n_, &m_, &p_, &scale, <float*> B, &ldb_,
               <float*> A, &lda_, &keep, C, &ldc_)
-
-
-cdef void gemv(
-    const char* op, Py_ssize_t m, Py_ssize_t n, const floating* A, const floating* x, floating* out
-) noexcept nogil:
-    """out = op(A) x for row-major A (m, n)."""
-    cdef blas_int m_ = <blas_int> n, n_ = <blas_int> m, one = 1
-    cdef floating scale = 1, keep = 0
-    cdef char* flipped = b"n" if op[0] == b"t" else b"t"
-    if floating is double:
-        dgemv(flipped, &m_, &n_, &scale, <double*> A, &m_, <double*> x, &one, &keep, out, &one)
-    else:
-        sgemv(flipped, &m_, &n_, &scale, <float*> A, &m_, <float*> x, &one, &keep, out, &one)

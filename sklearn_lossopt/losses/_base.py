@@ -55,6 +55,10 @@ class Loss(Component, family="loss"):
         kernel = LOSS_KERNELS[self._compiled(1 if raw.ndim == 1 else raw.shape[1])]
         return kernel(np.asarray(y), raw, np.array(self._kernel_row()))
 
+    def _prepared(self, residual_scale):
+        """The loss to train with; ``residual_scale(epsilon)`` estimates a scale from the data."""
+        return self
+
     def _check_target(self, y):
         """Raise ValueError where y is outside the loss's domain."""
 
@@ -85,9 +89,10 @@ class Loss(Component, family="loss"):
         """Second derivative of each row's loss, in raw's shape; None where it is no guide."""
         return None
 
-    def _curvature_product(self, y, raw, direction):
-        """Derivative of the gradient along ``direction``, both in raw's shape (n, k)."""
-        return self._curvature(y, raw) * direction
+    def _curvature_operator(self, y, raw):
+        """The function that maps a direction to the gradient's derivative along it, both in
+        raw's shape (n, k)."""
+        return self._curvature(y, raw).__mul__
 
     def _kinks(self, y):
         """A piecewise linear loss as a sum of kinks: a list of (where, slope below, slope above),

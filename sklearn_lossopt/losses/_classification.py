@@ -66,12 +66,16 @@ class LogLoss(
             p = softmax(raw, axis=1)
         return p * (1 - p)
 
-    def _curvature_product(self, y, raw, direction):
+    def _curvature_operator(self, y, raw):
         if raw.shape[1] == 1:
-            return self._curvature(y, raw) * direction
+            return super()._curvature_operator(y, raw)
         p = softmax(raw, axis=1)
-        moved = p * direction
-        return moved - p * moved.sum(axis=1, keepdims=True)
+
+        def product(direction):
+            moved = p * direction
+            return moved - p * moved.sum(axis=1, keepdims=True)
+
+        return product
 
     def _constant(self, y, weight):
         share = class_shares(y, weight)

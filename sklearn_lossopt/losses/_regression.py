@@ -4,7 +4,7 @@ from numbers import Real
 
 import numpy as np
 
-from sklearn_lossopt._compat import Interval
+from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt.losses._base import RegressionLoss
 
 __all__ = [
@@ -19,6 +19,9 @@ __all__ = [
     "SquaredError",
     "Tweedie",
 ]
+
+# Huber's constant: 95% efficiency if the errors are normal.
+AUTO_HUBER = 1.345
 
 
 def weighted_quantile(y, weight, level):
@@ -83,8 +86,11 @@ class Huber(RegressionLoss, name="huber"):
 
     Parameters
     ----------
-    delta : float, default=1.35
-        Where the loss turns linear, in the units of y; greater than 0.
+    delta : float or "auto", default="auto"
+        Where the loss turns linear, in the units of y; greater than 0. "auto" is 1.345 times the
+        scale of the residuals, found during ``fit`` by Huber's criterion as in
+        ``HuberRegressor``, and stored as the estimator's ``delta_``: 95% efficient if the
+        errors are normal.
 
     Examples
     --------
@@ -100,12 +106,27 @@ class Huber(RegressionLoss, name="huber"):
     Statistics 35(1), 73-101.
     """
 
-    _parameter_constraints = {"delta": [Interval(Real, 0, None, closed="neither")]}
+    _parameter_constraints = {
+        "delta": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})]
+    }
     _kernel_params = ("delta",)
     classification = True
 
-    def __init__(self, delta=1.35):
+    def __init__(self, delta="auto"):
         self.delta = delta
+
+    def _prepared(self, residual_scale):
+        if self.delta == "auto":
+            return Huber(AUTO_HUBER * residual_scale(AUTO_HUBER))
+        return self
+
+    def _kernel_row(self):
+        if self.delta == "auto":
+            raise ValueError(
+                "Huber(delta='auto') has no value of its own: delta is found by an estimator's "
+                "fit. Give a number, such as Huber(delta=1.35), to evaluate the loss."
+            )
+        return super()._kernel_row()
 
     def _value_unit(self, unit):
         return unit * min(unit, self.delta)

@@ -19,10 +19,11 @@ class Optimizer(Component, family="optimizer"):
     _kernel_name = None
 
     def _kernel(self):
-        """The compiled kernel's name, or the Python method where the class overrides it."""
-        if type(self).step is not Optimizer.step:
+        """The compiled kernel's name, or the Python method where there is none."""
+        compiled = self._kernel_name or self.name
+        if compiled is None or type(self).step is not Optimizer.step:
             return self.step
-        return self._kernel_name or self.name
+        return compiled
 
     def step(self, parameters, gradient, state, t, learning_rate):
         """Make one update, in place.

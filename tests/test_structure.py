@@ -23,6 +23,7 @@ FLOORS = [
     ("sklearn_lossopt.optimizers", 1),
     ("sklearn_lossopt.schedules", 1),
     ("sklearn_lossopt._problem", 2),
+    ("sklearn_lossopt._proximal", 2),
     ("sklearn_lossopt._training", 2),
     ("sklearn_lossopt._base", 3),
     ("sklearn_lossopt.regressor", 3),
@@ -144,7 +145,10 @@ def test_every_optimizer_has_its_kernel_and_every_kernel_its_optimizer():
 @pytest.mark.parametrize("family", [Loss, Optimizer], ids=["losses", "optimizers"])
 def test_kernel_parameters_are_constructor_parameters(family):
     for found in family.registry().values():
-        component = found()
+        # What "auto" stands for is found by a fit.
+        numbers = {name: 1.0 for name, value in found().get_params().items() if value == "auto"}
+        component = found(**numbers)
         assert set(component._kernel_params) <= set(component.get_params()), found.__name__
         assert set(component._parameter_constraints) == set(component.get_params())
+        assert len(component._kernel_row()) >= len(component._kernel_params)
         assert all(isinstance(number, float) for number in component._kernel_row())

@@ -1,0 +1,172 @@
+"""Write ``reference.md`` from the docstrings and the registries of the installed package.
+
+Run it as ``python docs/make_reference.py`` after a docstring has changed; a test compares.
+"""
+
+import inspect
+import re
+from pathlib import Path
+
+from numpydoc.docscrape import NumpyDocString
+
+import sklearn_lossopt
+from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt._component import Component
+
+TARGET = Path(__file__).with_name("reference.md")
+HEAD = """\
+# Reference
+
+Written by `docs/make_reference.py` from the docstrings; change those, not this page.
+"""
+FAMILIES = {
+    "Losses": (
+        losses,
+        "Module `sklearn_lossopt.losses`. An estimator takes the name, or a configured object.",
+    ),
+    "Optimizers": (
+        optimizers,
+        "Module `sklearn_lossopt.optimizers`. The learning rate belongs to the estimator.",
+    ),
+    "Schedules": (
+        schedules,
+        "Module `sklearn_lossopt.schedules`. A schedule is a factor of the learning rate.",
+    ),
+}
+
+
+def markdown(lines):
+    """reStructuredText of the docstrings as Markdown.
+
+    Parameters
+    ----------
+    lines : list of str
+
+    Returns
+    -------
+    text : str
+    """
+    out, formula = [], None
+    for line in [*lines, ""]:
+        if formula is not None and (not line.strip() or line.startswith("    ")):
+            formula.append(line[4:].rstrip())
+            continue
+        if formula is not None:
+            out += fenced(formula)
+            formula = None
+        if line.startswith(".. math::"):
+            formula = [line.removeprefix(".. math::").strip()]
+            continue
+        line = re.sub(r"``([^`]+)``", r"`\1`", line)
+        out.append(re.sub(r":math:`([^`]*)`", r"$`\1`$", line))
+    if formula is not None:
+        out += fenced(formula)
+    return "\n".join(out).strip()
+
+
+def fenced(formula):
+    """A display formula for Markdown; several lines are aligned at their ampersands."""
+    formula = [line for line in formula if line]
+    if any("\\\\" in line for line in formula) and r"\begin" not in " ".join(formula):
+        formula = [r"\begin{aligned}", *formula, r"\end{aligned}"]
+    return ["", "```math", *formula, "```", ""]
+
+
+def listed(parameters):
+    """Parameters or attributes as a Markdown list."""
+    lines = []
+    for found in parameters:
+        text = " ".join(markdown(found.desc).split())
+        lines.append(f"- `{found.name}` ({found.type}): {text}" if found.type else f"- {text}")
+    return lines
+
+
+def method(owner, name):
+    """A method's signature, summary and parameters."""
+    doc = NumpyDocString(inspect.getdoc(getattr(owner, name)))
+    signature = inspect.signature(getattr(owner, name))
+    shown = ", ".join(
+        str(found.replace(annotation=inspect.Parameter.empty))
+        for found in list(signature.parameters.values())[1:]
+    )
+    label = f"({shown})" if name == "__call__" else f".{name}({shown})"
+    lines = [f"**`{label}`** {' '.join(markdown(doc['Summary']).split())}", ""]
+    lines += listed(doc["Parameters"])
+    for found in doc["Returns"]:
+        text = " ".join(markdown(found.desc).split())
+        lines.append(f"- returns `{found.name}` ({found.type})" + (f": {text}" if text else ""))
+    return [*lines, ""]
+
+
+def methods(cls):
+    """Names of the methods to document: an estimator's, and what a base class asks for."""
+    names = []
+    for name in dir(cls):
+        public = name == "__call__" or not name.startswith("_")
+        found = inspect.getattr_static(cls, name)
+        # What available_if wraps.
+        function = getattr(found, "fn", found)
+        ours = (getattr(function, "__module__", None) or "").startswith("sklearn_lossopt")
+        if public and ours and inspect.isfunction(function):
+            if issubclass(cls, Component) and name not in vars(cls):
+                continue
+            names.append(name)
+    return names
+
+
+def section(name, cls, with_methods):
+    """A class: signature, description, parameters, attributes and methods."""
+    doc = NumpyDocString(inspect.getdoc(cls))
+    lines = [f"### {name}", "", f"```python\n{name}{signature(cls)}\n```", ""]
+    if registered := getattr(cls, "name", None):
+        known = [f"`{registered}`"]
+        for alias, given in cls.aliases.items():
+            note = ", ".join(f"{key}={value}" for key, value in given.items())
+            known.append(f"`{alias}`" + (f" ({note})" if note else ""))
+        lines += [f"As a string: {', '.join(known)}.", ""]
+    lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), ""]
+    for title in ("Parameters", "Attributes"):
+        if doc[title]:
+            lines += [f"{title}:", "", *listed(doc[title]), ""]
+    if with_methods:
+        for found in methods(cls):
+            lines += method(cls, found)
+    return lines
+
+
+def signature(cls):
+    """A constructor's arguments, on several lines if they are many."""
+    if issubclass(cls, Exception):
+        return ""
+    text = str(inspect.signature(cls)) if cls.__init__ is not object.__init__ else "()"
+    if len(text) < 80:
+        return text
+    return "(\n    " + text[1:-1].replace(", ", ",\n    ") + ",\n)"
+
+
+def render():
+    """The page.
+
+    Returns
+    -------
+    text : str
+    """
+    lines = [HEAD, "## Estimators", ""]
+    public = {name: getattr(sklearn_lossopt, name) for name in sklearn_lossopt.__all__}
+    classes = {name: found for name, found in public.items() if inspect.isclass(found)}
+    for name in sorted(classes, key=lambda name: (issubclass(classes[name], Exception), name)):
+        lines += section(name, classes[name], with_methods=True)
+    for title, (module, text) in FAMILIES.items():
+        lines += [f"## {title}", "", text, ""]
+        lines += ["`registry()` returns the known names and their classes.", ""]
+        names = [name for name in module.__all__ if inspect.isclass(getattr(module, name))]
+        # Base classes, which are for subclassing and have no name of their own, come last.
+        names.sort(key=lambda name: (getattr(module, name).name is None, name))
+        for name in names:
+            found = getattr(module, name)
+            lines += section(name, found, with_methods=found.name is None)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render(), encoding="utf-8")

@@ -312,7 +312,7 @@ def test_a_loss_of_ones_own_trains_with_default_settings(task, own, built_in, ta
     # Without the curvature of a loss, nothing corrects the steps; the estimator says so.
     slack = 5e-3 if model.converged_ else 0.05
     assert model.loss_curve_[-1] <= expected.loss_curve_[-1] * (1 + slack)
-    assert model.score(X, y) > expected.score(X, y) - 0.02
+    assert model.score(X, y) > expected.score(X, y) - 0.03
 
 
 OPTIMIZER_TWINS = [

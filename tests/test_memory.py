@@ -1,0 +1,63 @@
+"""A fit needs a tenth of its data, and a constant, beyond the data."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# The peak before the fit is that of a small fit, so that code and buffers of libraries are loaded.
+SCRIPT = """
+import resource, sys, warnings
+import numpy as np
+from sklearn_lossopt import GradientClassifier, GradientRegressor
+
+warnings.simplefilter("ignore")
+n, d, dtype, classes, weighted, settings = {case!r}
+rng = np.random.default_rng(0)
+X = np.empty((n, d), dtype)
+rng.standard_normal(out=X, dtype=X.dtype)
+score = X[:, 0] + 0.1 * X[:, 1]
+if classes:
+    model = GradientClassifier(random_state=0, **settings)
+    edges = np.linspace(-1.5, 1.5, classes - 1) if classes > 2 else [0]
+    y = np.searchsorted(edges, score)
+    small = np.arange(1000) % classes
+else:
+    model = GradientRegressor(random_state=0, **settings)
+    y, small = score, score[:1000]
+weight = rng.uniform(0.5, 2, size=n) if weighted else None
+model.fit(X[:1000], small)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model.fit(X, y, sample_weight=weight)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert model.score(X[:1000], y[:1000]) > 0
+print((after - before) * (1 if sys.platform == "darwin" else 1024), X.nbytes)
+"""
+TEXTBOOK = {
+    "precondition": False, "schedule": "constant", "learning_rate": 0.01, "tol": 0, "max_iter": 2,
+}  # fmt: skip
+CASES = {
+    "regressor, weighted": (500_000, 50, "float64", 0, True, {"max_iter": 3}),
+    "huber": (500_000, 50, "float64", 0, False, {"loss": "huber", "max_iter": 3}),
+    "binary, balanced": (
+        500_000, 50, "float64", 2, True, {"class_weight": "balanced", "max_iter": 3},
+    ),
+    "binary, hinge": (500_000, 50, "float64", 2, False, {"loss": "hinge", "max_iter": 3}),
+    "ten classes": (500_000, 50, "float64", 10, False, {"max_iter": 3}),
+    "ten classes, hinge": (500_000, 50, "float64", 10, False, {"loss": "hinge", "max_iter": 3}),
+    "ten classes, textbook": (500_000, 50, "float64", 10, False, TEXTBOOK),
+    "float32": (1_000_000, 50, "float32", 2, False, {"max_iter": 3}),
+    "wide": (30_000, 800, "float64", 2, False, {"max_iter": 3}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fit_needs_little_memory_besides_its_data(case):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(case=CASES[case])], env=os.environ,
+        stdout=subprocess.PIPE, check=True, text=True,
+    )  # fmt: skip
+    increase, size = map(int, done.stdout.split())
+    assert size > 190e6
+    assert increase <= 0.1 * size + 50e6, f"{increase / 1e6:.0f} MB on {size / 1e6:.0f} MB"

@@ -14,6 +14,7 @@ To add one: write the function, add it to ``LOSSES`` or ``OPTIMIZERS``.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import xlogy
 
 # Losses ------------------------------------------------------------------------------------------
 
@@ -53,6 +54,81 @@ def hinge(y, raw):
     return _rows(np.maximum(0, 1 - margin)), np.where(margin < 1, -y, 0 * y)
 
 
+def absolute_error(y, raw):
+    """Size of the residual; the subgradient at 0 is 0."""
+    return _rows(np.abs(y - raw)), np.sign(raw - y)
+
+
+def quantile(y, raw, quantile=0.5):
+    """Pinball loss; the subgradient at 0 is 0."""
+    value = np.maximum(quantile * (y - raw), (1 - quantile) * (raw - y))
+    return _rows(value), (raw > y) * (1 - quantile) - (raw < y) * quantile
+
+
+def epsilon_insensitive(y, raw, epsilon=0.1):
+    """Size of the residual beyond a tube; the subgradient on its edge is 0."""
+    beyond = np.abs(y - raw) > epsilon
+    return _rows(np.where(beyond, np.abs(y - raw) - epsilon, 0)), beyond * np.sign(raw - y)
+
+
+def squared_epsilon_insensitive(y, raw, epsilon=0.1):
+    """The square of it."""
+    beyond = np.maximum(0, np.abs(y - raw) - epsilon)
+    return _rows(beyond**2), 2 * beyond * np.sign(raw - y)
+
+
+def log_cosh(y, raw):
+    """Logarithm of the hyperbolic cosine of the residual."""
+    return _rows(np.logaddexp(y - raw, raw - y) - np.log(2)), np.tanh(raw - y)
+
+
+def poisson(y, raw):
+    """Half the unit deviance of the Poisson distribution at mean exp(raw)."""
+    return _rows(xlogy(y, y) - y * raw - y + np.exp(raw)), np.exp(raw) - y
+
+
+def gamma(y, raw):
+    """Half the unit deviance of the gamma distribution at mean exp(raw)."""
+    return _rows(raw - np.log(y) + y * np.exp(-raw) - 1), 1 - y * np.exp(-raw)
+
+
+def tweedie(y, raw, power=1.5):
+    """Half the unit deviance of variance mean^power, the mean being exp(raw)."""
+    if power == 1:
+        return poisson(y, raw)
+    if power == 2:
+        return gamma(y, raw)
+    p = power
+    ours = np.exp((2 - p) * raw) / (2 - p) - y * np.exp((1 - p) * raw) / (1 - p)
+    best = y**2 / 2 if p == 0 else np.maximum(y, 0) ** (2 - p) / (1 - p) / (2 - p)
+    return _rows(ours + best), np.exp((2 - p) * raw) - y * np.exp((1 - p) * raw)
+
+
+def squared_hinge(y, raw):
+    """The square of the hinge."""
+    slack = np.maximum(0, 1 - y * raw)
+    return _rows(slack**2), -2 * y * slack
+
+
+def modified_huber(y, raw):
+    """Squared hinge, linear below margin -1."""
+    margin = y * raw
+    far = margin < -1
+    slack = np.where(far, 0, np.maximum(0, 1 - margin))
+    return _rows(np.where(far, -4 * margin, slack**2)), np.where(far, -4 * y, -2 * y * slack)
+
+
+def perceptron(y, raw):
+    """Minus the margin of wrong rows; a margin of 0 counts as wrong."""
+    margin = y * raw
+    return _rows(np.maximum(0, -margin)), np.where(margin <= 0, -y, 0 * y)
+
+
+def exponential(y, raw):
+    """Exponential of minus the margin."""
+    return _rows(np.exp(-y * raw)), -y * np.exp(-y * raw)
+
+
 def _rows(value):
     return value if value.ndim == 1 else value.sum(axis=1)
 
@@ -63,6 +139,18 @@ LOSSES = {
     "log_loss": log_loss,
     "softmax": softmax,
     "hinge": hinge,
+    "absolute_error": absolute_error,
+    "quantile": quantile,
+    "epsilon_insensitive": epsilon_insensitive,
+    "squared_epsilon_insensitive": squared_epsilon_insensitive,
+    "log_cosh": log_cosh,
+    "poisson": poisson,
+    "gamma": gamma,
+    "tweedie": tweedie,
+    "squared_hinge": squared_hinge,
+    "modified_huber": modified_huber,
+    "perceptron": perceptron,
+    "exponential": exponential,
 }
 
 
@@ -71,7 +159,7 @@ def one_vs_rest(index, n_classes):
     return np.where(np.asarray(index)[:, None] == np.arange(n_classes), 1.0, -1.0)
 
 
-# Optimizers, with the update rules of torch.optim -------------------------------------------------
+# Optimizers, with the update rules of torch.optim; of Lion, the paper's --------------------------
 
 
 def sgd(theta, gradient, state, learning_rate):
@@ -116,6 +204,82 @@ def adam(
     return theta - learning_rate / (1 - beta_1**t) * m / root
 
 
+def amsgrad(theta, gradient, state, learning_rate, **parameters):
+    """Adam's AMSGrad form."""
+    return adam(theta, gradient, state, learning_rate, amsgrad=True, **parameters)
+
+
+def adamw(theta, gradient, state, learning_rate, weight_decay=0.01, **parameters):
+    """Adam from weights that have first been shrunk, the intercepts excepted."""
+    theta = theta - learning_rate * weight_decay * _weights(theta)
+    return adam(theta, gradient, state, learning_rate, **parameters)
+
+
+def nadam(
+    theta, gradient, state, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
+    momentum_decay=0.004,
+):  # fmt: skip
+    """Adam with Nesterov momentum, whose weight mu rises from beta_1 / 2 to beta_1."""
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta_1 * state.get("m", 0.0) + (1 - beta_1) * gradient
+    s = state["s"] = beta_2 * state.get("s", 0.0) + (1 - beta_2) * gradient**2
+    steps = np.arange(1, t + 2)
+    mu = beta_1 * (1 - 0.96 ** (steps * momentum_decay) / 2)
+    now = (1 - mu[-2]) / (1 - mu[:-1].prod()) * gradient
+    ahead = mu[-1] / (1 - mu.prod()) * m
+    return theta - learning_rate * (now + ahead) / (np.sqrt(s / (1 - beta_2**t)) + epsilon)
+
+
+def radam(theta, gradient, state, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    """Adam rectified by the length of the moving average; plain momentum while that is short."""
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta_1 * state.get("m", 0.0) + (1 - beta_1) * gradient
+    s = state["s"] = beta_2 * state.get("s", 0.0) + (1 - beta_2) * gradient**2
+    longest = 2 / (1 - beta_2) - 1
+    length = longest - 2 * t * beta_2**t / (1 - beta_2**t)
+    step = learning_rate * m / (1 - beta_1**t)
+    if length > 5:
+        r = (length - 4) / (longest - 4) * (length - 2) / (longest - 2) * longest / length
+        step = step * np.sqrt(r) * np.sqrt(1 - beta_2**t) / (np.sqrt(s) + epsilon)
+    return theta - step
+
+
+def adamax(theta, gradient, state, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    """Adam with a decaying maximum in place of the mean square."""
+    t = state["t"] = state.get("t", 0) + 1
+    m = state["m"] = beta_1 * state.get("m", 0.0) + (1 - beta_1) * gradient
+    u = state["u"] = np.maximum(beta_2 * state.get("u", 0.0), np.abs(gradient) + epsilon)
+    return theta - learning_rate / (1 - beta_1**t) * m / u
+
+
+def adagrad(theta, gradient, state, learning_rate, epsilon=1e-10, initial_accumulator_value=0.0):
+    """Gradient over the root of the sum of its squares so far."""
+    s = state["s"] = state.get("s", initial_accumulator_value) + gradient**2
+    return theta - learning_rate * gradient / (np.sqrt(s) + epsilon)
+
+
+def adadelta(theta, gradient, state, learning_rate, rho=0.9, epsilon=1e-6):
+    """Steps scaled by the ratio of the root mean squares of steps and gradients."""
+    s = state["s"] = rho * state.get("s", 0.0) + (1 - rho) * gradient**2
+    u = state.get("u", 0.0)
+    step = np.sqrt((u + epsilon) / (s + epsilon)) * gradient
+    state["u"] = rho * u + (1 - rho) * step**2
+    return theta - learning_rate * step
+
+
+def lion(theta, gradient, state, learning_rate, beta_1=0.9, beta_2=0.99, weight_decay=0.0):
+    """Algorithm 2 of Chen et al. (2023); the intercepts are not decayed."""
+    m = state.get("m", 0.0)
+    direction = np.sign(beta_1 * m + (1 - beta_1) * gradient)
+    state["m"] = beta_2 * m + (1 - beta_2) * gradient
+    return theta - learning_rate * (direction + weight_decay * _weights(theta))
+
+
+def _weights(theta):
+    """Theta (k, d + 1) with zeros for the intercepts, its last column."""
+    return theta * (np.arange(theta.shape[-1]) < theta.shape[-1] - 1)
+
+
 OPTIMIZERS = {
     "gradient_descent": sgd,
     "sgd": sgd,
@@ -123,6 +287,14 @@ OPTIMIZERS = {
     "nesterov": nesterov,
     "rmsprop": rmsprop,
     "adam": adam,
+    "amsgrad": amsgrad,
+    "adamw": adamw,
+    "nadam": nadam,
+    "radam": radam,
+    "adamax": adamax,
+    "adagrad": adagrad,
+    "adadelta": adadelta,
+    "lion": lion,
 }
 
 

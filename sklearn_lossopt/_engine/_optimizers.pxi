@@ -1,16 +1,17 @@
 # Optimizer kernels: one function an update rule, called once a batch and model.
 #
-#     kernel(n, w, g, state, t, rate, param)
+#     kernel(n, row, w, g, state, t, rate, param)
 #
-# updates the n contiguous parameters w, given the gradient g.  `state` is (slots, n), zero before
-# the first step; t counts steps from 1.  `param` holds the numbers that the Python class names in
-# `_kernel_params`, in that order.
+# updates the n contiguous parameters w, given the gradient g.  They are rows of `row` numbers, in
+# each of which the last is an intercept.  `state` is (slots, n), zero before the first step; t
+# counts steps from 1.  `param` holds the numbers that the Python class names in `_kernel_params`,
+# in that order.
 
 ctypedef void (*step_double)(
-    Py_ssize_t, double*, const double*, double*, long long, double, const double*
+    Py_ssize_t, Py_ssize_t, double*, const double*, double*, long long, double, const double*
 ) noexcept nogil
 ctypedef void (*step_float)(
-    Py_ssize_t, float*, const float*, float*, long long, double, const double*
+    Py_ssize_t, Py_ssize_t, float*, const float*, float*, long long, double, const double*
 ) noexcept nogil
 
 
@@ -36,8 +37,8 @@ cdef inline floating square_root(floating x) noexcept nogil:
 
 
 cdef void sgd(
-    Py_ssize_t n, floating* w, const floating* g, floating* state, long long t, double rate,
-    const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
 ) noexcept nogil:
     cdef floating a = <floating> rate
     cdef Py_ssize_t j
@@ -46,8 +47,8 @@ cdef void sgd(
 
 
 cdef void momentum(
-    Py_ssize_t n, floating* w, const floating* g, floating* state, long long t, double rate,
-    const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
 ) noexcept nogil:
     cdef floating a = <floating> rate, mu = <floating> param[0]
     cdef bint nesterov = param[1] != 0
@@ -62,18 +63,32 @@ cdef void momentum(
             w[j] -= a * state[j]
 
 
+cdef inline void decay_weights(
+    Py_ssize_t n, Py_ssize_t row, floating* w, double decay
+) noexcept nogil:
+    """Multiply the weights, not the intercepts."""
+    cdef floating keep = <floating> decay
+    cdef Py_ssize_t r, j
+    if decay == 1:
+        return
+    for r in range(n // row):
+        for j in range(r * row, r * row + row - 1):
+            w[j] *= keep
+
+
 cdef void rmsprop(
-    Py_ssize_t n, floating* w, const floating* g, floating* state, long long t, double rate,
-    const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
 ) noexcept nogil:
     cdef floating a = <floating> rate, rho = <floating> param[0], epsilon = <floating> param[1]
-    cdef floating mu = <floating> param[2], keep = <floating> (1 - param[0]), spread
-    cdef bint centered = param[3] != 0
+    cdef floating mu = <floating> param[2], keep = <floating> (1 - param[0]), spread, step
+    cdef bint moving = param[2] != 0, centered = param[3] != 0
     cdef floating* square = state
+    # Only the slots that are needed exist.
     cdef floating* velocity = state + n
-    cdef floating* mean = state + 2 * n
+    cdef floating* mean = state + (2 * n if moving else n)
     cdef Py_ssize_t j
-    if not centered and mu == 0:
+    if not centered and not moving:
         for j in range(n):
             square[j] = rho * square[j] + keep * g[j] * g[j]
             w[j] -= a * g[j] / (square_root(square[j]) + epsilon)
@@ -86,40 +101,170 @@ cdef void rmsprop(
             spread -= mean[j] * mean[j]
             # Rounding can push the variance below zero where the gradient hardly changes.
             spread = 0 if spread < 0 else spread
-        velocity[j] = mu * velocity[j] + g[j] / (square_root(spread) + epsilon)
-        w[j] -= a * velocity[j]
+        step = g[j] / (square_root(spread) + epsilon)
+        if moving:
+            velocity[j] = mu * velocity[j] + step
+            step = velocity[j]
+        w[j] -= a * step
+
+
+cdef void adagrad(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
+) noexcept nogil:
+    cdef floating a = <floating> rate, epsilon = <floating> param[0]
+    cdef floating initial = <floating> param[1]
+    cdef Py_ssize_t j
+    for j in range(n):
+        state[j] += g[j] * g[j]
+        w[j] -= a * g[j] / (square_root(initial + state[j]) + epsilon)
+
+
+cdef void adadelta(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
+) noexcept nogil:
+    cdef floating a = <floating> rate, rho = <floating> param[0], epsilon = <floating> param[1]
+    cdef floating keep = <floating> (1 - param[0]), step
+    cdef floating* square = state
+    cdef floating* moved = state + n
+    cdef Py_ssize_t j
+    for j in range(n):
+        square[j] = rho * square[j] + keep * g[j] * g[j]
+        step = square_root(moved[j] + epsilon) / square_root(square[j] + epsilon) * g[j]
+        moved[j] = rho * moved[j] + keep * step * step
+        w[j] -= a * step
+
+
+cdef inline void update_moments(
+    Py_ssize_t n, const floating* g, floating* m, floating* v, double beta_1, double beta_2
+) noexcept nogil:
+    """The running means of the gradient and of its square, which Adam and its kin share."""
+    cdef floating b1 = <floating> beta_1, keep_1 = <floating> (1 - beta_1)
+    cdef floating b2 = <floating> beta_2, keep_2 = <floating> (1 - beta_2)
+    cdef Py_ssize_t j
+    for j in range(n):
+        m[j] = b1 * m[j] + keep_1 * g[j]
+        v[j] = b2 * v[j] + keep_2 * g[j] * g[j]
 
 
 cdef void adam(
-    Py_ssize_t n, floating* w, const floating* g, floating* state, long long t, double rate,
-    const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
 ) noexcept nogil:
-    cdef double beta_1 = param[0], beta_2 = param[1]
-    cdef floating keep_1 = <floating> (1 - beta_1), keep_2 = <floating> (1 - beta_2)
-    cdef floating b1 = <floating> beta_1, b2 = <floating> beta_2, epsilon = <floating> param[2]
+    cdef floating epsilon = <floating> param[2]
     cdef bint amsgrad = param[3] != 0
-    cdef floating a = <floating> (rate / (1 - pow(beta_1, t)))
-    cdef floating unbias = <floating> (1 / sqrt(1 - pow(beta_2, t)))
+    cdef floating a = <floating> (rate / (1 - pow(param[0], t)))
+    cdef floating unbias = <floating> (1 / sqrt(1 - pow(param[1], t)))
     cdef floating* m = state
     cdef floating* v = state + n
     cdef floating* top = state + 2 * n
     cdef Py_ssize_t j
-    if not amsgrad:
+    update_moments(n, g, m, v, param[0], param[1])
+    if amsgrad:
         for j in range(n):
-            m[j] = b1 * m[j] + keep_1 * g[j]
-            v[j] = b2 * v[j] + keep_2 * g[j] * g[j]
-            w[j] -= a * m[j] / (square_root(v[j]) * unbias + epsilon)
+            top[j] = v[j] if v[j] > top[j] else top[j]
+        v = top
+    for j in range(n):
+        w[j] -= a * m[j] / (square_root(v[j]) * unbias + epsilon)
+
+
+cdef void adamw(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
+) noexcept nogil:
+    decay_weights(n, row, w, 1 - rate * param[4])
+    adam(n, row, w, g, state, t, rate, param)
+
+
+cdef void nadam(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
+) noexcept nogil:
+    # With a weight on the momentum that differs from step to step, the correction for its start
+    # is a product over the steps so far: the third slot's first number.
+    cdef double beta_1 = param[0]
+    cdef double mu = beta_1 * (1 - 0.5 * pow(0.96, t * param[3]))
+    cdef double following = beta_1 * (1 - 0.5 * pow(0.96, (t + 1) * param[3]))
+    cdef double product = mu if t == 1 else mu * state[2 * n]
+    cdef floating of_g = <floating> (rate * (1 - mu) / (1 - product))
+    cdef floating of_m = <floating> (rate * following / (1 - product * following))
+    cdef floating unbias = <floating> (1 / sqrt(1 - pow(param[1], t)))
+    cdef floating epsilon = <floating> param[2]
+    cdef floating* m = state
+    cdef floating* v = state + n
+    cdef Py_ssize_t j
+    state[2 * n] = <floating> product
+    update_moments(n, g, m, v, beta_1, param[1])
+    for j in range(n):
+        w[j] -= (of_g * g[j] + of_m * m[j]) / (square_root(v[j]) * unbias + epsilon)
+
+
+cdef void radam(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
+) noexcept nogil:
+    cdef double beta_2 = param[1], power = pow(beta_2, t)
+    cdef double most = 2 / (1 - beta_2) - 1, length = most - 2 * t * power / (1 - power)
+    cdef double a = rate / (1 - pow(param[0], t))
+    cdef floating plain, scaled, epsilon = <floating> param[2]
+    cdef floating* m = state
+    cdef floating* v = state + n
+    cdef Py_ssize_t j
+    update_moments(n, g, m, v, param[0], beta_2)
+    if length <= 5:
+        plain = <floating> a
+        for j in range(n):
+            w[j] -= plain * m[j]
         return
+    scaled = <floating> (a * sqrt(
+        (1 - power) * (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)))
+    for j in range(n):
+        w[j] -= scaled * m[j] / (square_root(v[j]) + epsilon)
+
+
+cdef void adamax(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
+) noexcept nogil:
+    cdef floating b1 = <floating> param[0], keep_1 = <floating> (1 - param[0])
+    cdef floating b2 = <floating> param[1], epsilon = <floating> param[2], size
+    cdef floating a = <floating> (rate / (1 - pow(param[0], t)))
+    cdef floating* m = state
+    cdef floating* top = state + n
+    cdef Py_ssize_t j
     for j in range(n):
         m[j] = b1 * m[j] + keep_1 * g[j]
-        v[j] = b2 * v[j] + keep_2 * g[j] * g[j]
-        top[j] = v[j] if v[j] > top[j] else top[j]
-        w[j] -= a * m[j] / (square_root(top[j]) * unbias + epsilon)
+        size = (g[j] if g[j] >= 0 else -g[j]) + epsilon
+        top[j] = b2 * top[j] if b2 * top[j] > size else size
+        w[j] -= a * m[j] / top[j]
+
+
+cdef void lion(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
+    double rate, const double* param,
+) noexcept nogil:
+    cdef floating b1 = <floating> param[0], keep_1 = <floating> (1 - param[0])
+    cdef floating b2 = <floating> param[1], keep_2 = <floating> (1 - param[1])
+    cdef floating a = <floating> rate, c
+    cdef Py_ssize_t j
+    decay_weights(n, row, w, 1 - rate * param[2])
+    for j in range(n):
+        c = b1 * state[j] + keep_1 * g[j]
+        w[j] -= a if c > 0 else (-a if c < 0 else 0)
+        state[j] = b2 * state[j] + keep_2 * g[j]
 
 
 STEP_KERNELS = {
     "sgd": StepKernel.of(sgd[double], sgd[float]),
     "momentum": StepKernel.of(momentum[double], momentum[float]),
     "rmsprop": StepKernel.of(rmsprop[double], rmsprop[float]),
+    "adagrad": StepKernel.of(adagrad[double], adagrad[float]),
+    "adadelta": StepKernel.of(adadelta[double], adadelta[float]),
     "adam": StepKernel.of(adam[double], adam[float]),
+    "adamw": StepKernel.of(adamw[double], adamw[float]),
+    "nadam": StepKernel.of(nadam[double], nadam[float]),
+    "radam": StepKernel.of(radam[double], radam[float]),
+    "adamax": StepKernel.of(adamax[double], adamax[float]),
+    "lion": StepKernel.of(lion[double], lion[float]),
 }

@@ -327,10 +327,10 @@ cdef int call_step(
         return 0
     if floating is double:
         (<step_double> model.step)(
-            size, w, g, <double*> model.state, t.steps[m], rate, model.step_param)
+            size, t.d + 1, w, g, <double*> model.state, t.steps[m], rate, model.step_param)
     else:
         (<step_float> model.step)(
-            size, w, g, <float*> model.state, t.steps[m], rate, model.step_param)
+            size, t.d + 1, w, g, <float*> model.state, t.steps[m], rate, model.step_param)
     return 0
 
 

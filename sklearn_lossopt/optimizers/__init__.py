@@ -1,5 +1,7 @@
 """Optimizers: how the parameters move, given the gradient of a batch. Floor 1."""
 
+from sklearn_lossopt.optimizers._adam import *
+from sklearn_lossopt.optimizers._adam import __all__ as _adam
 from sklearn_lossopt.optimizers._adaptive import *
 from sklearn_lossopt.optimizers._adaptive import __all__ as _adaptive
 from sklearn_lossopt.optimizers._base import Optimizer
@@ -9,4 +11,4 @@ from sklearn_lossopt.optimizers._momentum import __all__ as _momentum
 registry = Optimizer.registry
 
 __all__ = ["Optimizer", "registry"]
-__all__ += _adaptive + _momentum
+__all__ += _adam + _adaptive + _momentum

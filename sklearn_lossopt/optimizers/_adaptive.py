@@ -2,12 +2,10 @@
 
 from numbers import Real
 
-import numpy as np
-
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt.optimizers._base import Optimizer
 
-__all__ = ["Adam", "RMSprop"]
+__all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
 
 class RMSprop(Optimizer, name="rmsprop"):
@@ -27,7 +25,7 @@ class RMSprop(Optimizer, name="rmsprop"):
     rho : float, default=0.9
         Decay of the running means, in [0, 1).
     epsilon : float, default=1e-8
-        Added to the root; at least 0.
+        Added to the root; greater than 0.
     momentum : float, default=0.0
         :math:`\mu`, in [0, 1).
     centered : bool, default=False
@@ -52,12 +50,11 @@ class RMSprop(Optimizer, name="rmsprop"):
 
     _parameter_constraints = {
         "rho": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "centered": ["boolean"],
     }
     _kernel_params = ("rho", "epsilon", "momentum", "centered")
-    n_slots = 3
 
     def __init__(self, rho=0.9, epsilon=1e-8, momentum=0.0, centered=False):
         self.rho = rho
@@ -65,73 +62,109 @@ class RMSprop(Optimizer, name="rmsprop"):
         self.momentum = momentum
         self.centered = centered
 
+    @property
+    def n_slots(self):
+        return 1 + (self.momentum != 0) + bool(self.centered)
+
     def _auto_rate(self, smoothness, noise):
         return 0.01 * (1 - self.momentum)
 
+    def _settle(self, parameters, state, t, learning_rate):
+        if self.momentum != 0:
+            parameters -= learning_rate * self.momentum / (1 - self.momentum) * state[1]
+            state[1] = 0
 
-class Adam(Optimizer, name="adam"):
-    r"""Adam: momentum and a running mean square of the gradient, both corrected for their start.
+
+class Adagrad(Optimizer, name="adagrad"):
+    r"""Adagrad: steps divided by the root of the sum of all squared gradients so far.
 
     .. math::
 
-        m &\leftarrow \beta_1 m + (1 - \beta_1) g \\
-        v &\leftarrow \beta_2 v + (1 - \beta_2) g^2 \\
-        w &\leftarrow w - \eta \, \frac{m / (1 - \beta_1^t)}
-            {\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+        s &\leftarrow s + g^2 \\
+        w &\leftarrow w - \eta \, g / (\sqrt{s} + \epsilon)
 
-    as in ``torch.optim.Adam``, t counting updates from 1. With ``amsgrad``, v is replaced in the
-    step by its largest value so far.
+    as in ``torch.optim.Adagrad``. A parameter whose feature is rarely present keeps large steps;
+    every parameter's steps shrink as it moves, so that a constant learning rate converges.
 
     Parameters
     ----------
-    beta_1 : float, default=0.9
-        Decay of the mean of the gradient, in [0, 1).
-    beta_2 : float, default=0.999
-        Decay of the mean of its square, in [0, 1).
-    epsilon : float, default=1e-8
-        Added to the root; at least 0.
-    amsgrad : bool, default=False
-        Whether to use the AMSGrad form.
+    epsilon : float, default=1e-10
+        Added to the root; greater than 0.
+    initial_accumulator_value : float, default=0.0
+        What s starts from; at least 0.
 
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
     >>> from sklearn_lossopt import GradientClassifier
-    >>> from sklearn_lossopt.optimizers import Adam
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> model = GradientClassifier(optimizer=Adam(beta_1=0.8), random_state=0)
-    >>> print(model.fit(X, y).score(X, y) > 0.95)
+    >>> print(GradientClassifier(optimizer="adagrad", random_state=0).fit(X, y).score(X, y) > 0.95)
     True
 
     References
     ----------
-    Kingma, D. P. and Ba, J. (2015). Adam: a method for stochastic optimization. ICLR.
-
-    Reddi, S. J., Kale, S. and Kumar, S. (2018). On the convergence of Adam and beyond. ICLR
-    (AMSGrad).
+    Duchi, J., Hazan, E. and Singer, Y. (2011). Adaptive subgradient methods for online learning
+    and stochastic optimization. Journal of Machine Learning Research 12, 2121-2159.
     """
 
     _parameter_constraints = {
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="left")],
-        "amsgrad": ["boolean"],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "initial_accumulator_value": [Interval(Real, 0, None, closed="left")],
     }
-    _kernel_params = ("beta_1", "beta_2", "epsilon", "amsgrad")
-    n_slots = 3
+    _kernel_params = ("epsilon", "initial_accumulator_value")
+    n_slots = 1
 
-    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False):
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
+    def __init__(self, epsilon=1e-10, initial_accumulator_value=0.0):
         self.epsilon = epsilon
-        self.amsgrad = amsgrad
+        self.initial_accumulator_value = initial_accumulator_value
 
     def _auto_rate(self, smoothness, noise):
-        return 0.02
+        return 0.2
 
-    def _settle(self, parameters, state, t, learning_rate):
-        unbias = 1 / (1 - self.beta_2**t)
-        rate = learning_rate / (1 - self.beta_1**t) * self.beta_1 / (1 - self.beta_1)
-        second = state[2] if self.amsgrad else state[1]
-        parameters -= rate * state[0] / (np.sqrt(second * unbias) + self.epsilon + 1e-300)
-        state[0] = 0
+
+class Adadelta(Optimizer, name="adadelta"):
+    r"""Adadelta: steps in the ratio of how far a parameter moves to how large its gradients are.
+
+    .. math::
+
+        s &\leftarrow \rho s + (1 - \rho) g^2 \\
+        \Delta &= \sqrt{u + \epsilon} / \sqrt{s + \epsilon} \; g \\
+        u &\leftarrow \rho u + (1 - \rho) \Delta^2 \\
+        w &\leftarrow w - \eta \Delta
+
+    as in ``torch.optim.Adadelta``. The steps have the units of w, so that one learning rate (the
+    paper's is 1) suits all units; their size starts from the root of epsilon and grows from there.
+
+    Parameters
+    ----------
+    rho : float, default=0.9
+        Decay of the two running means, in [0, 1).
+    epsilon : float, default=1e-6
+        Added inside both roots; greater than 0.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_lossopt import GradientClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> print(GradientClassifier(optimizer="adadelta", random_state=0).fit(X, y).score(X, y) > 0.95)
+    True
+
+    References
+    ----------
+    Zeiler, M. D. (2012). Adadelta: an adaptive learning rate method. arXiv:1212.5701.
+    """
+
+    _parameter_constraints = {
+        "rho": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+    }
+    _kernel_params = ("rho", "epsilon")
+    n_slots = 2
+
+    def __init__(self, rho=0.9, epsilon=1e-6):
+        self.rho = rho
+        self.epsilon = epsilon
+
+    def _auto_rate(self, smoothness, noise):
+        return 3.0

@@ -1,11 +1,11 @@
-"""Gradient descent and its momentum forms."""
+"""Gradient descent and its forms with momentum."""
 
 from numbers import Real
 
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt.optimizers._base import Optimizer
 
-__all__ = ["SGD", "GradientDescent", "Momentum"]
+__all__ = ["SGD", "GradientDescent", "Lion", "Momentum"]
 
 
 class SGD(Optimizer, name="sgd"):
@@ -110,3 +110,58 @@ class Momentum(Optimizer, name="momentum", aliases={"nesterov": {"nesterov": Tru
     def _settle(self, parameters, state, t, learning_rate):
         parameters -= learning_rate * self.momentum / (1 - self.momentum) * state[0]
         state[0] = 0
+
+
+class Lion(Optimizer, name="lion"):
+    r"""Lion: steps of one size, in the direction of the sign of a momentum.
+
+    .. math::
+
+        c &= \beta_1 m + (1 - \beta_1) g \\
+        w &\leftarrow w - \eta \, (\operatorname{sign}(c) + \lambda w)
+            \quad\text{(intercepts without } \lambda\text{)} \\
+        m &\leftarrow \beta_2 m + (1 - \beta_2) g
+
+    Every parameter moves by the learning rate in every update, so that it wants one about a
+    third to a tenth of Adam's, and a schedule that ends it. With preconditioning on, both the
+    sign and the decay are those of the optimizer's coordinates.
+
+    Parameters
+    ----------
+    beta_1 : float, default=0.9
+        Weight of the momentum in the direction, in [0, 1).
+    beta_2 : float, default=0.99
+        Decay of the momentum, in [0, 1).
+    weight_decay : float, default=0.0
+        :math:`\lambda`, at least 0; decoupled from the gradient as in ``AdamW``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_lossopt import GradientClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> print(GradientClassifier(optimizer="lion", random_state=0).fit(X, y).score(X, y) > 0.95)
+    True
+
+    References
+    ----------
+    Chen, X., Liang, C., Huang, D., Real, E., Wang, K., Liu, Y., Pham, H., Dong, X., Luong, T.,
+    Hsieh, C.-J., Lu, Y. and Le, Q. V. (2023). Symbolic discovery of optimization algorithms.
+    NeurIPS.
+    """
+
+    _parameter_constraints = {
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+    }
+    _kernel_params = ("beta_1", "beta_2", "weight_decay")
+    n_slots = 1
+
+    def __init__(self, beta_1=0.9, beta_2=0.99, weight_decay=0.0):
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.weight_decay = weight_decay
+
+    def _auto_rate(self, smoothness, noise):
+        return 0.005

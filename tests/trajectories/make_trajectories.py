@@ -31,7 +31,8 @@ PROBLEMS = {
     "hinge_3_classes": ("iris", "hinge", {}),
 }
 
-# label: our name, our parameters, learning rate, torch class, torch parameters
+# label: our name, our parameters, learning rate, torch class, torch parameters; "weight_decay" is
+# given to torch's weights alone
 OPTIMIZERS = {
     "gradient_descent": ("gradient_descent", {}, 0.1, "SGD", {}),
     "sgd": ("sgd", {}, 0.05, "SGD", {}),
@@ -51,6 +52,36 @@ OPTIMIZERS = {
     "adam_amsgrad": (
         "adam", {"amsgrad": True, "beta_2": 0.8}, 0.05, "Adam",
         {"amsgrad": True, "betas": (0.9, 0.8)},
+    ),
+    "amsgrad": ("amsgrad", {"beta_2": 0.7}, 0.05, "Adam", {"amsgrad": True, "betas": (0.9, 0.7)}),
+    "adamw": ("adamw", {}, 0.05, "AdamW", {"weight_decay": 0.01}),
+    "adamw_amsgrad": (
+        "adamw", {"weight_decay": 0.5, "beta_1": 0.7, "beta_2": 0.8, "amsgrad": True}, 0.05,
+        "AdamW", {"weight_decay": 0.5, "betas": (0.7, 0.8), "amsgrad": True},
+    ),
+    "nadam": ("nadam", {}, 0.02, "NAdam", {}),
+    "nadam_other": (
+        "nadam", {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3, "momentum_decay": 0.1}, 0.03,
+        "NAdam", {"betas": (0.8, 0.95), "eps": 1e-3, "momentum_decay": 0.1},
+    ),
+    "radam": ("radam", {}, 0.05, "RAdam", {}),
+    "radam_other": (
+        "radam", {"beta_1": 0.7, "beta_2": 0.9, "epsilon": 1e-3}, 0.03,
+        "RAdam", {"betas": (0.7, 0.9), "eps": 1e-3},
+    ),
+    "adamax": ("adamax", {}, 0.05, "Adamax", {}),
+    "adamax_other": (
+        "adamax", {"beta_1": 0.7, "beta_2": 0.8, "epsilon": 1e-2}, 0.05,
+        "Adamax", {"betas": (0.7, 0.8), "eps": 1e-2},
+    ),
+    "adagrad": ("adagrad", {}, 0.1, "Adagrad", {}),
+    "adagrad_other": (
+        "adagrad", {"epsilon": 0.1, "initial_accumulator_value": 0.5}, 0.2,
+        "Adagrad", {"eps": 0.1, "initial_accumulator_value": 0.5},
+    ),
+    "adadelta": ("adadelta", {}, 1.0, "Adadelta", {}),
+    "adadelta_other": (
+        "adadelta", {"rho": 0.8, "epsilon": 1e-4}, 0.5, "Adadelta", {"rho": 0.8, "eps": 1e-4},
     ),
 }  # fmt: skip
 
@@ -103,7 +134,8 @@ def run(X, y, weight, loss, loss_parameters, optimizer, batch_size, dtype):
     layer = torch.nn.Linear(X.shape[1], k, dtype=dtype)
     for parameter in layer.parameters():
         torch.nn.init.zeros_(parameter)
-    steps = getattr(torch.optim, torch_name)(layer.parameters(), learning_rate, **torch_parameters)
+    groups = [{"params": [layer.weight]}, {"params": [layer.bias], "weight_decay": 0.0}]
+    steps = getattr(torch.optim, torch_name)(groups, learning_rate, **torch_parameters)
     records = []
     for epoch in range(1, max(EPOCHS) + 1):
         for rows in torch.arange(len(X)).split(batch_size or len(X)):
@@ -121,6 +153,8 @@ def run(X, y, weight, loss, loss_parameters, optimizer, batch_size, dtype):
 def main():
     """Record every problem x optimizer x weights x batches x dtype."""
     torch.set_num_threads(1)
+    # NAdam keeps a product in this type, whatever the type of the parameters.
+    torch.set_default_dtype(torch.float64)
     data = datasets()
     rng = np.random.default_rng(1)
     weight = rng.gamma(2.0, size=61).round(3)

@@ -107,6 +107,9 @@ class Curvature:
         self.problem = problem
         self.shift = shift
         self.size = size
+        self.unit = problem.unit()
+        self.whiteners = None
+        self.iterations = 0
 
     @cached_property
     def sample(self):
@@ -157,41 +160,71 @@ class Curvature:
             Minus the inverse Hessian times the gradient.
         decrement : float
             Half of gradient' H^-1 gradient: how far the quadratic model's minimum lies below.
-        whiteners : list of (ndarray, ndarray) or None
-            ``whitener`` of each output's own block of the Hessian.
+        valid : bool
+            Whether the model can be believed that far: no curvature was raised, and no raw
+            prediction moves further than the curvature can be taken to last (for the log loss,
+            whose third derivative is at most its second: by 1; Bach 2010).
+
+        References
+        ----------
+        Bach, F. (2010). Self-concordant analysis for logistic regression. Electronic Journal of
+        Statistics 4, 384-414.
+
+        Notes
+        -----
+        Leaves in ``whiteners`` the ``whitener`` of each output's own block of the Hessian; None
+        where blocks are too large.
         """
         x, y, weight = self.sample
         raw = x @ weights.T
-        h = np.maximum(self.problem.loss._curvature(y, raw), floor)
+        curvature = self.problem.loss._curvature(y, raw)
+        h = np.maximum(curvature, floor)
         joint = self.problem.target_kind == "class"
-        if x.shape[1] <= MATRIX_SIZE:
-            whiteners = [whitener(self.matrix(h[:, r])) for r in range(len(weights))]
-
-            def precondition(g):
-                return np.stack([T @ (T.T @ row) for (T, _), row in zip(whiteners, g, strict=True)])
+        if not joint and x.shape[1] <= MATRIX_SIZE:
+            self.whiteners = [whitener(self.matrix(column)) for column in h.T]
+            direction = -self._block_solve(gradient)
         else:
-            whiteners = None
-            diagonal = ((h * weight).T @ x**2) / len(x)
-            diagonal[:, :-1] += self.problem.alpha
+            direction = self._iterate(x, y, weight, raw, h, gradient)
+        valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
+            float(np.abs(x @ direction.T).max()) <= self.problem.loss._raw_unit(self.unit)
+        )
+        return direction, -0.5 * float(np.vdot(gradient, direction)), valid
+
+    def _block_solve(self, g):
+        return np.stack(
+            [T @ (T.T @ row) for (T, _), row in zip(self.whiteners, g, strict=True)]
+        )
+
+    def _iterate(self, x, y, weight, raw, h, gradient):
+        """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
+        too large; preconditioned by the outputs' own blocks, or by the diagonal."""
+        loss, alpha = self.problem.loss, self.problem.alpha
+        joint = self.problem.target_kind == "class"
+        along = loss._curvature_operator(y, raw) if joint else h.__mul__
+        share = weight / len(x)
+
+        def product(v):
+            moved = along(x @ v.T)
+            moved *= share
+            out = moved.T @ x
+            out[:, :-1] += alpha * v[:, :-1]
+            return out
+
+        if x.shape[1] <= MATRIX_SIZE:
+            # Old blocks serve until they take many iterations: they cost as much as ten.
+            if self.whiteners is None or self.iterations > 12:
+                self.whiteners = [whitener(self.matrix(column)) for column in h.T]
+            solve = self._block_solve
+        else:
+            diagonal = (h * share).T @ x**2
+            diagonal[:, :-1] += alpha
             diagonal[diagonal == 0] = 1.0
 
-            def precondition(g):
+            def solve(g):
                 return g / diagonal
 
-        if not joint and whiteners is not None:
-            direction = -precondition(gradient)
-        else:
-
-            along = self.problem.loss._curvature_operator(y, raw) if joint else h.__mul__
-
-            def product(v):
-                moved = along(x @ v.T)
-                out = (moved * weight).T @ x / len(x)
-                out[:, :-1] += self.problem.alpha * v[:, :-1]
-                return out
-
-            direction = conjugate_gradients(product, precondition, -gradient)
-        return direction, -0.5 * float(np.vdot(gradient, direction)), whiteners
+        direction, self.iterations = conjugate_gradients(product, solve, -gradient)
+        return direction
 
 
 def residual_scale(problem, epsilon):
@@ -331,16 +364,16 @@ class ScaledRows:
     __array_ufunc__ = None
 
 
-def conjugate_gradients(product, precondition, b, tol=1e-2, max_iter=50):
+def conjugate_gradients(product, precondition, b, tol=0.05, max_iter=60):
     """Approximate solution of A x = b, A positive definite, to ``tol`` in the residual's norm
-    under the preconditioner."""
+    under the preconditioner, and the number of iterations."""
     x, r = np.zeros_like(b), b.copy()
     z = precondition(r)
     p, rho = z, np.vdot(r, z)
     start = rho
-    for _ in range(max_iter):
-        if not rho > tol**2 * start:
-            break
+    count = 0
+    while count < max_iter and rho > tol**2 * start:
+        count += 1
         q = product(p)
         curvature = np.vdot(p, q)
         if not curvature > 0:
@@ -350,7 +383,7 @@ def conjugate_gradients(product, precondition, b, tol=1e-2, max_iter=50):
         z = precondition(r)
         rho, before = np.vdot(r, z), rho
         p = z + (rho / before) * p
-    return x
+    return x, count
 
 
 def whitener(matrix):

@@ -341,17 +341,16 @@ class _Run:
         )
 
     def _newton(self, floor):
-        """Estimate the gap at the current weights; returns Newton's direction and metrics."""
+        """Estimate the gap at the current weights; returns Newton's direction."""
         loss = self.problem.loss
         if not loss.smooth or not self._has_curvature():
             self.gap = None
             return None
         self._evaluate(gradient=True)
         W = self.weights[0].astype(np.float64)
-        direction, self.gap, whiteners = self.curvature.newton_direction(
-            W, self.gradient[0], floor
-        )
-        return direction, whiteners
+        direction, gap, valid = self.curvature.newton_direction(W, self.gradient[0], floor)
+        self.gap = gap if valid else math.inf
+        return direction
 
     def _has_curvature(self):
         return self.problem.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None
@@ -493,31 +492,39 @@ class _Cycles:
 
 
 class _NewtonCorrector:
-    """Newton's step for smooth losses; its decrement estimates F - F*."""
+    """Newton's step for smooth losses; its decrement estimates F - F*.
+
+    Rows in flat parts of the loss have no curvature, and far from the optimum that misleads. So
+    every row's is first raised to a floor, which falls while full steps succeed and rises where
+    they do not. A decrement under a floor is too small, and is not believed.
+    """
 
     def __init__(self, run):
         self.run = run
-        self.floor = run.bound
+        self.floor = 1e-2
 
     def step(self):
         run = self.run
-        self.floor *= 0.1
         run.restore()
-        direction, whiteners = run._newton(self.floor)
-        # Until the floor is low the decrement is too small to be believed.
-        if self.floor > 0.02 * run.bound:
-            run.gap = max(run.gap, math.inf)
+        direction = run._newton(self.floor * run.bound)
         origin = run.weights[0].astype(np.float64)
         length = 1.0
-        for _ in range(12):
+        while length > 1e-4:
             run.weights[0] = origin + length * direction
             value = run._evaluate()
             if value < run.best:
                 run._keep(value)
                 break
             length *= 0.5
-        if whiteners is not None:
-            run._set_metric(whiteners)
+        if length <= 1e-4:
+            # No step helps: what is left is below rounding, or hidden by the floor.
+            self.floor = 1e-2 * self.floor if self.floor > 1e-6 else 0.0
+        elif length == 1.0:
+            self.floor = 1e-2 * self.floor if self.floor > 1e-3 else 0.0
+        elif length < 0.2:
+            self.floor = min(1.0, 100 * max(self.floor, 1e-8))
+        if run.curvature.whiteners is not None:
+            run._set_metric(run.curvature.whiteners)
             run.trainer.set_metric(run.metric, run.coordinates)
         run.restore()
 

@@ -85,6 +85,10 @@ class Loss(Component, family="loss"):
         """A typical size of the loss."""
         return 1.0
 
+    def _raw_unit(self, unit):
+        """How far a raw prediction may move before the curvature is another."""
+        return unit
+
     def _curvature(self, y, raw):
         """Second derivative of each row's loss, in raw's shape; None where it is no guide."""
         return None

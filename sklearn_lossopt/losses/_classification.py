@@ -271,5 +271,9 @@ class Exponential(ClassificationLoss, name="exponential"):
     def _probabilities(self, raw):
         if raw.ndim == 1:
             return np.column_stack([expit(-2 * raw), expit(2 * raw)])
-        p = expit(2 * raw)
-        return p / p.sum(axis=1, keepdims=True)
+        return softmax(log_expit(2 * raw), axis=1)
+
+    def _log_probabilities(self, raw):
+        if raw.ndim == 1:
+            return np.column_stack([log_expit(-2 * raw), log_expit(2 * raw)])
+        return log_softmax(log_expit(2 * raw), axis=1)

@@ -65,6 +65,9 @@ class SquaredError(
     def _value_unit(self, unit):
         return unit**2
 
+    def _raw_unit(self, unit):
+        return np.inf
+
     def _curvature(self, y, raw):
         return np.ones_like(raw)
 
@@ -364,6 +367,9 @@ class _LogLink(RegressionLoss):
 
     def _unit(self, y):
         return float(y.mean())
+
+    def _raw_unit(self, unit):
+        return 1.0
 
     def _curvature_bound(self, unit, n_outputs=1):
         return unit ** (2 - self._power)

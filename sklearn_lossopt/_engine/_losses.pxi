@@ -237,15 +237,18 @@ cdef void gamma(
 cdef inline floating tweedie_at(
     floating y, floating z, const double* param, floating* value
 ) noexcept nogil:
-    cdef double p = param[0]
-    cdef floating a = exp(<floating> (2 - p) * z), b = y * exp(<floating> (1 - p) * z)
+    cdef double p = param[0], largest = 708 if floating is double else 87
+    # Both exponentials would saturate at one value, and their difference have either sign.
+    cdef floating most = <floating> (largest / greatest[double](abs(1 - p), abs(2 - p)))
+    cdef floating near = least[floating](most, greatest[floating](-most, z))
+    cdef floating a = exp(<floating> (2 - p) * near), b = y * exp(<floating> (1 - p) * near)
     if p == 1:
         value[0] = a - y * z + entropy(y)
     elif p == 2:
         value[0] = b - 1 + z - <floating> log(<double> y)
     else:
         value[0] = a / <floating> (2 - p) - b / <floating> (1 - p) + <floating> (
-            pow(y if y > 0 or p <= 0 else 0, 2 - p) / ((1 - p) * (2 - p)) if p != 0
+            pow(y if y > 0 else 0, 2 - p) / ((1 - p) * (2 - p)) if p != 0
             else 0.5 * y * y)
     return a - b
 

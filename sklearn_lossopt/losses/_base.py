@@ -155,4 +155,5 @@ class ClassificationLoss(Loss):
 
     def _log_probabilities(self, raw):
         """Their logarithms."""
-        return np.log(self._probabilities(raw))
+        with np.errstate(divide="ignore"):
+            return np.log(self._probabilities(raw))

@@ -108,7 +108,8 @@ class Momentum(Optimizer, name="momentum", aliases={"nesterov": {"nesterov": Tru
         return (1 - self.momentum) / (smoothness + noise)
 
     def _settle(self, parameters, state, t, learning_rate):
-        parameters -= learning_rate * self.momentum / (1 - self.momentum) * state[0]
+        remaining = self.momentum / (1 - self.momentum) * (self.momentum if self.nesterov else 1)
+        parameters -= learning_rate * remaining * state[0]
         state[0] = 0
 
 

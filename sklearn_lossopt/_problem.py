@@ -18,6 +18,8 @@ SCALE_SAMPLE_SIZE = 500_000
 BLOCK_SIZE = 500_000
 # The largest curvature matrix that is formed; beyond it, conjugate gradients.
 MATRIX_SIZE = 800
+# The same for all outputs of a joint loss together.
+JOINT_MATRIX_SIZE = 200
 
 
 @dataclass
@@ -138,6 +140,7 @@ class Curvature:
         return self.with_penalty(H)
 
     def with_penalty(self, H):
+        """Add the penalty's curvature in place."""
         diagonal = np.diagonal(H).copy()
         diagonal[:-1] += self.problem.alpha
         if not self.problem.fit_intercept:
@@ -202,6 +205,8 @@ class Curvature:
         joint = self.problem.target_kind == "class"
         along = loss._curvature_operator(y, raw) if joint else h.__mul__
         share = weight / len(x)
+        if joint and gradient.size <= JOINT_MATRIX_SIZE:
+            return self._solve_jointly(x, along, share, gradient)
 
         def product(v):
             moved = along(x @ v.T)
@@ -225,6 +230,21 @@ class Curvature:
 
         direction, self.iterations = conjugate_gradients(product, solve, -gradient)
         return direction
+
+    def _solve_jointly(self, x, along, share, gradient):
+        """Newton's direction with the Hessian of all outputs together."""
+        k, size = gradient.shape
+        H = np.empty((k, size, k, size))
+        for s in range(k):
+            unit = np.zeros((len(x), k))
+            unit[:, s] = 1.0
+            column = along(unit) * share
+            for r in range(s + 1):
+                H[r, :, s] = (x * column[:, r : r + 1]).T @ x
+                H[s, :, r] = H[r, :, s].T
+            self.with_penalty(H[s, :, s])
+        T, _ = whitener(H.reshape(k * size, k * size))
+        return -(T @ (T.T @ gradient.ravel())).reshape(k, size)
 
 
 def residual_scale(problem, epsilon):
@@ -387,7 +407,7 @@ def conjugate_gradients(product, precondition, b, tol=0.05, max_iter=60):
 
 
 def whitener(matrix):
-    """Upper triangular T with T' matrix T = I, and its inverse, for a positive semi-definite matrix.
+    """Upper triangular T with T' matrix T = I, and its inverse; matrix positive semi-definite.
 
     The matrix is scaled to a unit diagonal first; directions in which it is singular to rounding
     get the curvature of 1e-10 times that diagonal.

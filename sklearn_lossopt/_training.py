@@ -9,10 +9,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt._problem import MATRIX_SIZE, Curvature, ScaledRows, whitener
-from sklearn_lossopt._proximal import ProximalNewton
+from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector
+from sklearn_lossopt._problem import MATRIX_SIZE, Curvature, whitener
 from sklearn_lossopt.optimizers import Optimizer
-from sklearn_lossopt.schedules import Schedule
+from sklearn_lossopt.schedules import Constant, Schedule
 
 # A run that ends this many times above its start has diverged.
 DIVERGED = 10.0
@@ -156,13 +156,13 @@ class _Run:
             self.curvature = Curvature(problem, self.shift)
             if self.whiten:
                 matrix = self.curvature.matrix(h)
-                self._set_metric([whitener(matrix)])
+                self.set_metric([whitener(matrix)])
                 self.noise = float(d + 1)
                 self.smoothness = 1.0
             else:
                 scale = np.sqrt(np.append(h * variance + problem.alpha, h))
                 scale[scale == 0] = 1.0
-                self._set_metric([(1 / scale, scale)])
+                self.set_metric([(1 / scale, scale)])
         else:
             self.curvature = Curvature(problem, None)
         if start is not None:
@@ -183,7 +183,7 @@ class _Run:
             return variance
         return problem.raw_moment()
 
-    def _set_metric(self, pairs):
+    def set_metric(self, pairs):
         dtype, root = self.problem.X.dtype, math.sqrt(self.value_unit)
         self.metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
         self.metric_inverse = np.stack([inverse / root for _, inverse in pairs])
@@ -215,7 +215,9 @@ class _Run:
             return self.settings.learning_rate
         if not (self.preconditioned and self.whiten):
             self.smoothness, self.noise = self._measured_curvature()
-        return self.settings.optimizer._auto_rate(self.smoothness, self.noise / self.batch_size)
+        # Without sampling there is no noise.
+        noise = self.noise / self.batch_size if self.batch_size < self.problem.n else 0.0
+        return self.settings.optimizer._auto_rate(self.smoothness, noise)
 
     def _measured_curvature(self):
         """Largest eigenvalue of the curvature in the optimizer's coordinates, by the power
@@ -243,12 +245,20 @@ class _Run:
     # -- running ----------------------------------------------------------------------------
 
     def fit(self):
-        if self.settings.schedule is None:
+        schedule = self.settings.schedule
+        if schedule is None and not self.problem.loss.learns_at_optimum:
+            schedule = Constant()
+        if schedule is None:
             n_iter, converged = self._react()
         else:
-            n_iter, converged = self._follow()
+            n_iter, converged = self._follow(schedule)
         d = self.problem.d
         W = self.weights[0].astype(np.float64)
+        if schedule is None and self.problem.target_kind == "class" and (
+            self.problem.loss.shift_invariant
+        ):
+            # Adding a function to all columns changes nothing: the one of mean 0 is least.
+            W = W - W.mean(axis=0)
         coef, intercept = W[:, :d], W[:, d].copy()
         if self.shift is not None:
             intercept -= coef @ self.shift.astype(np.float64)
@@ -259,7 +269,7 @@ class _Run:
             converged, self.curve,
         )
 
-    def _evaluate(self, gradient=False):
+    def evaluate(self, gradient=False):
         self.trainer.evaluate(self.objective, self.gradient if gradient else None)
         return float(self.objective[0])
 
@@ -277,11 +287,11 @@ class _Run:
             f"({start:.3g} at the start) with learning_rate={self.rate:.3g}. {remedy}"
         )
 
-    def _follow(self):
+    def _follow(self, schedule):
         """Train under a fixed schedule."""
         settings, first = self.settings, self.state.epoch
         per_epoch = -(-self.problem.n // self.batch_size)
-        start = self._evaluate()
+        start = self.evaluate()
         silent = settings.tol == 0 and not settings.verbose
         at_once = max(1, RATES_AT_ONCE // per_epoch) if silent else 1
         best, best_epoch, epoch = math.inf, 0, 0
@@ -290,17 +300,17 @@ class _Run:
             step = np.arange(
                 (first + epoch) * per_epoch, (first + epoch + count) * per_epoch, dtype=np.float64
             )
-            if settings.schedule.name == "constant":
+            if schedule.name == "constant":
                 rates = np.array([[self.rate]])
             else:
-                rates = self.rate * settings.schedule(step, per_epoch, settings.max_iter)[None]
+                rates = self.rate * schedule(step, per_epoch, settings.max_iter)[None]
             history = np.empty((count, 1))
             done = self.trainer.run(first + epoch, count, rates, history)
             self.state.updates += done * per_epoch
             self.curve.extend(history[:done, 0])
             epoch += done
             if settings.tol > 0:
-                self.curve[-1] = self._evaluate()
+                self.curve[-1] = self.evaluate()
             value = self.curve[-1]
             self._report(epoch - 1, value)
             if not math.isfinite(value):
@@ -318,9 +328,9 @@ class _Run:
     def _certify(self, value):
         """Whether the estimated gap is below tolerance; warns where it is not."""
         tol = self.settings.tol
-        if tol == 0:
+        if tol == 0 or not self.problem.loss.learns_at_optimum:
             return False
-        self._newton(floor=0.0)
+        self.newton(floor=0.0)
         if self.gap is not None and self.gap <= tol * abs(value):
             return True
         self._warn(value)
@@ -340,13 +350,13 @@ class _Run:
             stacklevel=5,
         )
 
-    def _newton(self, floor):
+    def newton(self, floor):
         """Estimate the gap at the current weights; returns Newton's direction."""
         loss = self.problem.loss
         if not loss.smooth or not self._has_curvature():
             self.gap = None
             return None
-        self._evaluate(gradient=True)
+        self.evaluate(gradient=True)
         W = self.weights[0].astype(np.float64)
         direction, gap, valid = self.curvature.newton_direction(W, self.gradient[0], floor)
         self.gap = gap if valid else math.inf
@@ -365,9 +375,9 @@ class _Run:
         and the step that the estimate implies is taken as far as it lowers F.
         """
         settings, problem = self.settings, self.problem
-        self.best = start = self._evaluate()
+        self.best = start = self.evaluate()
         self.saved = self.weights.copy()
-        pace = _Growth(self) if problem.loss.smooth else _Cycles(self)
+        pace = Growth(self) if problem.loss.smooth else Cycles(self)
         corrector = self._corrector()
         epoch = 0
         history = np.empty((1, 1))
@@ -377,10 +387,10 @@ class _Run:
             epoch += 1
             self.state.updates += -(-problem.n // self.trainer.batch_size)
             self._settle(rate)
-            value = self._evaluate()
+            value = self.evaluate()
             pace.after(value, value < self.best)
             if value < self.best:
-                self._keep(value)
+                self.keep(value)
             done = pace.finished
             if corrector is not None and epoch >= 2:
                 corrector.step()
@@ -406,11 +416,11 @@ class _Run:
         if settings.precondition not in ("auto", "whiten"):
             return None
         if problem.loss.smooth:
-            return _NewtonCorrector(self) if self._has_curvature() else None
+            return NewtonCorrector(self) if self._has_curvature() else None
         kinks = problem.loss._kinks(np.ones((1, 1)))
         if kinks is None or problem.n * problem.n_outputs * len(kinks) > DUALS:
             return None
-        return _KinkCorrector(self)
+        return KinkCorrector(self)
 
     def _settle(self, rate):
         """Let the optimizer's momentum run out, so that its position can be judged."""
@@ -421,7 +431,7 @@ class _Run:
         )
         self._from_coordinates()
 
-    def _keep(self, value):
+    def keep(self, value):
         self.best = value
         self.saved[...] = self.weights
 
@@ -431,141 +441,3 @@ class _Run:
         self._to_coordinates()
         self.state.slots[...] = 0
         self.state.steps[...] = 0
-
-
-class _Growth:
-    """Pace for smooth losses: where F did not fall, larger batches, then smaller steps."""
-
-    slack = 1.0
-    change = math.inf
-
-    def __init__(self, run):
-        self.run = run
-        self.factor = 1.0
-        self.finished = False
-
-    def after(self, value, improved):
-        if improved:
-            return
-        trainer, n = self.run.trainer, self.run.problem.n
-        self.run.restore()
-        if trainer.batch_size < n:
-            trainer.batch_size = min(n, 4 * trainer.batch_size)
-        else:
-            self.factor *= 0.25
-            self.finished = self.factor < 1e-8
-
-
-class _Cycles:
-    """Pace for losses with kinks: steps that grow while F falls and shrink while it does not, in
-    cycles that shrink ever more slowly; two cycles that agree end the run."""
-
-    # Cycles are judged to the root of tol only: they agree sooner than they arrive.
-    @property
-    def slack(self):
-        return 0.1 / math.sqrt(self.run.settings.tol)
-
-    def __init__(self, run):
-        self.run = run
-        self.factor, self.top, self.shrink = 1.0, 1.0, 0.5
-        self.start = run.best
-        self.last = self.change = math.inf
-        self.finished = False
-
-    def after(self, value, improved):
-        run = self.run
-        self.factor *= 1.1 if improved else self.shrink
-        if not math.isfinite(value) or value > self.start:
-            run.restore()
-            self.factor *= 0.25
-        if self.factor >= 1e-3 * self.top:
-            return
-        best = min(value, run.best) if math.isfinite(value) else run.best
-        run.restore()
-        self.change = self.last - best
-        self.finished = run.settings.tol > 0 and (
-            self.change <= self.slack * run.settings.tol * abs(best)
-        )
-        self.last = best
-        self.top *= 0.5
-        self.factor, self.shrink = self.top, self.shrink**0.6
-
-
-class _NewtonCorrector:
-    """Newton's step for smooth losses; its decrement estimates F - F*.
-
-    Rows in flat parts of the loss have no curvature, and far from the optimum that misleads. So
-    every row's is first raised to a floor, which falls while full steps succeed and rises where
-    they do not. A decrement under a floor is too small, and is not believed.
-    """
-
-    def __init__(self, run):
-        self.run = run
-        self.floor = 1e-2
-
-    def step(self):
-        run = self.run
-        run.restore()
-        direction = run._newton(self.floor * run.bound)
-        origin = run.weights[0].astype(np.float64)
-        length = 1.0
-        while length > 1e-4:
-            run.weights[0] = origin + length * direction
-            value = run._evaluate()
-            if value < run.best:
-                run._keep(value)
-                break
-            length *= 0.5
-        if length <= 1e-4:
-            # No step helps: what is left is below rounding, or hidden by the floor.
-            self.floor = 1e-2 * self.floor if self.floor > 1e-6 else 0.0
-        elif length == 1.0:
-            self.floor = 1e-2 * self.floor if self.floor > 1e-3 else 0.0
-        elif length < 0.2:
-            self.floor = min(1.0, 100 * max(self.floor, 1e-8))
-        if run.curvature.whiteners is not None:
-            run._set_metric(run.curvature.whiteners)
-            run.trainer.set_metric(run.metric, run.coordinates)
-        run.restore()
-
-
-class _KinkCorrector:
-    """Proximal Newton steps for piecewise linear losses, started where the optimizer is."""
-
-    def __init__(self, run):
-        self.run = run
-        self.solvers = None
-
-    def _start(self):
-        run, problem = self.run, self.run.problem
-        self.rows = rows = ScaledRows(problem, run.shift)
-        penalty = np.append(np.full(problem.d, problem.alpha), float(not problem.fit_intercept))
-        y = problem.targets(problem.thinned(problem.n)).astype(np.float64)
-        unit = problem.unit()
-        self.solvers = [
-            ProximalNewton(
-                rows,
-                [tuple(part[:, r] for part in kink) for kink in problem.loss._kinks(y)],
-                penalty / rows.scale**2,
-                unit,
-                run.saved[0, r].astype(np.float64) * rows.scale,
-            )
-            for r in range(problem.n_outputs)
-        ]
-
-    def step(self):
-        run = self.run
-        if self.solvers is None:
-            self._start()
-        tol = run.settings.tol * abs(run.best) / len(self.solvers)
-        for r, solver in enumerate(self.solvers):
-            if solver.gap > tol:
-                solver.step(tol)
-            run.weights[0, r] = solver.v / self.rows.scale
-        value = run._evaluate()
-        gap = sum(solver.gap for solver in self.solvers)
-        if value < run.best:
-            run._keep(value)
-        # The gap is that of the solvers' point; the best one found may lie lower.
-        run.gap = gap - (value - run.best)
-        run.restore()

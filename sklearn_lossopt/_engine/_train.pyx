@@ -11,7 +11,7 @@ from libc.math cimport isfinite, log, pow, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from scipy.linalg.cython_blas cimport dgemm, dgemv, sgemm, sgemv
+from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 from sklearn_lossopt._engine._simd cimport (
     axpy, axpy4, decay_axpy, dot, dot4, dot_pair, exp, greatest, least, log_ratio, prefetch,
@@ -84,8 +84,8 @@ cdef class Trainer:
     steps : ndarray of shape (M,), int64
         Updates that each optimizer has made since its state was zero.
     metric : ndarray or None
-        None for the identity, (q, d + 1) diagonals or (q, d + 1, d + 1) matrices, X's dtype,
-        q being 1 or M * k; then ``coordinates`` holds the optimizer's u, in weights' shape.
+        None for the identity, (q, d + 1) diagonals or (q, d + 1, d + 1) upper triangular
+        matrices, X's dtype, q being 1 or M * k; then ``coordinates`` holds the optimizer's u, in weights' shape.
     intercept : bool
         Whether the last column of ``weights`` is trained.
     """
@@ -446,7 +446,10 @@ cdef int update(
                 for j in range(ld):
                     H[r * ld + j] = G[r * ld + j] * T[j]
             else:
-                gemv[floating](b"t", ld, ld, T, G + r * ld, H + r * ld)
+                for j in range(ld):
+                    H[r * ld + j] = 0
+                for j in range(ld):
+                    axpy[floating](ld - j, G[r * ld + j], T + j * ld + j, NULL, H + r * ld + j)
     for m in range(t.M):
         call_step[floating](t, m, U + m * k * ld, H + m * k * ld, rates[m * rate_stride])
     if t.metric_kind != METRIC_NONE:
@@ -456,7 +459,8 @@ cdef int update(
                 for j in range(ld):
                     W[r * ld + j] = U[r * ld + j] * T[j]
             else:
-                gemv[floating](b"n", ld, ld, T, U + r * ld, W + r * ld)
+                for j in range(ld):
+                    W[r * ld + j] = dot[floating](ld - j, T + j * ld + j, NULL, U + r * ld + j)
     return 0
 
 

@@ -21,6 +21,10 @@ class Loss(Component, family="loss"):
     # With more than two classes: one softmax-like loss of all columns, or one-vs-rest columns.
     joint = False
     has_proba = False
+    # Whether adding the same number to all of a row's raw predictions leaves a joint loss alone.
+    shift_invariant = False
+    # Whether the minimiser of the objective is worth having: see Perceptron.
+    learns_at_optimum = True
 
     def _kernel(self, n_outputs):
         """The compiled kernel's name, or the Python method where the class overrides it."""

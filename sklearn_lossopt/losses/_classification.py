@@ -52,6 +52,7 @@ class LogLoss(
     """
 
     has_proba = True
+    shift_invariant = True
 
     def _compiled(self, n_outputs):
         return "log_loss" if n_outputs == 1 else "softmax_log_loss"
@@ -233,6 +234,7 @@ class Perceptron(ClassificationLoss, name="perceptron"):
 
     smooth = False
     joint = False
+    learns_at_optimum = False
 
 
 class Exponential(ClassificationLoss, name="exponential"):

@@ -1,0 +1,154 @@
+"""How schedule="auto" paces the optimizer and corrects its way. Floor 2."""
+
+import math
+
+import numpy as np
+
+from sklearn_lossopt._problem import ScaledRows
+from sklearn_lossopt._proximal import ProximalNewton
+
+# Numbers in the rows of a problem that is finished by one direct solution.
+SMALL = 50_000
+
+
+class Growth:
+    """Pace for smooth losses: where F did not fall, larger batches, then smaller steps."""
+
+    slack = 1.0
+    change = math.inf
+
+    def __init__(self, run):
+        self.run = run
+        self.factor = 1.0
+        self.finished = False
+
+    def after(self, value, improved):
+        if improved:
+            return
+        trainer, n = self.run.trainer, self.run.problem.n
+        self.run.restore()
+        if trainer.batch_size < n:
+            trainer.batch_size = min(n, 4 * trainer.batch_size)
+        else:
+            self.factor *= 0.25
+            self.finished = self.factor < 1e-8
+
+
+class Cycles:
+    """Pace for losses with kinks: steps that grow while F falls and shrink while it does not, in
+    cycles that shrink ever more slowly; two cycles that agree end the run."""
+
+    # Cycles are judged to the root of tol only: they agree sooner than they arrive.
+    @property
+    def slack(self):
+        return 0.1 / math.sqrt(self.run.settings.tol)
+
+    def __init__(self, run):
+        self.run = run
+        self.factor, self.top, self.shrink = 1.0, 1.0, 0.5
+        self.start = run.best
+        self.last = self.change = math.inf
+        self.finished = False
+
+    def after(self, value, improved):
+        run = self.run
+        self.factor *= 1.1 if improved else self.shrink
+        if not math.isfinite(value) or value > self.start:
+            run.restore()
+            self.factor *= 0.25
+        if self.factor >= 1e-3 * self.top:
+            return
+        best = min(value, run.best) if math.isfinite(value) else run.best
+        run.restore()
+        self.change = self.last - best
+        self.finished = run.settings.tol > 0 and (
+            self.change <= self.slack * run.settings.tol * abs(best)
+        )
+        self.last = best
+        self.top *= 0.5
+        self.factor, self.shrink = self.top, self.shrink**0.6
+
+
+class NewtonCorrector:
+    """Newton's step for smooth losses; its decrement estimates F - F*.
+
+    Rows in flat parts of the loss have no curvature, and far from the optimum that misleads. So
+    every row's is first raised to a floor, which falls while full steps succeed and rises where
+    they do not. A decrement under a floor is too small, and is not believed.
+    """
+
+    def __init__(self, run):
+        self.run = run
+        self.floor = 1e-2
+
+    def step(self):
+        run = self.run
+        run.restore()
+        direction = run.newton(self.floor * run.bound)
+        # Near the optimum F is flat to rounding where the step still mends the coefficients.
+        near = run.gap <= 1e-6 * abs(run.best)
+        origin = run.weights[0].astype(np.float64)
+        length = 1.0
+        while length > 1e-4:
+            run.weights[0] = origin + length * direction
+            value = run.evaluate()
+            if value < run.best or (near and value <= run.best + 1e-10 * abs(run.best)):
+                run.keep(value)
+                break
+            length *= 0.5
+        if length <= 1e-4:
+            # No step helps: what is left is below rounding, or hidden by the floor.
+            self.floor = 1e-2 * self.floor if self.floor > 1e-6 else 0.0
+        elif length == 1.0:
+            self.floor = 1e-2 * self.floor if self.floor > 1e-3 else 0.0
+        elif length < 0.2:
+            self.floor = min(1.0, 100 * max(self.floor, 1e-8))
+        if run.curvature.whiteners is not None:
+            run.set_metric(run.curvature.whiteners)
+            run.trainer.set_metric(run.metric, run.coordinates)
+        run.restore()
+
+
+class KinkCorrector:
+    """Proximal Newton steps for piecewise linear losses, started where the optimizer is."""
+
+    def __init__(self, run):
+        self.run = run
+        self.solvers = None
+
+    def _start(self):
+        run, problem = self.run, self.run.problem
+        self.rows = rows = ScaledRows(problem, run.shift)
+        self.small = problem.n * (problem.d + 1) <= SMALL
+        penalty = np.append(np.full(problem.d, problem.alpha), float(not problem.fit_intercept))
+        y = problem.targets(problem.thinned(problem.n)).astype(np.float64)
+        unit = problem.unit()
+        self.solvers = [
+            ProximalNewton(
+                rows,
+                [tuple(part[:, r] for part in kink) for kink in problem.loss._kinks(y)],
+                penalty / rows.scale**2,
+                unit,
+                run.saved[0, r].astype(np.float64) * rows.scale,
+            )
+            for r in range(problem.n_outputs)
+        ]
+
+    def step(self):
+        run = self.run
+        if self.solvers is None:
+            self._start()
+        tol = run.settings.tol * abs(run.best) / len(self.solvers)
+        for r, solver in enumerate(self.solvers):
+            if solver.gap > tol:
+                solver.step(tol)
+                if solver.gap <= tol and self.small:
+                    solver.finish()
+            run.weights[0, r] = solver.v / self.rows.scale
+        value = run.evaluate()
+        gap = sum(solver.gap for solver in self.solvers)
+        if value < run.best or (gap <= 1e-6 * value and value <= run.best + 1e-10 * abs(run.best)):
+            run.keep(value)
+        # The gap is that of the solvers' point; the best one found may lie lower.
+        run.gap = gap - (value - run.best)
+        run.restore()

@@ -1,8 +1,8 @@
 """What the two estimators share. Floor 3."""
 
-from functools import wraps
-from functools import partial
+from functools import partial, wraps
 from numbers import Integral, Real
+from threading import Lock, local
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -14,6 +14,7 @@ from sklearn_lossopt._compat import (
     Options,
     StrOptions,
     check_sample_weight,
+    release_blas,
     threadpool_controller,
 )
 from sklearn_lossopt._problem import Problem, residual_scale
@@ -21,6 +22,41 @@ from sklearn_lossopt._training import Settings, train
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
+
+
+class _OneBlasThread:
+    """Holds BLAS at one thread while any fit runs.
+
+    OpenBLAS has one number of threads for the whole process. Of fits that overlap in several
+    Python threads, the first to end would otherwise restore it for the others, whose results
+    would then depend on it.
+    """
+
+    def __init__(self):
+        self._lock = Lock()
+        self._fits = 0
+        self._mine = local()
+
+    def __enter__(self):
+        with self._lock:
+            limit = self._mine.limit = threadpool_controller().limit(limits=1, user_api="blas")
+            if self._fits == 0:
+                self._first = limit
+            self._fits += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._fits -= 1
+            if self._mine.limit is not self._first:
+                # Changes something only where the number belongs to the Python thread.
+                self._mine.limit.restore_original_limits()
+            if self._fits == 0:
+                release_blas()
+                self._first.restore_original_limits()
+                release_blas()
+
+
+ONE_BLAS_THREAD = _OneBlasThread()
 
 
 def all_or_nothing(method):
@@ -183,27 +219,36 @@ class BaseGradientEstimator(BaseEstimator):
             X, target, target_kind, weight, rows, n_outputs, loss, float(self.alpha),
             self.fit_intercept,
         )
-        problem.loss = loss._prepared(partial(residual_scale, problem))
         start = state = None
         if self.warm_start and hasattr(self, "coef_"):
             coef = np.atleast_2d(self.coef_)
             if coef.shape == (n_outputs, X.shape[1]):
                 start = coef, np.atleast_1d(self.intercept_)
-                state = self._state if self.precondition is False else None
+                state = self._memory(settings.optimizer, X.dtype)
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31)
-        with threadpool_controller().limit(limits=1, user_api="blas"):
+        with ONE_BLAS_THREAD:
+            problem.loss = loss._prepared(partial(residual_scale, problem))
             outcome = train(problem, settings, int(seed), start, state)
-        self._loss, self._state = loss, outcome.state
+        self._loss, self._optimizer, self._state = loss, settings.optimizer, outcome.state
         self.n_iter_ = outcome.n_iter
         self.t_ = outcome.state.updates
         self.loss_curve_ = np.array(outcome.loss_curve)
         self.learning_rate_ = outcome.learning_rate
         self.converged_ = outcome.converged
+        vars(self).pop("delta_", None)
         if hasattr(loss, "delta"):
             self.delta_ = float(problem.loss.delta)
         return outcome.coef, outcome.intercept
+
+    def _memory(self, optimizer, dtype):
+        """The last fit's optimizer state, if the same optimizer can go on from it."""
+        if self.precondition is not False or self._state.slots.dtype != dtype:
+            return None
+        before = self._optimizer
+        same = type(before) is type(optimizer) and before.get_params() == optimizer.get_params()
+        return self._state if same else None
 
     def _raw_predict(self, X):
         """Raw predictions, (n,) for one output and (n, k) for more."""

@@ -18,6 +18,16 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "fit_context",
+    "release_blas",
     "threadpool_controller",
     "validate_parameter_constraints",
 ]
+
+
+def release_blas():
+    """Let any Python thread change the number of BLAS threads; threadpoolctl 3.8 lets only the
+    one do it that did it first."""
+    for library in threadpool_controller().lib_controllers:
+        release = getattr(library, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)

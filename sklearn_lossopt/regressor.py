@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import column_or_1d
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
 from sklearn_lossopt._compat import fit_context
@@ -27,10 +28,14 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     ----------
     loss : str or Loss, default="squared_error"
         A name or an object of ``sklearn_lossopt.losses``: "squared_error" ("mse",
-        "mean_squared_error"), "huber", or a configured object such as ``Huber(delta=2.0)``.
+        "mean_squared_error"), "huber", "absolute_error" ("mae", "mean_absolute_error"),
+        "quantile" ("pinball"), "epsilon_insensitive", "squared_epsilon_insensitive", "log_cosh",
+        and with log link "poisson", "gamma", "tweedie"; or a configured object such as
+        ``Huber(delta=2.0)``.
     optimizer : str or Optimizer, default="adam"
         A name or an object of ``sklearn_lossopt.optimizers``: "gradient_descent" ("gd"), "sgd",
-        "momentum", "nesterov", "rmsprop", "adam", or an object such as ``Adam(beta_1=0.8)``.
+        "momentum", "nesterov", "rmsprop", "adam", "amsgrad", "adamw", "nadam", "radam",
+        "adamax", "adagrad", "adadelta", "lion", or an object such as ``Adam(beta_1=0.8)``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside.
     fit_intercept : bool, default=True
@@ -157,9 +162,10 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
         tags.target_tags.single_output = True
+        # Tools take the tag for a promise about targets of any sign; such y may still be (n, k).
         tags.target_tags.positive_only = self._needs_positive_targets()
+        tags.target_tags.multi_output = not tags.target_tags.positive_only
         return tags
 
     def _needs_positive_targets(self):
@@ -202,6 +208,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         loss, settings = self._resolve_loss(), self._settings()
         X, y = self._validate(X, y, multi_output=True, y_numeric=True)
         weight, rows = self._used_rows(sample_weight, X)
+        if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():
+            # scikit-learn's conformance suite asks this of all that cannot fit any (n, k) target.
+            y = column_or_1d(y, warn=True)
         columns = y.reshape(len(y), -1)
         with np.errstate(over="ignore"):
             target = np.ascontiguousarray(columns, dtype=X.dtype)

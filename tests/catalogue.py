@@ -45,6 +45,13 @@ SCHEDULES = meanings(schedules)
 PAIRS = [(task, loss) for task in ESTIMATORS for loss in meanings(losses) if takes(task, loss)]
 # (task, loss, optimizer), all of them
 TRIPLES = [(*pair, optimizer) for pair in PAIRS for optimizer in OPTIMIZERS]
+# Of these, every loss with one optimizer, and every optimizer with a loss of each kind (one output,
+# joint and one-vs-rest columns): for what no pair of them can break if none alone does.
+COVER = [
+    (task, loss, optimizer)
+    for task, loss, optimizer in TRIPLES
+    if optimizer == "adam" or loss in ("log_loss", "hinge") or (task, loss) == PAIRS[0]
+]
 
 
 # Losses of a log link, whose targets are positive.

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_lossopt import GradientClassifier, losses
+from sklearn_lossopt.losses import Huber
 
 CLASSIFICATION = [loss for task, loss in PAIRS if task == "classification"]
 PROBABILISTIC = [loss for loss in CLASSIFICATION if losses.registry()[loss].has_proba]
@@ -215,6 +216,8 @@ def test_float32_probabilities():
     "loss", [loss for loss in CLASSIFICATION if not losses.registry()[loss].joint]
 )
 def test_margin_losses_are_one_vs_rest(loss, optimizer):
+    if loss == "huber":
+        loss = Huber(delta=0.5)
     X, y = make_data("classification", n_targets=2)
     settings = TEXTBOOK | {"learning_rate": 1e-3, "batch_size": 7, "max_iter": 5}
     together = make("classification", loss, optimizer, **settings).fit(X, y)

@@ -62,7 +62,7 @@ class Cycles:
         run.restore()
         self.change = self.last - best
         self.finished = run.settings.tol > 0 and (
-            self.change <= self.slack * run.settings.tol * abs(best)
+            self.change <= self.slack * run.target(best)
         )
         self.last = best
         self.top *= 0.5
@@ -138,13 +138,15 @@ class KinkCorrector:
         run = self.run
         if self.solvers is None:
             self._start()
-        tol = run.settings.tol * abs(run.best) / len(self.solvers)
+        tol = run.target(run.best) / len(self.solvers)
         for r, solver in enumerate(self.solvers):
             if solver.gap > tol:
                 solver.step(tol)
                 if solver.gap <= tol and self.small:
                     solver.finish()
             run.weights[0, r] = solver.v / self.rows.scale
+        if not run.problem.fit_intercept:
+            run.weights[0, :, -1] = 0.0
         value = run.evaluate()
         gap = sum(solver.gap for solver in self.solvers)
         if value < run.best or (gap <= 1e-6 * value and value <= run.best + 1e-10 * abs(run.best)):

@@ -56,10 +56,13 @@ class ProximalNewton:
         return np.clip(theta + (z - self.c) / self.width, self.low, self.high)
 
     def _newton_direction(self, g, dual):
-        rows = np.flatnonzero(((dual > self.low) & (dual < self.high)).any(axis=0))
-        inside = self.x.take(rows)
-        bends = ((dual > self.low) & (dual < self.high))[:, rows].sum(axis=0)
-        H = (inside.T * (self.share[rows] * bends / self.width)) @ inside
+        bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
+        rows = np.flatnonzero(bends)
+        H = np.zeros((len(g), len(g)))
+        for start in range(0, len(rows), self.x.block):
+            part = rows[start : start + self.x.block]
+            inside = self.x.take(part)
+            H += (inside.T * (self.share[part] * bends[part] / self.width)) @ inside
         H[np.diag_indices_from(H)] += self.penalty + self.ridge / self.width
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
         return -linalg.cho_solve(factor, g, check_finite=False)

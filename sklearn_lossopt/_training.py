@@ -117,7 +117,7 @@ class _Run:
         self.curve = []
         self.objective = np.empty(1)
         self.gradient = np.empty(self.shape)
-        self.gap = None
+        self.gap = math.inf
 
     def _models(self):
         problem, optimizer = self.problem, self.settings.optimizer
@@ -291,7 +291,7 @@ class _Run:
         """Train under a fixed schedule."""
         settings, first = self.settings, self.state.epoch
         per_epoch = -(-self.problem.n // self.batch_size)
-        start = self.evaluate()
+        self.start = start = self.evaluate()
         silent = settings.tol == 0 and not settings.verbose
         at_once = max(1, RATES_AT_ONCE // per_epoch) if silent else 1
         best, best_epoch, epoch = math.inf, 0, 0
@@ -325,21 +325,26 @@ class _Run:
             self._diverged(epoch, value, start)
         return epoch, self._certify(value)
 
+    def target(self, value):
+        """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
+        rounding = np.finfo(self.problem.X.dtype).eps * self.start
+        return max(self.settings.tol * abs(value), rounding)
+
     def _certify(self, value):
         """Whether the estimated gap is below tolerance; warns where it is not."""
         tol = self.settings.tol
         if tol == 0 or not self.problem.loss.learns_at_optimum:
             return False
         self.newton(floor=0.0)
-        if self.gap is not None and self.gap <= tol * abs(value):
+        if self.gap <= self.target(value):
             return True
         self._warn(value)
         return False
 
     def _warn(self, value):
         settings = self.settings
-        gap = "cannot be estimated for this loss"
-        if self.gap is not None:
+        gap = "cannot be estimated here"
+        if math.isfinite(self.gap):
             gap = f"is estimated at {self.gap:.2g}, {self.gap / max(abs(value), 1e-300):.1e} of it"
         warnings.warn(
             f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
@@ -354,7 +359,7 @@ class _Run:
         """Estimate the gap at the current weights; returns Newton's direction."""
         loss = self.problem.loss
         if not loss.smooth or not self._has_curvature():
-            self.gap = None
+            self.gap = math.inf
             return None
         self.evaluate(gradient=True)
         W = self.weights[0].astype(np.float64)
@@ -370,12 +375,12 @@ class _Run:
     def _react(self):
         """Train with steps and batches that follow the full objective after each epoch.
 
-        Each epoch is a pass of the optimizer, kept where it lowered F. From the third on, where
+        Each epoch is a pass of the optimizer, kept where it lowered F. From the second on, where
         the loss's second derivative or its kinks are known, the optimum's distance is estimated,
         and the step that the estimate implies is taken as far as it lowers F.
         """
         settings, problem = self.settings, self.problem
-        self.best = start = self.evaluate()
+        self.best = self.start = start = self.evaluate()
         self.saved = self.weights.copy()
         pace = Growth(self) if problem.loss.smooth else Cycles(self)
         corrector = self._corrector()
@@ -394,7 +399,7 @@ class _Run:
             done = pace.finished
             if corrector is not None and epoch >= 2:
                 corrector.step()
-                done = self.gap <= settings.tol * abs(self.best)
+                done = self.gap <= self.target(self.best)
             self.curve.append(self.best)
             self._report(epoch - 1, self.best)
             if done and settings.tol > 0:
@@ -406,7 +411,7 @@ class _Run:
             if problem.loss.smooth:
                 return epoch, self._certify(self.best)
             self.gap = pace.change
-        converged = settings.tol > 0 and self.gap <= pace.slack * settings.tol * abs(self.best)
+        converged = settings.tol > 0 and bool(self.gap <= pace.slack * self.target(self.best))
         if settings.tol > 0 and not converged:
             self._warn(self.best)
         return epoch, converged

@@ -45,11 +45,13 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     ----------
     loss : str or Loss, default="log_loss"
         A name or an object of ``sklearn_lossopt.losses``: "log_loss" ("cross_entropy",
-        "binary_cross_entropy", "categorical_cross_entropy"), "hinge", and on y = +-1
-        "squared_error" and "huber".
+        "binary_cross_entropy", "categorical_cross_entropy"), "hinge", "squared_hinge",
+        "modified_huber", "perceptron", "exponential", and on y = +-1 "squared_error" ("mse",
+        "mean_squared_error") and "huber"; or an object.
     optimizer : str or Optimizer, default="adam"
         A name or an object of ``sklearn_lossopt.optimizers``: "gradient_descent" ("gd"), "sgd",
-        "momentum", "nesterov", "rmsprop", "adam", or an object such as ``Adam(beta_1=0.8)``.
+        "momentum", "nesterov", "rmsprop", "adam", "amsgrad", "adamw", "nadam", "radam",
+        "adamax", "adagrad", "adadelta", "lion", or an object such as ``Adam(beta_1=0.8)``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside.
     fit_intercept : bool, default=True

@@ -27,8 +27,8 @@ cdef enum:
     # between the two passes over them.
     CHUNK_ROWS = 256
     CHUNK_BYTES = 262144
-    # Multiply-adds between two looks at pending signals: a few hundredths of a second.
-    SIGNAL_WORK = 50000000
+    # Multiply-adds between two looks at pending signals: some hundredths of a second.
+    SIGNAL_WORK = 10000000
 
 # How the metric T maps the optimizer's coordinates u to the extended weights (w, intercept).
 cdef enum:
@@ -306,6 +306,19 @@ cdef int python_loss(
     if k == 1:
         raw_rows = raw_rows[:, 0]
     values, gradients = t.losses[m](y_rows, raw_rows)
+    name = getattr(t.losses[m], "__qualname__", repr(t.losses[m]))
+    if np.shape(values) != (n,):
+        raise ValueError(
+            f"{name} returned values of shape {np.shape(values)}; one value a row, shape {(n,)}, "
+            "is needed (summed over the columns of raw).")
+    if np.shape(gradients) != raw_rows.shape:
+        raise ValueError(
+            f"{name} returned a gradient of shape {np.shape(gradients)}; raw's shape, "
+            f"{raw_rows.shape}, is needed.")
+    if np.isfinite(raw_rows).all() and not (
+        np.isfinite(values).all() and np.isfinite(gradients).all()
+    ):
+        raise ValueError(f"{name} returned NaN or infinity for finite raw predictions.")
     cdef floating[:, ::1] out_gradient = <floating[:k, :n]> gradient
     cdef floating[::1] out_value = <floating[:n]> value
     np.asarray(out_gradient)[...] = np.reshape(gradients, (n, k)).T

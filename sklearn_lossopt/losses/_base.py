@@ -28,9 +28,10 @@ class Loss(Component, family="loss"):
 
     def _kernel(self, n_outputs):
         """The compiled kernel's name, or the Python method where the class overrides it."""
-        if type(self).loss_gradient is not Loss.loss_gradient:
-            return self.loss_gradient
-        return self._compiled(n_outputs)
+        return self.loss_gradient if self._is_custom() else self._compiled(n_outputs)
+
+    def _is_custom(self):
+        return type(self).loss_gradient is not Loss.loss_gradient
 
     def _compiled(self, n_outputs):
         return self.name
@@ -53,6 +54,10 @@ class Loss(Component, family="loss"):
         gradient : ndarray of raw's shape
             Derivative of the row's loss with respect to ``raw``.
         """
+        if self.name is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} must override loss_gradient()."
+            )
         raw = np.asarray(raw)
         if raw.dtype not in (np.float32, np.float64):
             raw = raw.astype(np.float64)
@@ -94,13 +99,38 @@ class Loss(Component, family="loss"):
         return unit
 
     def _curvature(self, y, raw):
-        """Second derivative of each row's loss, in raw's shape; None where it is no guide."""
-        return None
+        """Second derivative of each row's loss with respect to each raw prediction, in raw's
+        shape (n, k); None where it is no guide.
+
+        For a user's smooth loss, central differences of its gradient.
+        """
+        if not (self.smooth and self._is_custom()):
+            return None
+        along = self._curvature_operator(y, raw)
+        out = np.empty(raw.shape)
+        for r in range(raw.shape[1]):
+            unit = np.zeros(raw.shape)
+            unit[:, r] = 1.0
+            out[:, r] = along(unit)[:, r]
+        return np.maximum(out, 0.0)
 
     def _curvature_operator(self, y, raw):
         """The function that maps a direction to the gradient's derivative along it, both in
         raw's shape (n, k)."""
-        return self._curvature(y, raw).__mul__
+        if not self._is_custom():
+            return self._curvature(y, raw).__mul__
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+
+        def gradient(z):
+            return self.loss_gradient(y, z[:, 0] if z.shape[1] == 1 else z)[1].reshape(z.shape)
+
+        def product(direction):
+            size = np.maximum(np.abs(direction).max(axis=1, keepdims=True), 1e-300)
+            h = 1e-5 * np.maximum(1.0, np.abs(raw).max(axis=1, keepdims=True)) / size
+            return (gradient(raw + h * direction) - gradient(raw - h * direction)) / (2 * h)
+
+        return product
 
     def _kinks(self, y):
         """A piecewise linear loss as a sum of kinks: a list of (where, slope below, slope above),

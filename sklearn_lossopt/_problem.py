@@ -15,7 +15,7 @@ SAMPLE_SIZE = 2_000_000
 # The same for the scale of the residuals, which is found by many passes.
 SCALE_SAMPLE_SIZE = 500_000
 # Numbers in one block of rows where all rows are needed but not held.
-BLOCK_SIZE = 500_000
+BLOCK_SIZE = 200_000
 # The largest curvature matrix that is formed; beyond it, conjugate gradients.
 MATRIX_SIZE = 800
 # The same for all outputs of a joint loss together.

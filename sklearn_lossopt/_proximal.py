@@ -25,6 +25,11 @@ import numpy as np
 from scipy import linalg
 
 
+def total(kinks):
+    """Sum over kinks (q, n), without a copy where there is one."""
+    return kinks[0] if len(kinks) == 1 else kinks.sum(axis=0)
+
+
 class ProximalNewton:
     """Augmented Lagrangian iterations for one output.
 
@@ -53,7 +58,17 @@ class ProximalNewton:
         self.theta = 0.5 * (self.low + self.high)
 
     def _dual(self, z, theta):
-        return np.clip(theta + (z - self.c) / self.width, self.low, self.high)
+        u = z - self.c
+        u /= self.width
+        u += theta
+        return np.clip(u, self.low, self.high, out=u)
+
+    def _gap(self, z, dual):
+        r = z - self.c
+        slope = np.where(r > 0, self.high, self.low)
+        slope -= dual
+        slope *= r
+        return float(self.share @ total(slope))
 
     def _newton_direction(self, g, dual):
         bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
@@ -87,16 +102,15 @@ class ProximalNewton:
         while count < max_newton:
             count += 1
             dual = self._dual(z, self.theta)
-            g = (self.share * dual.sum(axis=0)) @ self.x + self.penalty * v
+            g = (self.share * total(dual)) @ self.x + self.penalty * v
             try:
                 direction = self._newton_direction(g, dual)
             except linalg.LinAlgError:
                 self.ridge = self.least_ridge = 10 * self.ridge
                 continue
             decrement = -0.5 * g @ direction
-            r = z - self.c
-            loss = np.maximum(self.low * r, self.high * r)
-            gap = self.share @ (loss - dual * r).sum(axis=0)
+            gap = self._gap(z, dual)
+            del dual
             if decrement <= 0.1 * max(gap, tol):
                 # The decrement says what is left only where the ridge is negligible.
                 if self.ridge <= self.least_ridge:
@@ -107,7 +121,9 @@ class ProximalNewton:
             q = self.x @ direction
             length = self._search(z, q, v, direction, self.theta)
             v = v + length * direction
-            z = z + length * q
+            q *= length
+            z += q
+            del q
             if length > 0.5:
                 self.ridge = max(0.1 * self.ridge, self.least_ridge)
             elif length < 0.1:
@@ -138,7 +154,7 @@ class ProximalNewton:
         system[:size, size:] = A.T
         system[size:, :size] = A
         right = np.concatenate(
-            [-((self.share * dual.sum(axis=0)) @ self.x), self.c[kink, row]]
+            [-((self.share * total(dual)) @ self.x), self.c[kink, row]]
         )
         v = linalg.lstsq(system, right, cond=1e-15, check_finite=False)[0][:size]
         before = self._objective(self.v)
@@ -157,7 +173,9 @@ class ProximalNewton:
         weighted = share * q
 
         def slope(t):
-            return self._dual(z + t * q, theta).sum(axis=0) @ weighted + constant + t * linear
+            moved = t * q
+            moved += z
+            return total(self._dual(moved, theta)) @ weighted + constant + t * linear
 
         low, high = 0.0, 1.0
         f_low, f_high = slope(0.0), slope(1.0)

@@ -120,6 +120,7 @@ cdef class Trainer:
     cdef int64_t* steps
     cdef Model* models
     cdef uint64_t seed
+    cdef Py_ssize_t work
 
     def __init__(
         self, X, target, str target_kind, weight, rows, shift, weights, list models, state, steps,
@@ -276,6 +277,16 @@ cdef class Trainer:
             evaluate(self, <double*> self.W, &objective[0], out)
 
 
+cdef inline int look_for_signals(Trainer t, Py_ssize_t work) except -1 nogil:
+    """Let Ctrl-C through now and then; ``work`` counts what was done since the last call."""
+    t.work += work
+    if t.work > SIGNAL_WORK:
+        t.work = 0
+        with gil:
+            PyErr_CheckSignals()
+    return 0
+
+
 cdef int call_loss(
     Trainer t, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
     floating* gradient,
@@ -410,7 +421,6 @@ cdef int batch_gradient(
 ) except -1 nogil:
     """Sum over n rows into G, chunk by chunk; float32 sums of chunks add up in float64."""
     cdef Py_ssize_t size = t.R * (t.d + 1), done = 0, m, j
-    cdef Py_ssize_t work = 0
     cdef bint split = floating is float and n > t.chunk
     memset(G, 0, size * sizeof(floating))
     if split:
@@ -423,11 +433,7 @@ cdef int batch_gradient(
             for j in range(size):
                 t.acc[j] += <double> G[j]
             memset(G, 0, size * sizeof(floating))
-        work += m * size
-        if work > SIGNAL_WORK:
-            work = 0
-            with gil:
-                PyErr_CheckSignals()
+        look_for_signals(t, m * size)
     if split:
         for j in range(size):
             G[j] = <floating> t.acc[j]
@@ -486,7 +492,7 @@ cdef int stochastic_epoch(
     A step waits for its raw prediction x_i . w, and that for the step before.  The wait is cut by
     taking x_i . w before that last step, w' = decay w + a z, and adding what the step changes:
     x_i . w' = decay (x_i . w) + a (x_i . z)."""
-    cdef Py_ssize_t d = t.d, i, row, following, work = 0
+    cdef Py_ssize_t d = t.d, i, row, following
     cdef const floating* X = <const floating*> t.X
     cdef const floating* target = <const floating*> t.target
     cdef const floating* weight = <const floating*> t.weight
@@ -520,11 +526,7 @@ cdef int stochastic_epoch(
         decay_axpy(d, decay, a, X + row * d, shift, W)
         W[d] += a * one
         row = following
-        work += d + 16
-        if work > SIGNAL_WORK:
-            work = 0
-            with gil:
-                PyErr_CheckSignals()
+        look_for_signals(t, d + 16)
     t.steps[0] += t.n
     total[0] += sum_
     return 0
@@ -545,7 +547,7 @@ cdef run(
     Trainer t, floating* W, Py_ssize_t first_epoch, Py_ssize_t n_epochs,
     const double[:, ::1] rates, double[:, ::1] history,
 ):
-    cdef Py_ssize_t epoch, start, m, b, work = 0, step = 0
+    cdef Py_ssize_t epoch, start, m, b, step = 0
     cdef Py_ssize_t n_steps = rates.shape[1], rate_step = 0 if n_steps == 1 else 1
     cdef const double* rate = &rates[0, 0]
     cdef double* total
@@ -577,11 +579,7 @@ cdef run(
                     update(t, <floating*> t.G, b, rate + step * rate_step, n_steps)
                     start += b
                     step += 1
-                    work += (b + 4) * t.R * (t.d + 1)
-                    if work > SIGNAL_WORK:
-                        work = 0
-                        with gil:
-                            PyErr_CheckSignals()
+                    look_for_signals(t, (b + 4) * t.R * (t.d + 1))
             for m in range(t.M):
                 total[m] = total[m] / t.n + penalty[m]
                 penalty[m] = 0
@@ -599,7 +597,7 @@ cdef run(
 cdef int evaluate(
     Trainer t, floating* W, double* objective, double* gradient
 ) except -1:
-    cdef Py_ssize_t done = 0, m, r, j, b, work = 0, ld = t.d + 1
+    cdef Py_ssize_t done = 0, m, r, j, b, ld = t.d + 1
     cdef floating* G = NULL if gradient == NULL else <floating*> t.G
     with nogil:
         for m in range(t.M):
@@ -615,11 +613,7 @@ cdef int evaluate(
                 for j in range(t.R * ld):
                     gradient[j] += <double> G[j]
             done += b
-            work += b * t.R * ld
-            if work > SIGNAL_WORK:
-                work = 0
-                with gil:
-                    PyErr_CheckSignals()
+            look_for_signals(t, b * t.R * ld)
         for m in range(t.M):
             objective[m] /= t.n
         add_penalty(t, W, objective)

@@ -136,21 +136,21 @@ def test_a_grid_over_a_pipeline_on_a_mixed_frame(task):
         {
             f"{step}__loss": pair,
             f"{step}__optimizer": OPTIMIZERS,
-            f"{step}__alpha": [1e-4, 1e-2],
         },
         {
             f"{step}__optimizer": ["adam", Adam(amsgrad=True)],
             f"{step}__optimizer__beta_1": [0.8, 0.95],
             f"{step}__learning_rate": [0.01, "auto"],
+            f"{step}__alpha": [1e-4, 1e-2],
         },
     ]
-    search = GridSearchCV(pipeline, grid, cv=3, error_score="raise", refit=True)
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("default", ConvergenceWarning)
         search.fit(frame, y)
     assert search.best_score_ > 0.75
-    assert len(search.cv_results_["params"]) == 2 * len(OPTIMIZERS) * 2 + 2 * 2 * 2
+    assert len(search.cv_results_["params"]) == 2 * len(OPTIMIZERS) + 2**4
     # The grid's own objects are not touched.
     assert grid[1][f"{step}__optimizer"][1].beta_1 == 0.9
     assert pipeline[-1].optimizer == "adam"
@@ -424,7 +424,9 @@ def test_whole_weights_are_repeated_rows(task, loss, momentum):
     assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-10)
 
 
-@each_case
+@pytest.mark.parametrize(
+    "task, loss, optimizer", [case for case in COVER if case[1] not in NO_SCORE]
+)
 def test_whole_weights_are_repeated_rows_at_the_optimum(task, loss, optimizer):
     X, y = make_data(task, loss, n=150)
     weight = np.random.default_rng(0).integers(0, 4, size=len(X))
@@ -596,10 +598,14 @@ def test_a_run_cut_short_says_how_far_off_it_is(task, schedule):
         model.fit(X, y)
     assert len(caught) == 1
     message = str(caught[0].message)
-    gap = float(re.search(r"estimated at (\S+),", message).group(1))
-    optimum = make(task, tol=1e-10).fit(X, y).loss_curve_[-1]
-    actual = model.loss_curve_[-1] - optimum
-    assert 0.1 * actual < gap < 100 * actual
+    found = re.search(r"estimated at (\S+),", message)
+    if task == "regression":
+        optimum = make(task, tol=1e-10).fit(X, y).loss_curve_[-1]
+        actual = model.loss_curve_[-1] - optimum
+        assert 0.9 * actual < float(found[1]) < 1.1 * actual
+    else:
+        # Far from the optimum of a loss that is not quadratic, an estimate would mislead.
+        assert found or "cannot be estimated here" in message
     assert f"objective is {model.loss_curve_[-1]:.6g}" in message
     assert "tol=1e-06" in message and "max_iter (now 2)" in message
     assert not model.converged_

@@ -17,7 +17,8 @@ from sklearn_lossopt._compat import (
     release_blas,
     threadpool_controller,
 )
-from sklearn_lossopt._problem import Problem, residual_scale
+from sklearn_lossopt._problem import Problem
+from sklearn_lossopt._scale import residual_scale
 from sklearn_lossopt._training import Settings, train
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer

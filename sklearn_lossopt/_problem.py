@@ -1,5 +1,6 @@
 """The problem that a fit solves, and its second-order facts. Floor 2."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,8 +13,6 @@ from sklearn_lossopt.losses import Loss
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
 # larger data. 16 MB.
 SAMPLE_SIZE = 2_000_000
-# The same for the scale of the residuals, which is found by many passes.
-SCALE_SAMPLE_SIZE = 500_000
 # Numbers in one block of rows where all rows are needed but not held.
 BLOCK_SIZE = 200_000
 # The largest curvature matrix that is formed; beyond it, conjugate gradients.
@@ -128,6 +127,25 @@ class Curvature:
         if problem.weight is not None:
             weight[:, 0] = problem.weight[index]
         return x, problem.targets(index), weight / weight.mean()
+
+    def spectrum(self, metric):
+        """Largest eigenvalue of the curvature, by the power method on about 2,000 rows, and its
+        trace, with columns multiplied by ``metric`` (d + 1,)."""
+        problem = self.problem
+        x = Curvature(problem, self.shift, 2000 * (problem.d + 1)).sample[0]
+        h = problem.loss._curvature_bound(self.unit, problem.n_outputs)
+        x *= math.sqrt(h / len(x))
+        if metric is not None:
+            x *= metric
+        v, size = np.ones(x.shape[1]), 1.0
+        for _ in range(20):
+            v = x.T @ (x @ v)
+            size = np.linalg.norm(v)
+            if size == 0:
+                return 1.0, 1.0
+            v /= size
+        # The power method ends below the eigenvalue.
+        return 1.1 * size, float(np.sum(x**2))
 
     def matrix(self, h):
         """Mean of h x x' over the sample, plus the penalty's curvature; h is (m,) or a number."""
@@ -245,77 +263,6 @@ class Curvature:
             self.with_penalty(H[s, :, s])
         T, _ = whitener(H.reshape(k * size, k * size))
         return -(T @ (T.T @ gradient.ravel())).reshape(k, size)
-
-
-def residual_scale(problem, epsilon):
-    r"""The scale of the residuals that Huber's criterion estimates with the coefficients.
-
-    Minimises :math:`\sigma + \operatorname{mean} \sigma \rho_\epsilon(r / \sigma)` over
-    coefficients and :math:`\sigma` together, as ``HuberRegressor`` does, with
-    :math:`\rho_\epsilon(u) = u^2` up to epsilon and :math:`2 \epsilon |u| - \epsilon^2` beyond.
-
-    References
-    ----------
-    Huber, P. J. and Ronchetti, E. M. (2009). Robust Statistics, 2nd ed., section 7.7. Wiley.
-    """
-    shift = problem.moments()[0] if problem.fit_intercept else None
-    curvature = Curvature(problem, shift, SCALE_SAMPLE_SIZE)
-    x, y, weight = curvature.sample
-    y = y.astype(np.float64)
-    share = weight / weight.sum() / y.shape[1]
-    least = 0.01 * problem.unit()
-    W = np.zeros((y.shape[1], x.shape[1]))
-    W[:, -1] = np.median(y, axis=0) if problem.fit_intercept else 0.0
-
-    def scale_of(r):
-        # The share of min(r / sigma, epsilon)^2 falls with sigma; it is 1 at the minimum.
-        squares = r**2
-        sigma = np.sqrt(np.sum(share * squares))
-        for _ in range(200):
-            inner = squares <= (epsilon * sigma) ** 2
-            outside = epsilon**2 * (1 - np.sum(share * inner))
-            if not outside < 1:
-                sigma = 0.5 * sigma
-            else:
-                new = np.sqrt(np.sum(share * squares * inner) / (1 - outside))
-                if abs(new - sigma) <= 1e-13 * sigma:
-                    break
-                sigma = new
-            if sigma <= least:
-                return least
-        return max(sigma, least)
-
-    def objective(W, delta):
-        size = np.abs(y - x @ W.T)
-        clipped = np.minimum(size, delta)
-        penalty = 0.5 * problem.alpha * np.sum(W[:, :-1] ** 2) / y.shape[1]
-        return np.sum(share * clipped * (size - 0.5 * clipped)) + penalty
-
-    def step(W, delta, newton):
-        r = y - x @ W.T
-        size = np.maximum(np.abs(r), 1e-300)
-        # Reweighted least squares never overshoots; Newton's weights are exact near the end.
-        h = (size <= delta).astype(float) if newton else np.minimum(1.0, delta / size)
-        moved = W.copy()
-        for c in range(len(W)):
-            g = x.T @ (weight[:, 0] * np.clip(r[:, c], -delta, delta)) / len(x)
-            g[:-1] -= problem.alpha * W[c, :-1]
-            T, _ = whitener(curvature.matrix(h[:, c]))
-            moved[c] += T @ (T.T @ g)
-        return moved
-
-    sigma = scale_of(y - x @ W.T)
-    for _ in range(100):
-        delta = epsilon * sigma
-        value = objective(W, delta)
-        moved = step(W, delta, newton=True)
-        if not objective(moved, delta) < value:
-            moved = step(W, delta, newton=False)
-        W, before = moved, sigma
-        sigma = scale_of(y - x @ W.T)
-        if abs(sigma - before) <= 1e-11 * sigma:
-            break
-    return sigma
 
 
 class ScaledRows:

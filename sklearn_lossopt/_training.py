@@ -117,7 +117,7 @@ class _Run:
         self.curve = []
         self.objective = np.empty(1)
         self.gradient = np.empty(self.shape)
-        self.gap = math.inf
+        self.gap = self.estimate = math.inf
 
     def _models(self):
         problem, optimizer = self.problem, self.settings.optimizer
@@ -214,33 +214,14 @@ class _Run:
         if self.settings.learning_rate is not None:
             return self.settings.learning_rate
         if not (self.preconditioned and self.whiten):
-            self.smoothness, self.noise = self._measured_curvature()
+            self.smoothness, self.noise = self.curvature.spectrum(self._plain_metric())
         # Without sampling there is no noise.
         noise = self.noise / self.batch_size if self.batch_size < self.problem.n else 0.0
         return self.settings.optimizer._auto_rate(self.smoothness, noise)
 
-    def _measured_curvature(self):
-        """Largest eigenvalue of the curvature in the optimizer's coordinates, by the power
-        method on at most 2,000 rows, and its trace."""
-        problem = self.problem
-        h = problem.loss._curvature_bound(problem.unit(), problem.n_outputs)
-        rows = problem.thinned(2000)
-        x = np.empty((len(problem.X[rows]), problem.d + 1))
-        x[:, :-1] = problem.X[rows]
-        x[:, -1] = problem.fit_intercept
-        if self.shift is not None:
-            x[:, :-1] -= self.shift
-        if self.metric is not None:
-            x *= self.metric[0] / math.sqrt(self.value_unit)
-        x *= math.sqrt(h / len(x))
-        v = np.ones(x.shape[1])
-        for _ in range(20):
-            v = x.T @ (x @ v)
-            size = np.linalg.norm(v)
-            if size == 0:
-                return 1.0, 1.0
-            v /= size
-        return max(1.1 * size, 1e-300), float(np.sum(x**2))
+    def _plain_metric(self):
+        """The diagonal metric without the unit of the loss; None for the identity."""
+        return None if self.metric is None else self.metric[0] / math.sqrt(self.value_unit)
 
     # -- running ----------------------------------------------------------------------------
 
@@ -257,8 +238,8 @@ class _Run:
         if schedule is None and self.problem.target_kind == "class" and (
             self.problem.loss.shift_invariant
         ):
-            # Adding a function to all columns changes nothing: the one of mean 0 is least.
-            W = W - W.mean(axis=0)
+            # Adding a number to all columns changes nothing.
+            W[:, d] -= W[:, d].mean()
         coef, intercept = W[:, :d], W[:, d].copy()
         if self.shift is not None:
             intercept -= coef @ self.shift.astype(np.float64)
@@ -344,8 +325,11 @@ class _Run:
     def _warn(self, value):
         settings = self.settings
         gap = "cannot be estimated here"
-        if math.isfinite(self.gap):
-            gap = f"is estimated at {self.gap:.2g}, {self.gap / max(abs(value), 1e-300):.1e} of it"
+        estimate = min(self.gap, self.estimate)
+        if math.isfinite(estimate):
+            gap = f"is estimated at {estimate:.2g}, {estimate / max(abs(value), 1e-300):.1e} of it"
+            if estimate < self.gap:
+                gap += " or more"
         warnings.warn(
             f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
             f"the optimum {gap} (tol={settings.tol:g}). Increase max_iter "
@@ -364,7 +348,7 @@ class _Run:
         self.evaluate(gradient=True)
         W = self.weights[0].astype(np.float64)
         direction, gap, valid = self.curvature.newton_direction(W, self.gradient[0], floor)
-        self.gap = gap if valid else math.inf
+        self.gap, self.estimate = gap if valid else math.inf, gap
         return direction
 
     def _has_curvature(self):

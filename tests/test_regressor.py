@@ -5,7 +5,7 @@ import pytest
 from catalogue import PAIRS, POSITIVE_TARGETS, TEXTBOOK, make, make_data
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_diabetes
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import HuberRegressor, Ridge
 
 from sklearn_lossopt import GradientRegressor
 from sklearn_lossopt.losses import Huber, SquaredError
@@ -163,6 +163,21 @@ def test_a_log_link_predicts_the_mean(loss):
     model = make("regression", loss, alpha=0.01).fit(X, y)
     assert_allclose(model.predict(X), np.exp(X @ model.coef_ + model.intercept_), rtol=1e-12)
     assert (model.predict(X) > 0).all()
+
+
+@pytest.mark.parametrize("outlier", [0, 1e3, 1e6, 1e9])
+def test_huber_withstands_outliers(outlier):
+    """Its own choice of delta is 1.345 times the scale that HuberRegressor estimates."""
+    X, y = make_data("regression", n=200)
+    y[-1] = outlier
+    model = make("regression", "huber", alpha=0).fit(X, y)
+    clean = make("regression", "huber", alpha=0).fit(X[:-1], y[:-1])
+    assert_allclose(model.coef_, clean.coef_, atol=0.1)
+    assert_allclose(model.delta_, clean.delta_, rtol=0.1)
+    if outlier == 0:
+        peer = HuberRegressor(epsilon=1.345, alpha=0, tol=1e-8, max_iter=1000).fit(X, y)
+        assert_allclose(model.delta_, 1.345 * peer.scale_, rtol=1e-4)
+        assert_allclose(model.coef_, peer.coef_, atol=1e-4)
 
 
 def test_objects_and_names_are_the_same():

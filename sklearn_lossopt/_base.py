@@ -1,11 +1,13 @@
 """What the two estimators share. Floor 3."""
 
+import warnings
 from functools import partial, wraps
 from numbers import Integral, Real
 from threading import Lock, local
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -232,6 +234,9 @@ class BaseGradientEstimator(BaseEstimator):
         with ONE_BLAS_THREAD:
             problem.loss = loss._prepared(partial(residual_scale, problem))
             outcome = train(problem, settings, int(seed), start, state)
+        if outcome.warning:
+            # The caller of fit, past the wrappers around it.
+            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
         self._loss, self._optimizer, self._state = loss, settings.optimizer, outcome.state
         self.n_iter_ = outcome.n_iter
         self.t_ = outcome.state.updates
@@ -240,7 +245,7 @@ class BaseGradientEstimator(BaseEstimator):
         self.converged_ = outcome.converged
         vars(self).pop("delta_", None)
         if hasattr(loss, "delta"):
-            self.delta_ = float(problem.loss.delta)
+            self.delta_ = problem.loss.delta
         return outcome.coef, outcome.intercept
 
     def _memory(self, optimizer, dtype):

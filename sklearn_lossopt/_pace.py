@@ -14,9 +14,6 @@ SMALL = 50_000
 class Growth:
     """Pace for smooth losses: where F did not fall, larger batches, then smaller steps."""
 
-    slack = 1.0
-    change = math.inf
-
     def __init__(self, run):
         self.run = run
         self.factor = 1.0
@@ -38,16 +35,11 @@ class Cycles:
     """Pace for losses with kinks: steps that grow while F falls and shrink while it does not, in
     cycles that shrink ever more slowly; two cycles that agree end the run."""
 
-    # Cycles are judged to the root of tol only: they agree sooner than they arrive.
-    @property
-    def slack(self):
-        return 0.1 / math.sqrt(self.run.settings.tol)
-
     def __init__(self, run):
         self.run = run
         self.factor, self.top, self.shrink = 1.0, 1.0, 0.5
         self.start = run.best
-        self.last = self.change = math.inf
+        self.last = math.inf
         self.finished = False
 
     def after(self, value, improved):
@@ -60,10 +52,9 @@ class Cycles:
             return
         best = min(value, run.best) if math.isfinite(value) else run.best
         run.restore()
-        self.change = self.last - best
-        self.finished = run.settings.tol > 0 and (
-            self.change <= self.slack * run.target(best)
-        )
+        # Cycles agree sooner than they arrive: agreement ends a run, but certifies nothing.
+        close = 0.1 * math.sqrt(run.settings.tol) * abs(best)
+        self.finished = run.settings.tol > 0 and self.last - best <= close
         self.last = best
         self.top *= 0.5
         self.factor, self.shrink = self.top, self.shrink**0.6
@@ -98,6 +89,8 @@ class NewtonCorrector:
             length *= 0.5
         if length <= 1e-4:
             # No step helps: what is left is below rounding, or hidden by the floor.
+            if self.floor == 0 and run.estimate <= run.target(run.best):
+                run.gap = run.estimate
             self.floor = 1e-2 * self.floor if self.floor > 1e-6 else 0.0
         elif length == 1.0:
             self.floor = 1e-2 * self.floor if self.floor > 1e-3 else 0.0
@@ -120,7 +113,8 @@ class KinkCorrector:
         run, problem = self.run, self.run.problem
         self.rows = rows = ScaledRows(problem, run.shift)
         self.small = problem.n * (problem.d + 1) <= SMALL
-        penalty = np.append(np.full(problem.d, problem.alpha), float(not problem.fit_intercept))
+        penalty = np.full(len(rows.scale), float(problem.alpha))
+        penalty[-1] = float(not problem.fit_intercept)
         y = problem.targets(problem.thinned(problem.n)).astype(np.float64)
         unit = problem.unit()
         self.solvers = [
@@ -129,7 +123,7 @@ class KinkCorrector:
                 [tuple(part[:, r] for part in kink) for kink in problem.loss._kinks(y)],
                 penalty / rows.scale**2,
                 unit,
-                run.saved[0, r].astype(np.float64) * rows.scale,
+                rows.coordinates(run.saved[0, r].astype(np.float64)),
             )
             for r in range(problem.n_outputs)
         ]
@@ -142,9 +136,11 @@ class KinkCorrector:
         for r, solver in enumerate(self.solvers):
             if solver.gap > tol:
                 solver.step(tol)
-                if solver.gap <= tol and self.small:
-                    solver.finish()
-            run.weights[0, r] = solver.v / self.rows.scale
+                if self.small and solver.settled and solver.gap > tol:
+                    solver.finish(tol)
+                elif self.small and solver.gap <= tol:
+                    self._finish(solver, tol)
+            run.weights[0, r] = self.rows.weights(solver.v)
         if not run.problem.fit_intercept:
             run.weights[0, :, -1] = 0.0
         value = run.evaluate()
@@ -154,3 +150,14 @@ class KinkCorrector:
         # The gap is that of the solvers' point; the best one found may lie lower.
         run.gap = gap - (value - run.best)
         run.restore()
+
+    @staticmethod
+    def _finish(solver, tol):
+        """Go on until the rows on their kinks are known, and with them the exact solution."""
+        for _ in range(15):
+            if solver.finish(tol):
+                break
+            gap, v = solver.gap, solver.v
+            solver.step(0.0)
+            if not solver.gap <= gap:
+                solver.gap, solver.v = gap, v

@@ -84,6 +84,10 @@ class Problem:
         """Weighted mean and variance of each column, float64."""
         rough = self.X[self.thinned(256)].mean(axis=0, dtype=np.float64)
         sums, mass = column_moments(self.X, self.weight, self.rows, rough)
+        if not np.isfinite(sums).all():
+            raise ValueError(
+                "X is too large: squares of its values overflow. Divide X by a constant first."
+            )
         mean = sums[0] / mass
         return rough + mean, np.maximum(sums[1] / mass - mean**2, 0)
 
@@ -91,6 +95,21 @@ class Problem:
         """Weighted mean square of each column, float64."""
         sums, mass = column_moments(self.X, self.weight, self.rows, np.zeros(self.d))
         return sums[1] / mass
+
+
+def row_basis(rows):
+    """Orthonormal basis of the span of rows (m, d), m < d, extended by the intercept's axis."""
+    d = rows.shape[1]
+    # Rows of equal length: a basis of the span has no use for their sizes.
+    norms = np.linalg.norm(rows, axis=1)
+    _, sizes, axes = linalg.svd(
+        rows / np.where(norms > 0, norms, 1)[:, None], full_matrices=False, check_finite=False
+    )
+    axes = axes[sizes > 1e-12 * sizes[0]]
+    basis = np.zeros((d + 1, len(axes) + 1))
+    basis[:d, :-1] = axes.T
+    basis[d, -1] = 1.0
+    return basis
 
 
 class Curvature:
@@ -111,6 +130,16 @@ class Curvature:
         self.unit = problem.unit()
         self.whiteners = None
         self.iterations = 0
+
+    @cached_property
+    def basis(self):
+        """Orthonormal basis (d + 1, r) of the sample's rows and the intercept where there are
+        more columns than rows; None elsewhere. With alpha > 0 the optimum lies in their span
+        (the representer theorem; Kimeldorf and Wahba 1970)."""
+        x = self.sample[0]
+        if len(x) >= self.problem.d or self.problem.alpha == 0 or len(x) < self.problem.n:
+            return None
+        return row_basis(x[:, :-1])
 
     @cached_property
     def sample(self):
@@ -147,9 +176,11 @@ class Curvature:
         # The power method ends below the eigenvalue.
         return 1.1 * size, float(np.sum(x**2))
 
-    def matrix(self, h):
-        """Mean of h x x' over the sample, plus the penalty's curvature; h is (m,) or a number."""
-        x, _, weight = self.sample
+    def matrix(self, h, x=None):
+        """Mean of h x x' over the sample (or rows x of its length), plus the penalty's
+        curvature; h is (m,) or a number."""
+        weight = self.sample[2]
+        x = self.sample[0] if x is None else x
         half = np.sqrt(h * weight[:, 0])
         scaled = x * half[:, None] if self.problem.weight is not None or np.ndim(h) else x
         H = scaled.T @ scaled / len(x)
@@ -196,13 +227,30 @@ class Curvature:
         Leaves in ``whiteners`` the ``whitener`` of each output's own block of the Hessian; None
         where blocks are too large.
         """
-        x, y, weight = self.sample
+        if self.basis is None:
+            return self._newton_direction(self.sample[0], weights, gradient, floor)
+        # Within the span of the rows; outside of it there is the penalty alone.
+        Q = self.basis
+        outside = weights - (weights @ Q) @ Q.T
+        direction, decrement, valid = self._newton_direction(
+            self.reduced_rows, weights @ Q, gradient @ Q, floor
+        )
+        decrement += 0.5 * self.problem.alpha * float(np.sum(outside**2))
+        self.whiteners = None
+        return direction @ Q.T - outside, decrement, valid
+
+    @cached_property
+    def reduced_rows(self):
+        return self.sample[0] @ self.basis
+
+    def _newton_direction(self, x, weights, gradient, floor):
+        _, y, weight = self.sample
         raw = x @ weights.T
         curvature = self.problem.loss._curvature(y, raw)
         h = np.maximum(curvature, floor)
         joint = self.problem.target_kind == "class"
         if not joint and x.shape[1] <= MATRIX_SIZE:
-            self.whiteners = [whitener(self.matrix(column)) for column in h.T]
+            self.whiteners = [whitener(self.matrix(column, x)) for column in h.T]
             direction = -self._block_solve(gradient)
         else:
             direction = self._iterate(x, y, weight, raw, h, gradient)
@@ -236,7 +284,7 @@ class Curvature:
         if x.shape[1] <= MATRIX_SIZE:
             # Old blocks serve until they take many iterations: they cost as much as ten.
             if self.whiteners is None or self.iterations > 12:
-                self.whiteners = [whitener(self.matrix(column)) for column in h.T]
+                self.whiteners = [whitener(self.matrix(column, x)) for column in h.T]
             solve = self._block_solve
         else:
             diagonal = (h * share).T @ x**2
@@ -281,8 +329,12 @@ class ScaledRows:
         d = problem.d
         self.block = max(1, BLOCK_SIZE // (d + 1))
         whole = problem.n * (d + 1) <= SAMPLE_SIZE
-        self.scale = np.ones(d + 1)
+        self.basis, self.scale = None, np.ones(d + 1)
         self.held = self._read(slice(0, problem.n)) if whole else None
+        if whole and problem.n < d and problem.alpha > 0:
+            # Fewer rows than columns: the optimum lies in their span.
+            self.basis = row_basis(self.held[:, :-1])
+            self.held = self.held @ self.basis
         self.share = np.ones(problem.n)
         if problem.weight is not None:
             self.share = problem.weight[problem.thinned(problem.n)].astype(np.float64)
@@ -314,6 +366,15 @@ class ScaledRows:
         for start in range(0, n, self.block):
             part = slice(start, min(n, start + self.block))
             yield part, self._read(part)
+
+    def coordinates(self, w):
+        """Extended weights (d + 1,) in the scaled coordinates."""
+        return (w if self.basis is None else w @ self.basis) * self.scale
+
+    def weights(self, v):
+        """The extended weights that scaled coordinates stand for."""
+        w = v / self.scale
+        return w if self.basis is None else self.basis @ w
 
     def take(self, index):
         return self._read(index) if self.held is None else self.held[index]

@@ -50,12 +50,14 @@ class ProximalNewton:
     def __init__(self, x, kinks, penalty, unit, v):
         self.x, self.share, self.penalty, self.v = x, x.share, penalty, v
         self.c, self.low, self.high = (np.stack(part) for part in zip(*kinks, strict=True))
-        self.width = 0.5 * unit
+        self.width = self.first_width = 0.5 * unit
         self.gap = np.inf
         # A multiple of the identity keeps Newton's matrix regular while few rows have curvature.
         self.ridge, self.least_ridge = 1e-4, 1e-14
         # Until there are duals, those in the middle: the smooth loss is then symmetric.
         self.theta = 0.5 * (self.low + self.high)
+        # The rows on their kinks after the last step, and whether the one before had the same.
+        self.on, self.settled = None, False
 
     def _dual(self, z, theta):
         u = z - self.c
@@ -129,42 +131,73 @@ class ProximalNewton:
             elif length < 0.1:
                 self.ridge = max(min(10 * self.ridge, 1e-2), self.least_ridge)
         self.v, self.theta = v, self._dual(z, self.theta)
+        on, self.on = self.on, self._on_kinks()
+        self.settled = on is not None and np.array_equal(on, self.on)
         if count <= 6:
             self.width *= 0.2
         elif count > 15:
             self.width *= 2.0
 
-    def finish(self):
+    def finish(self, tol):
         """Solve for v exactly, given which rows lie on their kinks.
 
         Those are the rows whose dual is strictly inside its bounds. With the others' duals at a
-        bound, the optimum solves one linear system; the result is kept where F is no higher. The
-        coefficients then do not depend on the path to them, nor on how rows are repeated.
+        bound, the optimum solves one linear system. Small problems end here: their coefficients
+        do not depend on the path to them, nor on how rows are repeated.
+
+        Parameters
+        ----------
+        tol : float
+            The gap that is wanted.
+
+        Returns
+        -------
+        optimal : bool
+            Whether the solution satisfies the optimality conditions. It replaces ``v`` and
+            ``gap`` then.
         """
-        slack = 1e-6 * (self.high - self.low)
-        on = (self.theta > self.low + slack) & (self.theta < self.high - slack)
+        on, slack = self.on, 1e-6 * (self.high - self.low)
         kink, row = np.nonzero(on)
         size = len(self.v)
         if len(row) > 4 * size:
-            return
-        dual = np.where(on, 0.0, np.where(self.theta > self.low + slack, self.high, self.low))
+            return False
+        above = self.theta > self.low + slack
+        dual = np.where(on, 0.0, np.where(above, self.high, self.low))
         A = self.x.take(row)
+        # The duals in units of the penalty, so that both parts of the system are of one size.
+        unit = self.penalty.max()
+        if unit == 0:
+            return False
         system = np.zeros((size + len(row), size + len(row)))
-        system[np.arange(size), np.arange(size)] = self.penalty
+        system[np.arange(size), np.arange(size)] = self.penalty / unit
         system[:size, size:] = A.T
         system[size:, :size] = A
-        right = np.concatenate(
-            [-((self.share * total(dual)) @ self.x), self.c[kink, row]]
-        )
-        v = linalg.lstsq(system, right, cond=1e-15, check_finite=False)[0][:size]
-        before = self._objective(self.v)
-        if self._objective(v) <= before + 1e-12 * abs(before):
-            self.v = v
-
-    def _objective(self, v):
+        right = np.concatenate([((self.share * total(dual)) @ self.x) / -unit, self.c[kink, row]])
+        solution = linalg.lstsq(
+            system, right, cond=1e-13, check_finite=False, lapack_driver="gelsy"
+        )[0]
+        v, theta = solution[:size], solution[size:] * unit / self.share[row]
         r = self.x @ v - self.c
-        loss = np.maximum(self.low * r, self.high * r).sum(axis=0)
-        return self.share @ loss + 0.5 * (self.penalty * v) @ v
+        tiny = 1e-9 * (1 + np.abs(self.c))
+        if not (
+            np.all(theta >= self.low[kink, row] - slack[kink, row])
+            and np.all(theta <= self.high[kink, row] + slack[kink, row])
+            and np.all(np.where(on, np.abs(r) <= tiny, np.where(above, r >= -tiny, r <= tiny)))
+        ):
+            return False
+        # By how much the gradient misses 0, the dual of this solution misses the optimum.
+        miss = (system[:size] @ solution - right[:size]) * unit
+        weighed = self.penalty > 0
+        gap = 0.5 * float(np.sum(miss[weighed] ** 2 / self.penalty[weighed]))
+        gap += self.first_width * float(np.abs(miss[~weighed]).sum())
+        if gap > max(tol, self.gap):
+            return False
+        self.v, self.gap = v, gap
+        return True
+
+    def _on_kinks(self):
+        slack = 1e-6 * (self.high - self.low)
+        return (self.theta > self.low + slack) & (self.theta < self.high - slack)
 
     def _search(self, z, q, v, direction, theta):
         """The minimiser along a direction: the root of an increasing function."""

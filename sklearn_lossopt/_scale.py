@@ -21,59 +21,60 @@ def residual_scale(problem, epsilon):
     """
     shift = problem.moments()[0] if problem.fit_intercept else None
     curvature = Curvature(problem, shift, SAMPLE_SIZE)
-    x, y, weight = curvature.sample
-    y = y.astype(np.float64)
-    share = weight / weight.sum() / y.shape[1]
+    y = curvature.sample[1].astype(np.float64)
     least = 0.01 * problem.unit()
-    W = np.zeros((y.shape[1], x.shape[1]))
-    W[:, -1] = np.median(y, axis=0) if problem.fit_intercept else 0.0
+    scales = [_scale(curvature, column, epsilon, least) for column in y.T]
+    return np.array(scales) if problem.n_outputs > 1 else scales[0]
+
+
+def _scale(curvature, y, epsilon, least):
+    x, _, weight = curvature.sample
+    weight, alpha = weight[:, 0], curvature.problem.alpha
+    share = weight / weight.sum()
+    w = np.zeros(x.shape[1])
+    w[-1] = np.median(y) if curvature.problem.fit_intercept else 0.0
 
     def scale_of(r):
-        # The share of min(r / sigma, epsilon)^2 falls with sigma; it is 1 at the minimum.
+        # The mean of min(r / sigma, epsilon)^2 falls with sigma; it is 1 at the minimum.
         squares = r**2
-        sigma = np.sqrt(np.sum(share * squares))
+        # From the middle: outliers may be any size larger.
+        sigma = max(1.4826 * float(np.median(np.abs(r))), least)
         for _ in range(200):
             inner = squares <= (epsilon * sigma) ** 2
-            outside = epsilon**2 * (1 - np.sum(share * inner))
-            if not outside < 1:
-                sigma = 0.5 * sigma
-            else:
-                new = np.sqrt(np.sum(share * squares * inner) / (1 - outside))
-                if abs(new - sigma) <= 1e-13 * sigma:
+            outside = epsilon**2 * (1 - share @ inner)
+            if outside < 1:
+                before, sigma = sigma, np.sqrt(share @ (squares * inner) / (1 - outside))
+                if abs(sigma - before) <= 1e-13 * sigma:
                     break
-                sigma = new
+            else:
+                sigma *= 0.5
             if sigma <= least:
-                return least
+                break
         return max(sigma, least)
 
-    def objective(W, delta):
-        size = np.abs(y - x @ W.T)
+    def objective(w, delta):
+        size = np.abs(y - x @ w)
         clipped = np.minimum(size, delta)
-        penalty = 0.5 * problem.alpha * np.sum(W[:, :-1] ** 2) / y.shape[1]
-        return np.sum(share * clipped * (size - 0.5 * clipped)) + penalty
+        return share @ (clipped * (size - 0.5 * clipped)) + 0.5 * alpha * w[:-1] @ w[:-1]
 
-    def step(W, delta, newton):
-        r = y - x @ W.T
+    def step(w, delta, newton):
+        r = y - x @ w
         size = np.maximum(np.abs(r), 1e-300)
         # Reweighted least squares never overshoots; Newton's weights are exact near the end.
         h = (size <= delta).astype(float) if newton else np.minimum(1.0, delta / size)
-        moved = W.copy()
-        for c in range(len(W)):
-            g = x.T @ (weight[:, 0] * np.clip(r[:, c], -delta, delta)) / len(x)
-            g[:-1] -= problem.alpha * W[c, :-1]
-            T, _ = whitener(curvature.matrix(h[:, c]))
-            moved[c] += T @ (T.T @ g)
-        return moved
+        g = (share * np.clip(r, -delta, delta)) @ x
+        g[:-1] -= alpha * w[:-1]
+        T, _ = whitener(curvature.matrix(h))
+        return w + T @ (T.T @ g)
 
-    sigma = scale_of(y - x @ W.T)
+    sigma = scale_of(y - x @ w)
     for _ in range(100):
         delta = epsilon * sigma
-        value = objective(W, delta)
-        moved = step(W, delta, newton=True)
-        if not objective(moved, delta) < value:
-            moved = step(W, delta, newton=False)
-        W, before = moved, sigma
-        sigma = scale_of(y - x @ W.T)
-        if abs(sigma - before) <= 1e-11 * sigma:
+        moved = step(w, delta, newton=True)
+        if not objective(moved, delta) < objective(w, delta):
+            moved = step(w, delta, newton=False)
+        w, before = moved, sigma
+        sigma = scale_of(y - x @ w)
+        if sigma == least or abs(sigma - before) <= 1e-11 * sigma:
             break
     return sigma

@@ -1,11 +1,9 @@
 """The fit driver: epochs, step sizes, preconditioning and stopping. Floor 2."""
 
 import math
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
@@ -20,6 +18,8 @@ DIVERGED = 10.0
 RATES_AT_ONCE = 1_000_000
 # Dual variables of a proximal Newton solver, at most: they take ten arrays of that length.
 DUALS = 600_000
+# The largest matrix of such a solver.
+KINK_MATRIX_SIZE = 800
 
 
 @dataclass
@@ -60,6 +60,7 @@ class Outcome:
     learning_rate: float
     converged: bool
     loss_curve: list = field(default_factory=list)
+    warning: str | None = None
 
 
 def train(problem, settings, seed, start=None, state=None):
@@ -118,6 +119,7 @@ class _Run:
         self.objective = np.empty(1)
         self.gradient = np.empty(self.shape)
         self.gap = self.estimate = math.inf
+        self.warning = None
 
     def _models(self):
         problem, optimizer = self.problem, self.settings.optimizer
@@ -148,7 +150,13 @@ class _Run:
         if self.preconditioned:
             variance = self._shift()
             unit = problem.unit()
-            self.value_unit = problem.loss._value_unit(unit) or 1.0
+            with np.errstate(over="ignore"):
+                self.value_unit = float(problem.loss._value_unit(np.float64(unit))) or 1.0
+            if not math.isfinite(self.value_unit):
+                raise ValueError(
+                    f"y is too large: the loss of its typical size, {unit:.3g}, overflows. Divide "
+                    "y by a constant first."
+                )
             self.bound = h = problem.loss._curvature_bound(unit, k)
             self.whiten = self.settings.precondition == "whiten" or (
                 self.settings.precondition == "auto" and d < MATRIX_SIZE
@@ -214,14 +222,12 @@ class _Run:
         if self.settings.learning_rate is not None:
             return self.settings.learning_rate
         if not (self.preconditioned and self.whiten):
-            self.smoothness, self.noise = self.curvature.spectrum(self._plain_metric())
+            # The metric without the unit of the loss.
+            metric = None if self.metric is None else self.metric[0] / math.sqrt(self.value_unit)
+            self.smoothness, self.noise = self.curvature.spectrum(metric)
         # Without sampling there is no noise.
         noise = self.noise / self.batch_size if self.batch_size < self.problem.n else 0.0
         return self.settings.optimizer._auto_rate(self.smoothness, noise)
-
-    def _plain_metric(self):
-        """The diagonal metric without the unit of the loss; None for the identity."""
-        return None if self.metric is None else self.metric[0] / math.sqrt(self.value_unit)
 
     # -- running ----------------------------------------------------------------------------
 
@@ -245,10 +251,26 @@ class _Run:
             intercept -= coef @ self.shift.astype(np.float64)
         self.state.epoch += n_iter
         dtype = self.problem.X.dtype
+        coef, intercept = coef.astype(dtype), intercept.astype(dtype)
+        if converged and dtype == np.float32 and self.shift is not None:
+            converged = self._survives(coef, intercept)
         return Outcome(
-            coef.astype(dtype), intercept.astype(dtype), self.state, n_iter, self.rate,
-            converged, self.curve,
+            coef, intercept, self.state, n_iter, self.rate,
+            converged, self.curve, self.warning,
         )
+
+    def _survives(self, coef, intercept):
+        """Whether the model is still as good once its intercept, for columns that are not
+        centred, is rounded to float32."""
+        self.weights[0, :, :-1] = coef
+        self.weights[0, :, -1] = intercept + coef.astype(np.float64) @ self.shift
+        value, before = self.evaluate(), self.curve[-1]
+        self.curve[-1] = value
+        if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):
+            return True
+        self.gap = value - before
+        self._warn(value)
+        return False
 
     def evaluate(self, gradient=False):
         self.trainer.evaluate(self.objective, self.gradient if gradient else None)
@@ -308,7 +330,7 @@ class _Run:
 
     def target(self, value):
         """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
-        rounding = np.finfo(self.problem.X.dtype).eps * self.start
+        rounding = np.finfo(self.problem.X.dtype).eps * max(self.start, self.value_unit)
         return max(self.settings.tol * abs(value), rounding)
 
     def _certify(self, value):
@@ -330,13 +352,11 @@ class _Run:
             gap = f"is estimated at {estimate:.2g}, {estimate / max(abs(value), 1e-300):.1e} of it"
             if estimate < self.gap:
                 gap += " or more"
-        warnings.warn(
+        self.warning = (
             f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
             f"the optimum {gap} (tol={settings.tol:g}). Increase max_iter "
             f"(now {settings.max_iter}), or use learning_rate='auto', schedule='auto' and "
-            f"precondition='auto'.",
-            ConvergenceWarning,
-            stacklevel=5,
+            f"precondition='auto'."
         )
 
     def newton(self, floor):
@@ -391,25 +411,25 @@ class _Run:
         self.weights[...] = self.saved
         if not math.isfinite(self.best):
             self._diverged(epoch, self.best, start)
-        if corrector is None:
-            if problem.loss.smooth:
-                return epoch, self._certify(self.best)
-            self.gap = pace.change
-        converged = settings.tol > 0 and bool(self.gap <= pace.slack * self.target(self.best))
+        if corrector is None and problem.loss.smooth:
+            return epoch, self._certify(self.best)
+        converged = settings.tol > 0 and bool(self.gap <= self.target(self.best))
         if settings.tol > 0 and not converged:
             self._warn(self.best)
         return epoch, converged
 
     def _corrector(self):
-        settings, problem = self.settings, self.problem
-        if settings.precondition not in ("auto", "whiten"):
-            return None
+        problem, precondition = self.problem, self.settings.precondition
         if problem.loss.smooth:
-            return NewtonCorrector(self) if self._has_curvature() else None
-        kinks = problem.loss._kinks(np.ones((1, 1)))
-        if kinks is None or problem.n * problem.n_outputs * len(kinks) > DUALS:
+            wanted = precondition in ("auto", "whiten") and self._has_curvature()
+            return NewtonCorrector(self) if wanted else None
+        if precondition is False:
             return None
-        return KinkCorrector(self)
+        kinks = problem.loss._kinks(np.ones((1, 1)))
+        if kinks is None or min(problem.d, problem.n) > KINK_MATRIX_SIZE:
+            return None
+        duals = problem.n * problem.n_outputs * len(kinks)
+        return KinkCorrector(self) if duals <= DUALS else None
 
     def _settle(self, rate):
         """Let the optimizer's momentum run out, so that its position can be judged."""

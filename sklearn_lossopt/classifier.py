@@ -118,7 +118,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         The number that ``learning_rate`` stood for.
     converged_ : bool
         Whether the estimated distance of F to its optimum is below ``tol`` times F.
-    delta_ : float
+    delta_ : float or ndarray of shape (n_outputs,)
         Only with ``loss="huber"``: where the loss turns linear.
 
     See Also

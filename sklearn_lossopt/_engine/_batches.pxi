@@ -21,23 +21,27 @@ cdef inline uint64_t mix(uint64_t x) noexcept nogil:
     return x ^ (x >> 31)
 
 
+cdef inline uint64_t draw(uint64_t* state, uint32_t bound) noexcept nogil:
+    """A 32-bit draw times the bound; the product's upper half is the number drawn. The generator
+    is the upper half of a 64-bit linear congruential one (Knuth's multiplier)."""
+    state[0] = state[0] * <uint64_t> 6364136223846793005 + <uint64_t> 1442695040888963407
+    return (state[0] >> 32) * bound
+
+
 cdef void permute(uint32_t* order, Py_ssize_t n, uint64_t seed, uint64_t epoch) noexcept nogil:
     """Fisher-Yates shuffle; the order depends on the seed and the epoch's number alone, so that
     interrupted and uninterrupted training see the same batches."""
     cdef uint64_t state = mix(seed + mix(epoch + 1)), wide
-    cdef uint32_t low, threshold, other
+    cdef uint32_t bound, threshold, other
     cdef Py_ssize_t i, j
     for i in range(n - 1, 0, -1):
-        # Lemire (2019): a 32-bit draw times the bound, rejecting the few that would bias it.
-        state += <uint64_t> 0x9E3779B97F4A7C15
-        wide = (mix(state) >> 32) * <uint64_t> (i + 1)
-        low = <uint32_t> wide
-        if low < <uint32_t> (i + 1):
-            threshold = <uint32_t> (-<int64_t> (i + 1)) % <uint32_t> (i + 1)
-            while low < threshold:
-                state += <uint64_t> 0x9E3779B97F4A7C15
-                wide = (mix(state) >> 32) * <uint64_t> (i + 1)
-                low = <uint32_t> wide
+        # Lemire (2019): of the draws, the few that would bias the result are rejected.
+        bound = <uint32_t> (i + 1)
+        wide = draw(&state, bound)
+        if <uint32_t> wide < bound:
+            threshold = <uint32_t> (-<int64_t> bound) % bound
+            while <uint32_t> wide < threshold:
+                wide = draw(&state, bound)
         j = <Py_ssize_t> (wide >> 32)
         other = order[i]
         order[i] = order[j]
@@ -59,14 +63,14 @@ cdef void gather_targets(
     elif weight != NULL:
         for i in range(n):
             s[i] = weight[order[start + i]]
-    if kind == TARGET_VALUES:
+    if order != NULL and (kind == TARGET_CLASS or (kind == TARGET_VALUES and k == 1)):
+        for i in range(n):
+            y[i] = target[order[start + i]]
+    elif kind == TARGET_VALUES:
         for i in range(n):
             row = <Py_ssize_t> order[start + i] if order != NULL else start + i
             for r in range(k):
                 y[r * n + i] = target[row * k + r]
-    elif kind == TARGET_CLASS:
-        for i in range(n):
-            y[i] = target[order[start + i]]
     else:
         for i in range(n):
             row = <Py_ssize_t> order[start + i] if order != NULL else start + i

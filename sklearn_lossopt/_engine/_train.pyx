@@ -47,6 +47,7 @@ cdef struct Model:
     void* loss
     void* loss_at
     const double* loss_param
+    Py_ssize_t loss_param_step
     bint joint
     void* step
     const double* step_param
@@ -79,7 +80,8 @@ cdef class Trainer:
     models : list of (loss, loss_params, optimizer, optimizer_params, alpha, scale)
         One tuple a model; the optimizer sees the gradient times ``scale``.  A loss is a kernel's name or a callable
         ``f(y, raw) -> (value, gradient)`` on NumPy arrays; so is an optimizer, as
-        ``f(parameters, gradient, state, t, rate)``.
+        ``f(parameters, gradient, state, t, rate)``. ``loss_params`` has one row, or one for
+        each output.
     state : ndarray of shape (M, n_slots, k * (d + 1)), X's dtype
     steps : ndarray of shape (M,), int64
         Updates that each optimizer has made since its state was zero.
@@ -209,8 +211,11 @@ cdef class Trainer:
                 self.models[m].step = step.for_float if self.single else step.for_double
             else:
                 self.steppers[m] = (step_name, state[m])
+            loss_params = np.array(loss_params, np.float64)
             self.models[m].loss_param = <const double*> self.address(
-                np.array(loss_params, np.float64), np.float64, False)
+                loss_params, np.float64, False)
+            self.models[m].loss_param_step = (
+                loss_params.shape[1] if loss_params.ndim == 2 else 0)
             self.models[m].step_param = <const double*> self.address(
                 np.array(step_params, np.float64), np.float64, False)
             self.models[m].state = state_address
@@ -295,10 +300,18 @@ cdef int call_loss(
     if model.loss == NULL:
         with gil:
             return python_loss(t, m, n, y, raw, value, gradient)
-    if floating is double:
-        (<loss_double> model.loss)(n, t.k, y, raw, model.loss_param, value, gradient)
-    else:
-        (<loss_float> model.loss)(n, t.k, y, raw, model.loss_param, value, gradient)
+    cdef Py_ssize_t k = t.k, r, calls = 1
+    cdef const double* param
+    if model.loss_param_step > 0:
+        k, calls = 1, t.k
+    for r in range(calls):
+        param = model.loss_param + r * model.loss_param_step
+        if floating is double:
+            (<loss_double> model.loss)(
+                n, k, y + r * n, raw + r * n, param, value + r * n, gradient + r * n)
+        else:
+            (<loss_float> model.loss)(
+                n, k, y + r * n, raw + r * n, param, value + r * n, gradient + r * n)
     return 0
 
 

@@ -78,13 +78,13 @@ class Loss(Component, family="loss"):
     # What the default settings need to know of a loss. `unit` is a typical size of the targets.
 
     def _unit(self, y):
-        """A robust scale of y (n, k): 1.4826 times its median absolute deviation, or the mean
+        """A robust scale of y (n, k): 1.4826 times its median absolute deviation, or a mean
         deviation where half of the targets are nearly equal."""
         distance = np.abs(y - np.median(y, axis=0))
-        unit = 1.4826 * float(np.median(distance))
-        if unit < 1e-3 * y.std():
-            unit = float(distance.mean())
-        return unit
+        unit, wide = 1.4826 * np.median(distance), np.quantile(distance, 0.95)
+        if unit <= 1e-3 * wide:
+            unit = np.minimum(distance, wide).mean() or distance.mean()
+        return float(unit)
 
     def _curvature_bound(self, unit, n_outputs=1):
         """An upper bound of the second derivative; for a loss without one, a typical size."""

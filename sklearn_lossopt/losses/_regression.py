@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt.losses._base import RegressionLoss
@@ -89,8 +90,8 @@ class Huber(RegressionLoss, name="huber"):
     delta : float or "auto", default="auto"
         Where the loss turns linear, in the units of y; greater than 0. "auto" is 1.345 times the
         scale of the residuals, found during ``fit`` by Huber's criterion as in
-        ``HuberRegressor``, and stored as the estimator's ``delta_``: 95% efficient if the
-        errors are normal.
+        ``HuberRegressor``, for each output, and stored as the estimator's ``delta_``: 95%
+        efficient if the errors are normal.
 
     Examples
     --------
@@ -116,20 +117,22 @@ class Huber(RegressionLoss, name="huber"):
         self.delta = delta
 
     def _prepared(self, residual_scale):
-        if self.delta == "auto":
-            return Huber(AUTO_HUBER * residual_scale(AUTO_HUBER))
+        if isinstance(self.delta, str):
+            return clone(self).set_params(delta=AUTO_HUBER * residual_scale(AUTO_HUBER))
         return self
 
     def _kernel_row(self):
-        if self.delta == "auto":
+        if isinstance(self.delta, str):
             raise ValueError(
                 "Huber(delta='auto') has no value of its own: delta is found by an estimator's "
                 "fit. Give a number, such as Huber(delta=1.35), to evaluate the loss."
             )
+        if np.ndim(self.delta):
+            return [[float(delta)] for delta in self.delta]
         return super()._kernel_row()
 
     def _value_unit(self, unit):
-        return unit * min(unit, self.delta)
+        return unit * min(unit, float(np.mean(self.delta)))
 
     def _curvature(self, y, raw):
         return (np.abs(y - raw) <= self.delta).astype(raw.dtype)

@@ -11,6 +11,36 @@ from sklearn_lossopt._proximal import ProximalNewton
 SMALL = 50_000
 
 
+class Pocket:
+    """Training for a loss whose minimiser learns nothing: epochs at one learning rate, until no
+    row is on the wrong side or their share has not fallen for a while; the weights with the
+    fewest such rows are kept (Gallant 1990, the pocket algorithm)."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def train(self):
+        run, settings = self.run, self.run.settings
+        x, y, weight = run.curvature.sample
+        history, rates = np.empty((1, 1)), np.array([[run.rate]])
+        fewest, since, saved, epoch = math.inf, 0, None, 0
+        while epoch < settings.max_iter:
+            run.trainer.run(run.state.epoch + epoch, 1, rates, history)
+            epoch += 1
+            run.state.updates += -(-run.problem.n // run.trainer.batch_size)
+            run.curve.append(run.evaluate())
+            run.report(epoch - 1, run.curve[-1])
+            wrong = float(np.sum(weight * (y * (x @ run.weights[0].T) <= 0)))
+            since += 1
+            if wrong < fewest:
+                fewest, since, saved = wrong, 0, (run.weights.copy(), run.curve[-1])
+            if settings.tol > 0 and (wrong == 0 or since >= 4 * settings.n_iter_no_change):
+                break
+        if saved is not None:
+            run.weights[...], run.curve[-1] = saved
+        return epoch
+
+
 class Growth:
     """Pace for smooth losses: where F did not fall, larger batches, then smaller steps."""
 
@@ -33,13 +63,13 @@ class Growth:
 
 class Cycles:
     """Pace for losses with kinks: steps that grow while F falls and shrink while it does not, in
-    cycles that shrink ever more slowly; two cycles that agree end the run."""
+    cycles that shrink ever more slowly; three cycles that agree end the run."""
 
     def __init__(self, run):
         self.run = run
         self.factor, self.top, self.shrink = 1.0, 1.0, 0.5
         self.start = run.best
-        self.last = math.inf
+        self.last, self.agreed = math.inf, 0
         self.finished = False
 
     def after(self, value, improved):
@@ -53,8 +83,9 @@ class Cycles:
         best = min(value, run.best) if math.isfinite(value) else run.best
         run.restore()
         # Cycles agree sooner than they arrive: agreement ends a run, but certifies nothing.
-        close = 0.1 * math.sqrt(run.settings.tol) * abs(best)
-        self.finished = run.settings.tol > 0 and self.last - best <= close
+        close = 0.01 * math.sqrt(run.settings.tol) * abs(best)
+        self.agreed = self.agreed + 1 if self.last - best <= close else 0
+        self.finished = run.settings.tol > 0 and self.agreed >= 2
         self.last = best
         self.top *= 0.5
         self.factor, self.shrink = self.top, self.shrink**0.6

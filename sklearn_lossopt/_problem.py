@@ -44,6 +44,16 @@ class Problem:
     def d(self):
         return self.X.shape[1]
 
+    @property
+    def kinks(self):
+        """Number of kinks of a piecewise linear loss, 0 for other losses."""
+        return len(self.loss._kinks(np.ones((1, 1))) or ())
+
+    @property
+    def curved(self):
+        """Whether the loss has second derivatives that are a guide."""
+        return self.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None
+
     def thinned(self, size):
         """An index of about ``size`` of the rows used, evenly spaced."""
         stride = max(1, self.n // max(1, size))

@@ -7,10 +7,10 @@ import numpy as np
 
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector
+from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector, Pocket
 from sklearn_lossopt._problem import MATRIX_SIZE, Curvature, whitener
 from sklearn_lossopt.optimizers import Optimizer
-from sklearn_lossopt.schedules import Constant, Schedule
+from sklearn_lossopt.schedules import Schedule
 
 # A run that ends this many times above its start has diverged.
 DIVERGED = 10.0
@@ -133,7 +133,10 @@ class _Run:
         if self.settings.optimizer.full_batch:
             return n
         if self.settings.batch_size is None:
-            return min(n, max(64, min(256, n // 16)))
+            # A full batch's subgradient can point uphill at a kink; smaller ones get past it.
+            stuck = not self.problem.loss.smooth and self.problem.kinks == 0
+            least = 16 if stuck and self.problem.loss.learns_at_optimum else 64
+            return min(n, max(least, min(256, n // 16)))
         return min(n, self.settings.batch_size)
 
     # -- coordinates ------------------------------------------------------------------------
@@ -234,12 +237,12 @@ class _Run:
     def fit(self):
         schedule = self.settings.schedule
         if schedule is None and not self.problem.loss.learns_at_optimum:
-            schedule = Constant()
-        if schedule is None:
+            n_iter, converged = Pocket(self).train(), False
+        elif schedule is None:
             n_iter, converged = self._react()
         else:
             n_iter, converged = self._follow(schedule)
-        d = self.problem.d
+        d, dtype = self.problem.d, self.problem.X.dtype
         W = self.weights[0].astype(np.float64)
         if schedule is None and self.problem.target_kind == "class" and (
             self.problem.loss.shift_invariant
@@ -250,13 +253,11 @@ class _Run:
         if self.shift is not None:
             intercept -= coef @ self.shift.astype(np.float64)
         self.state.epoch += n_iter
-        dtype = self.problem.X.dtype
         coef, intercept = coef.astype(dtype), intercept.astype(dtype)
         if converged and dtype == np.float32 and self.shift is not None:
             converged = self._survives(coef, intercept)
         return Outcome(
-            coef, intercept, self.state, n_iter, self.rate,
-            converged, self.curve, self.warning,
+            coef, intercept, self.state, n_iter, self.rate, converged, self.curve, self.warning
         )
 
     def _survives(self, coef, intercept):
@@ -276,7 +277,7 @@ class _Run:
         self.trainer.evaluate(self.objective, self.gradient if gradient else None)
         return float(self.objective[0])
 
-    def _report(self, epoch, value):
+    def report(self, epoch, value):
         if self.settings.verbose:
             print(f"epoch {epoch + 1:4d}  objective {value:.8g}", flush=True)
 
@@ -315,7 +316,7 @@ class _Run:
             if settings.tol > 0:
                 self.curve[-1] = self.evaluate()
             value = self.curve[-1]
-            self._report(epoch - 1, value)
+            self.report(epoch - 1, value)
             if not math.isfinite(value):
                 self._diverged(epoch, value, start)
             if settings.tol > 0:
@@ -362,7 +363,7 @@ class _Run:
     def newton(self, floor):
         """Estimate the gap at the current weights; returns Newton's direction."""
         loss = self.problem.loss
-        if not loss.smooth or not self._has_curvature():
+        if not loss.smooth or not self.problem.curved:
             self.gap = math.inf
             return None
         self.evaluate(gradient=True)
@@ -370,9 +371,6 @@ class _Run:
         direction, gap, valid = self.curvature.newton_direction(W, self.gradient[0], floor)
         self.gap, self.estimate = gap if valid else math.inf, gap
         return direction
-
-    def _has_curvature(self):
-        return self.problem.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None
 
     # -- schedule="auto" --------------------------------------------------------------------
 
@@ -405,7 +403,7 @@ class _Run:
                 corrector.step()
                 done = self.gap <= self.target(self.best)
             self.curve.append(self.best)
-            self._report(epoch - 1, self.best)
+            self.report(epoch - 1, self.best)
             if done and settings.tol > 0:
                 break
         self.weights[...] = self.saved
@@ -421,15 +419,13 @@ class _Run:
     def _corrector(self):
         problem, precondition = self.problem, self.settings.precondition
         if problem.loss.smooth:
-            wanted = precondition in ("auto", "whiten") and self._has_curvature()
+            wanted = precondition in ("auto", "whiten") and self.problem.curved
             return NewtonCorrector(self) if wanted else None
         if precondition is False:
             return None
-        kinks = problem.loss._kinks(np.ones((1, 1)))
-        if kinks is None or min(problem.d, problem.n) > KINK_MATRIX_SIZE:
-            return None
-        duals = problem.n * problem.n_outputs * len(kinks)
-        return KinkCorrector(self) if duals <= DUALS else None
+        duals = problem.n * problem.n_outputs * problem.kinks
+        small = min(problem.d, problem.n) <= KINK_MATRIX_SIZE
+        return KinkCorrector(self) if small and 0 < duals <= DUALS else None
 
     def _settle(self, rate):
         """Let the optimizer's momentum run out, so that its position can be judged."""

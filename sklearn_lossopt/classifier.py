@@ -297,8 +297,13 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
             The label with the highest score.
         """
         scores = self.decision_function(X)
-        index = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
-        return self.classes_[index]
+        if scores.ndim == 1:
+            return self.classes_[(scores > 0).astype(np.intp)]
+        # Margin losses can tie exactly; scores that differ by rounding go to the first class.
+        top = scores.max(axis=1, keepdims=True)
+        size = np.abs(scores).max(axis=1, keepdims=True)
+        rounding = np.finfo(scores.dtype).eps ** 0.75 * size
+        return self.classes_[(scores >= top - rounding).argmax(axis=1)]
 
     @available_if(_has_probabilities)
     def predict_proba(self, X):

@@ -62,7 +62,12 @@ class Loss(Component, family="loss"):
         if raw.dtype not in (np.float32, np.float64):
             raw = raw.astype(np.float64)
         kernel = LOSS_KERNELS[self._compiled(1 if raw.ndim == 1 else raw.shape[1])]
-        return kernel(np.asarray(y), raw, np.array(self._kernel_row()))
+        y, row = np.asarray(y), np.array(self._kernel_row())
+        if row.ndim == 1:
+            return kernel(y, raw, row)
+        # One row of numbers an output.
+        parts = [kernel(y[:, c], raw[:, c], row[c]) for c in range(raw.shape[1])]
+        return sum(value for value, _ in parts), np.stack([g for _, g in parts], axis=1)
 
     def _prepared(self, residual_scale):
         """The loss to train with; ``residual_scale(epsilon)`` estimates a scale from the data."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import linalg
 
 from sklearn_lossopt._engine import column_moments
+from sklearn_lossopt._linear_algebra import conjugate_gradients, row_basis, whitener
 from sklearn_lossopt.losses import Loss
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
@@ -83,6 +83,16 @@ class Problem:
         weight = None if self.weight is None else self.weight[index]
         return np.asarray(self.loss._constant(y, weight), dtype=np.float64)
 
+    def objective_at_zero(self):
+        """The mean loss of raw predictions 0, on about 10,000 rows at the most."""
+        index = self.thinned(10_000)
+        y = self.targets(index)
+        raw = np.zeros((len(y), self.n_outputs))
+        if self.n_outputs == 1:
+            y, raw = y.reshape(-1), raw[:, 0]
+        weight = None if self.weight is None else self.weight[index]
+        return float(np.average(self.loss.loss_gradient(y, raw)[0], weights=weight))
+
     def unit(self):
         """A typical size of the targets, greater than 0."""
         if self.target_kind != "values":
@@ -105,21 +115,6 @@ class Problem:
         """Weighted mean square of each column, float64."""
         sums, mass = column_moments(self.X, self.weight, self.rows, np.zeros(self.d))
         return sums[1] / mass
-
-
-def row_basis(rows):
-    """Orthonormal basis of the span of rows (m, d), m < d, extended by the intercept's axis."""
-    d = rows.shape[1]
-    # Rows of equal length: a basis of the span has no use for their sizes.
-    norms = np.linalg.norm(rows, axis=1)
-    _, sizes, axes = linalg.svd(
-        rows / np.where(norms > 0, norms, 1)[:, None], full_matrices=False, check_finite=False
-    )
-    axes = axes[sizes > 1e-12 * sizes[0]]
-    basis = np.zeros((d + 1, len(axes) + 1))
-    basis[:d, :-1] = axes.T
-    basis[d, -1] = 1.0
-    return basis
 
 
 class Curvature:
@@ -400,48 +395,3 @@ class ScaledRows:
 
     # Otherwise NumPy would broadcast `u @ rows` itself.
     __array_ufunc__ = None
-
-
-def conjugate_gradients(product, precondition, b, tol=0.05, max_iter=60):
-    """Approximate solution of A x = b, A positive definite, to ``tol`` in the residual's norm
-    under the preconditioner, and the number of iterations."""
-    x, r = np.zeros_like(b), b.copy()
-    z = precondition(r)
-    p, rho = z, np.vdot(r, z)
-    start = rho
-    count = 0
-    while count < max_iter and rho > tol**2 * start:
-        count += 1
-        q = product(p)
-        curvature = np.vdot(p, q)
-        if not curvature > 0:
-            break
-        x += (rho / curvature) * p
-        r -= (rho / curvature) * q
-        z = precondition(r)
-        rho, before = np.vdot(r, z), rho
-        p = z + (rho / before) * p
-    return x, count
-
-
-def whitener(matrix):
-    """Upper triangular T with T' matrix T = I, and its inverse; matrix positive semi-definite.
-
-    The matrix is scaled to a unit diagonal first; directions in which it is singular to rounding
-    get the curvature of 1e-10 times that diagonal.
-    """
-    scale = np.sqrt(np.maximum(np.diagonal(matrix), 0))
-    scale[scale == 0] = 1.0
-    scaled = matrix / scale / scale[:, None]
-    jitter = 1e-10
-    while True:
-        np.fill_diagonal(scaled, 1.0 + jitter)
-        try:
-            factor = linalg.cholesky(scaled, lower=True, check_finite=False)
-            break
-        except linalg.LinAlgError:
-            jitter *= 100
-    inverse = linalg.solve_triangular(
-        factor, np.eye(len(scale)), lower=True, check_finite=False
-    )
-    return np.ascontiguousarray(inverse.T / scale[:, None]), factor.T * scale

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sklearn_lossopt._problem import Curvature, whitener
+from sklearn_lossopt._linear_algebra import whitener
+from sklearn_lossopt._problem import Curvature
 
 # Numbers in the rows that the scale is estimated from: it takes many passes over them.
 SAMPLE_SIZE = 500_000

@@ -7,8 +7,9 @@ import numpy as np
 
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._linear_algebra import whitener
 from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector, Pocket
-from sklearn_lossopt._problem import MATRIX_SIZE, Curvature, whitener
+from sklearn_lossopt._problem import MATRIX_SIZE, Curvature
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
@@ -162,7 +163,7 @@ class _Run:
                 )
             self.bound = h = problem.loss._curvature_bound(unit, k)
             self.whiten = self.settings.precondition == "whiten" or (
-                self.settings.precondition == "auto" and d < MATRIX_SIZE
+                self.settings.precondition == "auto" and d < min(MATRIX_SIZE, 16 * self.batch_size)
             )
             self.curvature = Curvature(problem, self.shift)
             if self.whiten:
@@ -228,7 +229,6 @@ class _Run:
             # The metric without the unit of the loss.
             metric = None if self.metric is None else self.metric[0] / math.sqrt(self.value_unit)
             self.smoothness, self.noise = self.curvature.spectrum(metric)
-        # Without sampling there is no noise.
         noise = self.noise / self.batch_size if self.batch_size < self.problem.n else 0.0
         return self.settings.optimizer._auto_rate(self.smoothness, noise)
 
@@ -295,8 +295,10 @@ class _Run:
         """Train under a fixed schedule."""
         settings, first = self.settings, self.state.epoch
         per_epoch = -(-self.problem.n // self.batch_size)
-        self.start = start = self.evaluate()
         silent = settings.tol == 0 and not settings.verbose
+        # Without a tolerance the start is only the measure of divergence.
+        at_zero = settings.tol == 0 and not self.weights.any()
+        self.start = start = self.problem.objective_at_zero() if at_zero else self.evaluate()
         at_once = max(1, RATES_AT_ONCE // per_epoch) if silent else 1
         best, best_epoch, epoch = math.inf, 0, 0
         while epoch < settings.max_iter:

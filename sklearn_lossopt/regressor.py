@@ -64,8 +64,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     precondition : {"auto", "whiten", "scale"} or False, default="auto"
         Change of variables in which the optimizer works. "whiten" decorrelates the features in
         the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
-        iterates from zero); "auto" whitens unless there are many features. The minimiser is the
-        same.
+        iterates from zero); "auto" whitens below 800 features and 16 times the batch size. The
+        minimiser is the same.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
     warm_start : bool, default=False

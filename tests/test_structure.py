@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     ("sklearn_lossopt._engine", 0),
     ("sklearn_lossopt._exceptions", 0),
+    ("sklearn_lossopt._linear_algebra", 0),
     ("sklearn_lossopt._compat", 0),
     ("sklearn_lossopt._component", 1),
     ("sklearn_lossopt.losses", 1),

@@ -150,7 +150,6 @@ class _Run:
         self.value_unit = self.noise = 1.0
         self.weights = np.zeros(self.shape, dtype)
         self.coordinates = self.weights
-        matrix = None
         if self.preconditioned:
             variance = self._shift()
             unit = problem.unit()
@@ -167,8 +166,7 @@ class _Run:
             )
             self.curvature = Curvature(problem, self.shift)
             if self.whiten:
-                matrix = self.curvature.matrix(h)
-                self.set_metric([whitener(matrix)])
+                self.set_metric([whitener(self.curvature.matrix(h))])
                 self.noise = float(d + 1)
                 self.smoothness = 1.0
             else:

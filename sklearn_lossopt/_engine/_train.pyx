@@ -93,6 +93,7 @@ cdef class Trainer:
     """
 
     cdef list keep
+    cdef list keep_metric
     cdef list losses
     cdef list steppers
     cdef readonly Py_ssize_t n, d, k, M, R
@@ -232,11 +233,14 @@ cdef class Trainer:
         self.H = self.G
         if metric is None:
             return
+        # Apart from what lives as long as the trainer: an earlier metric is let go.
+        kept, self.keep = self.keep, []
         self.metric_kind = METRIC_DIAGONAL if metric.ndim == 2 else METRIC_FULL
         self.metric = self.address(metric, dtype, False)
         self.metric_stride = 0 if metric.shape[0] == 1 else metric.strides[0] // metric.itemsize
         self.U = self.address(coordinates, dtype, True)
         self.H = self.address(np.empty((self.R, self.d + 1), dtype), dtype, True)
+        self.keep_metric, self.keep = self.keep, kept
 
     cdef void restore_order(self) noexcept nogil:
         cdef Py_ssize_t i

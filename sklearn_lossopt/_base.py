@@ -88,6 +88,7 @@ class BaseGradientEstimator(BaseEstimator):
         "optimizer": "no_validation",
         "schedule": "no_validation",
         "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both")],
         "fit_intercept": ["boolean"],
         "learning_rate": [StrOptions({"auto"}), Interval(Real, 0, None, closed="neither")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -103,12 +104,14 @@ class BaseGradientEstimator(BaseEstimator):
     _component_families = {"loss": Loss, "optimizer": Optimizer, "schedule": Schedule}
 
     def __init__(
-        self, loss, optimizer, *, alpha, fit_intercept, learning_rate, schedule, batch_size,
-        max_iter, tol, n_iter_no_change, precondition, shuffle, warm_start, random_state, verbose,
+        self, loss, optimizer, *, alpha, l1_ratio, fit_intercept, learning_rate, schedule,
+        batch_size, max_iter, tol, n_iter_no_change, precondition, shuffle, warm_start,
+        random_state, verbose,
     ):
         self.loss = loss
         self.optimizer = optimizer
         self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.learning_rate = learning_rate
         self.schedule = schedule
@@ -172,6 +175,11 @@ class BaseGradientEstimator(BaseEstimator):
                 f"{self.optimizer!r}, which always uses all rows. Leave batch_size='auto', or "
                 f"use optimizer='sgd' for mini-batches."
             )
+        if self.precondition == "whiten" and self.l1_ratio > 0 and self.alpha > 0:
+            raise ValueError(
+                f"precondition='whiten' mixes the features, which l1_ratio={self.l1_ratio!r} "
+                "cannot be split over. Use precondition='scale' or 'auto', or l1_ratio=0."
+            )
         return Settings(
             optimizer=optimizer,
             schedule=schedule,
@@ -219,8 +227,9 @@ class BaseGradientEstimator(BaseEstimator):
             weight /= np.mean(weight if rows is None else weight[rows])
             weight = weight.astype(X.dtype, copy=False)
         problem = Problem(
-            X, target, target_kind, weight, rows, n_outputs, loss, float(self.alpha),
-            self.fit_intercept,
+            X, target, target_kind, weight, rows, n_outputs, loss,
+            l2=float(self.alpha * (1 - self.l1_ratio)), l1=float(self.alpha * self.l1_ratio),
+            fit_intercept=self.fit_intercept,
         )
         start = state = None
         if self.warm_start and hasattr(self, "coef_"):

@@ -106,7 +106,7 @@ class NewtonCorrector:
     def step(self):
         run = self.run
         run.restore()
-        direction = run.newton(self.floor * run.bound)
+        direction = run.newton(self.floor * run.space.bound)
         # Near the optimum F is flat to rounding where the step still mends the coefficients.
         near = run.gap <= 1e-6 * abs(run.best)
         origin = run.weights[0].astype(np.float64)
@@ -128,8 +128,9 @@ class NewtonCorrector:
         elif length < 0.2:
             self.floor = min(1.0, 100 * max(self.floor, 1e-8))
         if run.curvature.whiteners is not None:
-            run.set_metric(run.curvature.whiteners)
-            run.trainer.set_metric(run.metric, run.coordinates)
+            space = run.space
+            space.set_metric(run.curvature.whiteners)
+            run.trainer.set_metric(space.metric, space.coordinates)
         run.restore()
 
 
@@ -142,9 +143,9 @@ class KinkCorrector:
 
     def _start(self):
         run, problem = self.run, self.run.problem
-        self.rows = rows = ScaledRows(problem, run.shift)
+        self.rows = rows = ScaledRows(problem, run.space.shift)
         self.small = problem.n * (problem.d + 1) <= SMALL
-        penalty = np.full(len(rows.scale), float(problem.alpha))
+        penalty = np.full(len(rows.scale), float(problem.l2))
         penalty[-1] = float(not problem.fit_intercept)
         y = problem.targets(problem.thinned(problem.n)).astype(np.float64)
         unit = problem.unit()

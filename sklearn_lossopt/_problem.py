@@ -32,7 +32,8 @@ class Problem:
     rows: np.ndarray | None
     n_outputs: int
     loss: Loss
-    alpha: float
+    l2: float
+    l1: float
     fit_intercept: bool
 
     @property
@@ -139,10 +140,11 @@ class Curvature:
     @cached_property
     def basis(self):
         """Orthonormal basis (d + 1, r) of the sample's rows and the intercept where there are
-        more columns than rows; None elsewhere. With alpha > 0 the optimum lies in their span
+        more columns than rows; None elsewhere. With l2 > 0 alone the optimum lies in their span
         (the representer theorem; Kimeldorf and Wahba 1970)."""
-        x = self.sample[0]
-        if len(x) >= self.problem.d or self.problem.alpha == 0 or len(x) < self.problem.n:
+        x, problem = self.sample[0], self.problem
+        spans = problem.l2 > 0 and problem.l1 == 0 and len(x) == problem.n
+        if len(x) >= problem.d or not spans:
             return None
         return row_basis(x[:, :-1])
 
@@ -196,7 +198,7 @@ class Curvature:
     def with_penalty(self, H):
         """Add the penalty's curvature in place."""
         diagonal = np.diagonal(H).copy()
-        diagonal[:-1] += self.problem.alpha
+        diagonal[:-1] += self.problem.l2
         if not self.problem.fit_intercept:
             diagonal[-1] = 1.0
         np.fill_diagonal(H, diagonal)
@@ -240,7 +242,7 @@ class Curvature:
         direction, decrement, valid = self._newton_direction(
             self.reduced_rows, weights @ Q, gradient @ Q, floor
         )
-        decrement += 0.5 * self.problem.alpha * float(np.sum(outside**2))
+        decrement += 0.5 * self.problem.l2 * float(np.sum(outside**2))
         self.whiteners = None
         return direction @ Q.T - outside, decrement, valid
 
@@ -272,7 +274,7 @@ class Curvature:
     def _iterate(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
         too large; preconditioned by the outputs' own blocks, or by the diagonal."""
-        loss, alpha = self.problem.loss, self.problem.alpha
+        loss, l2 = self.problem.loss, self.problem.l2
         joint = self.problem.target_kind == "class"
         along = loss._curvature_operator(y, raw) if joint else h.__mul__
         share = weight / len(x)
@@ -283,7 +285,7 @@ class Curvature:
             moved = along(x @ v.T)
             moved *= share
             out = moved.T @ x
-            out[:, :-1] += alpha * v[:, :-1]
+            out[:, :-1] += l2 * v[:, :-1]
             return out
 
         if x.shape[1] <= MATRIX_SIZE:
@@ -293,7 +295,7 @@ class Curvature:
             solve = self._block_solve
         else:
             diagonal = (h * share).T @ x**2
-            diagonal[:, :-1] += alpha
+            diagonal[:, :-1] += l2
             diagonal[diagonal == 0] = 1.0
 
             def solve(g):
@@ -336,7 +338,7 @@ class ScaledRows:
         whole = problem.n * (d + 1) <= SAMPLE_SIZE
         self.basis, self.scale = None, np.ones(d + 1)
         self.held = self._read(slice(0, problem.n)) if whole else None
-        if whole and problem.n < d and problem.alpha > 0:
+        if whole and problem.n < d and problem.l2 > 0 and problem.l1 == 0:
             # Fewer rows than columns: the optimum lies in their span.
             self.basis = row_basis(self.held[:, :-1])
             self.held = self.held @ self.basis

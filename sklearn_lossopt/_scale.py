@@ -30,7 +30,7 @@ def residual_scale(problem, epsilon):
 
 def _scale(curvature, y, epsilon, least):
     x, _, weight = curvature.sample
-    weight, alpha = weight[:, 0], curvature.problem.alpha
+    weight, l2 = weight[:, 0], curvature.problem.l2
     share = weight / weight.sum()
     w = np.zeros(x.shape[1])
     w[-1] = np.median(y) if curvature.problem.fit_intercept else 0.0
@@ -56,7 +56,7 @@ def _scale(curvature, y, epsilon, least):
     def objective(w, delta):
         size = np.abs(y - x @ w)
         clipped = np.minimum(size, delta)
-        return share @ (clipped * (size - 0.5 * clipped)) + 0.5 * alpha * w[:-1] @ w[:-1]
+        return share @ (clipped * (size - 0.5 * clipped)) + 0.5 * l2 * w[:-1] @ w[:-1]
 
     def step(w, delta, newton):
         r = y - x @ w
@@ -64,7 +64,7 @@ def _scale(curvature, y, epsilon, least):
         # Reweighted least squares never overshoots; Newton's weights are exact near the end.
         h = (size <= delta).astype(float) if newton else np.minimum(1.0, delta / size)
         g = (share * np.clip(r, -delta, delta)) @ x
-        g[:-1] -= alpha * w[:-1]
+        g[:-1] -= l2 * w[:-1]
         T, _ = whitener(curvature.matrix(h))
         return w + T @ (T.T @ g)
 

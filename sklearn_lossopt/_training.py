@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sklearn_lossopt._coordinates import Coordinates
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt._linear_algebra import whitener
 from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector, Pocket
-from sklearn_lossopt._problem import MATRIX_SIZE, Curvature
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
@@ -95,8 +94,6 @@ class _Run:
         self.problem, self.settings = problem, settings
         optimizer = settings.optimizer
         k, d, dtype = problem.n_outputs, problem.d, problem.X.dtype
-        self.shape = (1, k, d + 1)
-        self.preconditioned = settings.precondition is not False
         size = k * (d + 1)
         if state is None or state.slots.shape != (1, max(1, optimizer.n_slots), size):
             state = State(
@@ -108,17 +105,20 @@ class _Run:
             state.seed, state.slots.copy(), state.steps.copy(), state.epoch, state.updates
         )
         self.batch_size = self._batch_size()
-        self._precondition(start)
-        self.rate = self._rate()
+        self.space = space = Coordinates(problem, settings.precondition, self.batch_size, start)
+        self.weights, self.curvature = space.weights, space.curvature
+        self.rate = settings.learning_rate
+        if self.rate is None:
+            self.rate = optimizer._auto_rate(*space.smoothness_and_noise(self.batch_size))
         self.trainer = Trainer(
             problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
-            self.shift, self.weights, self._models(), self.state.slots, self.state.steps,
-            metric=self.metric, coordinates=self.coordinates, intercept=problem.fit_intercept,
+            space.shift, space.weights, self._models(), self.state.slots, self.state.steps,
+            metric=space.metric, coordinates=space.coordinates, intercept=problem.fit_intercept,
             batch_size=self.batch_size, shuffle=settings.shuffle, seed=self.state.seed,
         )
         self.curve = []
         self.objective = np.empty(1)
-        self.gradient = np.empty(self.shape)
+        self.gradient = np.empty((1, k, d + 1))
         self.gap = self.estimate = math.inf
         self.warning = None
 
@@ -126,7 +126,8 @@ class _Run:
         problem, optimizer = self.problem, self.settings.optimizer
         return [(
             problem.loss._kernel(problem.n_outputs), problem.loss._kernel_row(),
-            optimizer._kernel(), optimizer._kernel_row(), problem.alpha, 1 / self.value_unit,
+            optimizer._kernel(), optimizer._kernel_row(), problem.l2, problem.l1,
+            1 / self.space.value_unit,
         )]
 
     def _batch_size(self):
@@ -139,96 +140,6 @@ class _Run:
             least = 16 if stuck and self.problem.loss.learns_at_optimum else 64
             return min(n, max(least, min(256, n // 16)))
         return min(n, self.settings.batch_size)
-
-    # -- coordinates ------------------------------------------------------------------------
-
-    def _precondition(self, start):
-        """Choose shift and metric, and lay out the starting point in them."""
-        problem, dtype = self.problem, self.problem.X.dtype
-        k, d = problem.n_outputs, problem.d
-        self.shift = self.metric = self.metric_inverse = None
-        self.value_unit = self.noise = 1.0
-        self.weights = np.zeros(self.shape, dtype)
-        self.coordinates = self.weights
-        if self.preconditioned:
-            variance = self._shift()
-            unit = problem.unit()
-            with np.errstate(over="ignore"):
-                self.value_unit = float(problem.loss._value_unit(np.float64(unit))) or 1.0
-            if not math.isfinite(self.value_unit):
-                raise ValueError(
-                    f"y is too large: the loss of its typical size, {unit:.3g}, overflows. Divide "
-                    "y by a constant first."
-                )
-            self.bound = h = problem.loss._curvature_bound(unit, k)
-            self.whiten = self.settings.precondition == "whiten" or (
-                self.settings.precondition == "auto" and d < min(MATRIX_SIZE, 16 * self.batch_size)
-            )
-            self.curvature = Curvature(problem, self.shift)
-            if self.whiten:
-                self.set_metric([whitener(self.curvature.matrix(h))])
-                self.noise = float(d + 1)
-                self.smoothness = 1.0
-            else:
-                scale = np.sqrt(np.append(h * variance + problem.alpha, h))
-                scale[scale == 0] = 1.0
-                self.set_metric([(1 / scale, scale)])
-        else:
-            self.curvature = Curvature(problem, None)
-        if start is not None:
-            coef, intercept = start
-            self.weights[0, :, :d] = coef
-            self.weights[0, :, d] = intercept
-            if self.shift is not None:
-                self.weights[0, :, d] += np.asarray(coef, np.float64) @ self.shift
-        elif self.preconditioned:
-            self.weights[0, :, d] = problem.best_constant()
-        self._to_coordinates()
-
-    def _shift(self):
-        problem = self.problem
-        if problem.fit_intercept:
-            mean, variance = problem.moments()
-            self.shift = mean.astype(problem.X.dtype)
-            return variance
-        return problem.raw_moment()
-
-    def set_metric(self, pairs):
-        dtype, root = self.problem.X.dtype, math.sqrt(self.value_unit)
-        self.metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
-        self.metric_inverse = np.stack([inverse / root for _, inverse in pairs])
-
-    def _to_coordinates(self):
-        """Recompute the optimizer's coordinates from the weights."""
-        if self.metric is None:
-            return
-        W = self.weights[0].astype(np.float64)
-        if self.metric.ndim == 2:
-            U = W * self.metric_inverse
-        else:
-            U = (self.metric_inverse @ W[:, :, None])[:, :, 0]
-        if self.coordinates is self.weights:
-            self.coordinates = np.empty_like(self.weights)
-        self.coordinates[0] = U
-
-    def _from_coordinates(self):
-        if self.metric is None:
-            return
-        U = self.coordinates[0]
-        if self.metric.ndim == 2:
-            self.weights[0] = U * self.metric
-        else:
-            self.weights[0] = (self.metric @ U[:, :, None])[:, :, 0]
-
-    def _rate(self):
-        if self.settings.learning_rate is not None:
-            return self.settings.learning_rate
-        if not (self.preconditioned and self.whiten):
-            # The metric without the unit of the loss.
-            metric = None if self.metric is None else self.metric[0] / math.sqrt(self.value_unit)
-            self.smoothness, self.noise = self.curvature.spectrum(metric)
-        noise = self.noise / self.batch_size if self.batch_size < self.problem.n else 0.0
-        return self.settings.optimizer._auto_rate(self.smoothness, noise)
 
     # -- running ----------------------------------------------------------------------------
 
@@ -247,12 +158,10 @@ class _Run:
         ):
             # Adding a number to all columns changes nothing.
             W[:, d] -= W[:, d].mean()
-        coef, intercept = W[:, :d], W[:, d].copy()
-        if self.shift is not None:
-            intercept -= coef @ self.shift.astype(np.float64)
+        coef, intercept = self.space.unshift(W)
         self.state.epoch += n_iter
         coef, intercept = coef.astype(dtype), intercept.astype(dtype)
-        if converged and dtype == np.float32 and self.shift is not None:
+        if converged and dtype == np.float32 and self.space.shift is not None:
             converged = self._survives(coef, intercept)
         return Outcome(
             coef, intercept, self.state, n_iter, self.rate, converged, self.curve, self.warning
@@ -262,7 +171,7 @@ class _Run:
         """Whether the model is still as good once its intercept, for columns that are not
         centred, is rounded to float32."""
         self.weights[0, :, :-1] = coef
-        self.weights[0, :, -1] = intercept + coef.astype(np.float64) @ self.shift
+        self.weights[0, :, -1] = intercept + coef.astype(np.float64) @ self.space.shift
         value, before = self.evaluate(), self.curve[-1]
         self.curve[-1] = value
         if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):
@@ -331,7 +240,7 @@ class _Run:
 
     def target(self, value):
         """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
-        rounding = np.finfo(self.problem.X.dtype).eps * max(self.start, self.value_unit)
+        rounding = np.finfo(self.problem.X.dtype).eps * max(self.start, self.space.value_unit)
         return max(self.settings.tol * abs(value), rounding)
 
     def _certify(self, value):
@@ -363,7 +272,7 @@ class _Run:
     def newton(self, floor):
         """Estimate the gap at the current weights; returns Newton's direction."""
         loss = self.problem.loss
-        if not loss.smooth or not self.problem.curved:
+        if not loss.smooth or not self.problem.curved or self.problem.l1 > 0:
             self.gap = math.inf
             return None
         self.evaluate(gradient=True)
@@ -418,6 +327,8 @@ class _Run:
 
     def _corrector(self):
         problem, precondition = self.problem, self.settings.precondition
+        if problem.l1 > 0:
+            return None
         if problem.loss.smooth:
             wanted = precondition in ("auto", "whiten") and self.problem.curved
             return NewtonCorrector(self) if wanted else None
@@ -429,12 +340,17 @@ class _Run:
 
     def _settle(self, rate):
         """Let the optimizer's momentum run out, so that its position can be judged."""
-        if not np.isfinite(self.coordinates).all():
+        coordinates = self.space.coordinates[0]
+        if not np.isfinite(coordinates).all():
             return
+        before = np.sign(coordinates[:, :-1])
         self.settings.optimizer._settle(
-            self.coordinates[0].reshape(-1), self.state.slots[0], int(self.state.steps[0]), rate
+            coordinates.reshape(-1), self.state.slots[0], int(self.state.steps[0]), rate
         )
-        self._from_coordinates()
+        if self.problem.l1 > 0:
+            # What a proximal step has put to zero stays there.
+            coordinates[:, :-1][np.sign(coordinates[:, :-1]) != before] = 0
+        self.space.to_weights()
 
     def keep(self, value):
         self.best = value
@@ -443,6 +359,6 @@ class _Run:
     def restore(self):
         """Go back to the best weights, with no memory of how they were left."""
         self.weights[...] = self.saved
-        self._to_coordinates()
+        self.space.to_coordinates()
         self.state.slots[...] = 0
         self.state.steps[...] = 0

@@ -34,7 +34,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     .. math::
 
         F(w, b) = \frac{\sum_i s_i \, \ell(y_i, x_i \cdot w + b)}{\sum_i s_i}
-            + \frac{\alpha}{2} \|w\|_2^2
+            + \alpha \left( \frac{1 - \rho}{2} \|w\|_2^2 + \rho \|w\|_1 \right)
 
     with s the sample weight times the class weight. It is the objective of ``SGDClassifier``;
     with ``loss="log_loss"`` that of ``LogisticRegression`` with C = 1 / (n alpha). More than two
@@ -54,6 +54,9 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         "adamax", "adagrad", "adadelta", "lion", or an object such as ``Adam(beta_1=0.8)``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside.
+    l1_ratio : float, default=0.0
+        Share :math:`\rho` of the penalty's strength that is an L1 norm, in [0, 1]. Above 0, steps
+        are proximal ones and coefficients become exactly zero; preconditioning then scales.
     fit_intercept : bool, default=True
         Whether to fit an intercept; it is not penalised.
     learning_rate : float or "auto", default="auto"
@@ -154,6 +157,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         optimizer="adam",
         *,
         alpha=1e-4,
+        l1_ratio=0.0,
         fit_intercept=True,
         learning_rate="auto",
         schedule="auto",
@@ -172,6 +176,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
             loss,
             optimizer,
             alpha=alpha,
+            l1_ratio=l1_ratio,
             fit_intercept=fit_intercept,
             learning_rate=learning_rate,
             schedule=schedule,

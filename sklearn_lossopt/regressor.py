@@ -19,7 +19,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     .. math::
 
         F(w, b) = \frac{\sum_i s_i \, \ell(y_i, x_i \cdot w + b)}{\sum_i s_i}
-            + \frac{\alpha}{2} \|w\|_2^2
+            + \alpha \left( \frac{1 - \rho}{2} \|w\|_2^2 + \rho \|w\|_1 \right)
 
     with sample weights s. It is the objective of ``SGDRegressor``; with
     ``loss="squared_error"`` that of ``Ridge``, whose alpha is n times this one.
@@ -38,6 +38,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         "adamax", "adagrad", "adadelta", "lion", or an object such as ``Adam(beta_1=0.8)``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside.
+    l1_ratio : float, default=0.0
+        Share :math:`\rho` of the penalty's strength that is an L1 norm, in [0, 1]. Above 0, steps
+        are proximal ones and coefficients become exactly zero; preconditioning then scales.
     fit_intercept : bool, default=True
         Whether to fit an intercept; it is not penalised.
     learning_rate : float or "auto", default="auto"
@@ -129,6 +132,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         optimizer="adam",
         *,
         alpha=1e-4,
+        l1_ratio=0.0,
         fit_intercept=True,
         learning_rate="auto",
         schedule="auto",
@@ -146,6 +150,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
             loss,
             optimizer,
             alpha=alpha,
+            l1_ratio=l1_ratio,
             fit_intercept=fit_intercept,
             learning_rate=learning_rate,
             schedule=schedule,

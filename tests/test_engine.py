@@ -23,7 +23,7 @@ def trainer(
 ):  # fmt: skip
     """A trainer, and the weights that it trains."""
     weights = options.pop("weights", np.zeros((M, k, X.shape[1] + 1), X.dtype))
-    models = models or [("squared_error", [], "sgd", [], 0.0, 1.0)] * M
+    models = models or [("squared_error", [], "sgd", [], 0.0, 0.0, 1.0)] * M
     state = np.zeros((M, state_slots, k * (X.shape[1] + 1)), X.dtype)
     made = Trainer(
         X, target, kind, weight, rows, shift, weights, models, state, np.zeros(M, np.int64),
@@ -51,7 +51,7 @@ def visits(n, seed, epochs, batch_size=50, rows=None, first_epoch=0, shuffle=Tru
 
     made, _ = trainer(
         np.zeros((n, 1)), np.arange(float(n))[:, None], batch_size=batch_size, shuffle=shuffle,
-        rows=rows, seed=seed, models=[(record, [], "sgd", [], 0.0, 1.0)],
+        rows=rows, seed=seed, models=[(record, [], "sgd", [], 0.0, 0.0, 1.0)],
     )  # fmt: skip
     run(made, epochs, 0.0, first_epoch)
     return np.array(seen, int).reshape(epochs, -1)
@@ -146,7 +146,7 @@ def test_chunked_sums_are_those_of_numpy(loss, params, kind, k, name, n, d, weig
     weights = (rng.normal(size=(1, k, d + 1)) / np.sqrt(d)).astype(dtype)
     made, _ = trainer(
         X, target, kind=kind, k=k, weight=weight if weighted else None, weights=weights.copy(),
-        models=[(loss, params, "sgd", [], 0.3, 1.0)],
+        models=[(loss, params, "sgd", [], 0.3, 0.0, 1.0)],
     )  # fmt: skip
     objective, gradient = np.empty(1), np.empty((1, k, d + 1))
     made.evaluate(objective, gradient)
@@ -217,7 +217,7 @@ def test_a_metric_is_a_change_of_variables(shape):
     coordinates, weights = np.zeros((M, 3, 5)), np.zeros((M, 3, 5))
     made, _ = trainer(
         X, y, k=3, M=M, weights=weights, metric=metric, coordinates=coordinates,
-        models=[("squared_error", [], "sgd", [], 0.1, 1.0)] * M,
+        models=[("squared_error", [], "sgd", [], 0.1, 0.0, 1.0)] * M,
     )  # fmt: skip
     run(made, 4, 0.003)
     extended = np.column_stack([X, np.ones(40)])
@@ -244,10 +244,10 @@ def test_models_of_a_bank_are_models_alone(k, batch_size, dtype):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(300, 8)).astype(dtype), rng.normal(size=(300, k)).astype(dtype)
     models = [
-        ("squared_error", [], "sgd", [], 0.0, 1.0),
-        ("huber", [0.5], "sgd", [], 0.1, 1.0),
-        ("squared_error", [], "momentum", [0.8, 0.0], 0.2, 1.0),
-        ("huber", [1.5], "momentum", [0.9, 1.0], 0.0, 0.5),
+        ("squared_error", [], "sgd", [], 0.0, 0.0, 1.0),
+        ("huber", [0.5], "sgd", [], 0.1, 0.0, 1.0),
+        ("squared_error", [], "momentum", [0.8, 0.0], 0.2, 0.0, 1.0),
+        ("huber", [1.5], "momentum", [0.9, 1.0], 0.0, 0.02, 0.5),
     ]
     rates = np.array([[0.001], [0.002], [0.0005], [0.001]])
     together, weights = trainer(
@@ -320,7 +320,7 @@ def test_arrays_of_another_kind_are_refused():
     with pytest.raises(TypeError, match="writeable"):
         trainer(X, y, weights=weights)
     with pytest.raises(KeyError):
-        trainer(X, y, models=[("nonsense", [], "sgd", [], 0.0, 1.0)])
+        trainer(X, y, models=[("nonsense", [], "sgd", [], 0.0, 0.0, 1.0)])
 
 
 def test_the_twins_here_are_those_of_the_losses():

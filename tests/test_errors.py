@@ -244,6 +244,7 @@ def test_the_losses_with_a_domain_are_in_the_catalogue():
 
 OUT_OF_RANGE = {
     "alpha": [-1e-9, np.nan, np.inf, "strong", None],
+    "l1_ratio": [-0.1, 1.1, np.nan, "half", None],
     "fit_intercept": ["yes", 2, None],
     "learning_rate": [0, -0.1, np.nan, np.inf, "fast", None],
     "batch_size": [0, -1, 2.5, "all", None],

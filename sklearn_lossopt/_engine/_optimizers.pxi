@@ -1,17 +1,27 @@
 # Optimizer kernels: one function an update rule, called once a batch and model.
 #
-#     kernel(n, row, w, g, state, t, rate, param)
+#     kernel(n, row, w, g, l1, state, t, rate, param)
 #
 # updates the n contiguous parameters w, given the gradient g.  They are rows of `row` numbers, in
 # each of which the last is an intercept.  `state` is (slots, n), zero before the first step; t
 # counts steps from 1.  `param` holds the numbers that the Python class names in `_kernel_params`,
 # in that order.
+#
+# Unless l1 is NULL, the step is a proximal one for the penalty sum_j l1[j] |w_j|:
+#
+#     w <- argmin_x  sum_j l1[j] |x_j| + (x_j - w'_j)^2 / (2 c_j),
+#
+# w' being where the smooth part's step ends, which is w'_j moved towards zero by c_j l1[j].  In the
+# metric of the optimizer's own scaling, c_j is what the step makes of a gradient of 1 that has
+# always been there: rate / (sqrt(v_j) + epsilon) for Adam, rate (1 - mu^t) / (1 - mu) for momentum.
+# The minimiser of the whole objective is then a fixed point: there w'_j - w_j = c_j l1[j] sign(w_j).
+# (Duchi, Hazan, Singer 2011, composite mirror descent; Yun, Lozano, Yang 2021, ProxGen.)
 
 ctypedef void (*step_double)(
-    Py_ssize_t, Py_ssize_t, double*, const double*, double*, long long, double, const double*
+    Py_ssize_t, Py_ssize_t, double*, const double*, const double*, double*, long long, double, const double*
 ) noexcept nogil
 ctypedef void (*step_float)(
-    Py_ssize_t, Py_ssize_t, float*, const float*, float*, long long, double, const double*
+    Py_ssize_t, Py_ssize_t, float*, const float*, const float*, float*, long long, double, const double*
 ) noexcept nogil
 
 
@@ -36,19 +46,39 @@ cdef inline floating square_root(floating x) noexcept nogil:
         return sqrtf(x)
 
 
+cdef inline floating shrink(floating x, floating by) noexcept nogil:
+    """x moved towards zero by `by`, not beyond it."""
+    return x - by if x > by else (x + by if x < -by else 0)
+
+
+cdef inline void shrink_scaled(
+    Py_ssize_t n, floating* w, const floating* l1, const floating* v, double rate, double unbias,
+    double epsilon,
+) noexcept nogil:
+    """The proximal step of the methods that divide by unbias sqrt(v) + epsilon."""
+    cdef floating a = <floating> rate, u = <floating> unbias, e = <floating> epsilon
+    cdef Py_ssize_t j
+    if l1 != NULL:
+        for j in range(n):
+            w[j] = shrink(w[j], a * l1[j] / (u * square_root(v[j]) + e))
+
+
 cdef void sgd(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef floating a = <floating> rate
     cdef Py_ssize_t j
     for j in range(n):
         w[j] -= a * g[j]
+    if l1 != NULL:
+        for j in range(n):
+            w[j] = shrink(w[j], a * l1[j])
 
 
 cdef void momentum(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef floating a = <floating> rate, mu = <floating> param[0]
     cdef bint nesterov = param[1] != 0
@@ -61,6 +91,10 @@ cdef void momentum(
         for j in range(n):
             state[j] = mu * state[j] + g[j]
             w[j] -= a * state[j]
+    if l1 != NULL:
+        a *= <floating> ((1 - pow(param[0], t + 1 if nesterov else t)) / (1 - param[0]))
+        for j in range(n):
+            w[j] = shrink(w[j], a * l1[j])
 
 
 cdef inline void decay_weights(
@@ -77,11 +111,12 @@ cdef inline void decay_weights(
 
 
 cdef void rmsprop(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef floating a = <floating> rate, rho = <floating> param[0], epsilon = <floating> param[1]
     cdef floating mu = <floating> param[2], keep = <floating> (1 - param[0]), spread, step
+    cdef floating amplified
     cdef bint moving = param[2] != 0, centered = param[3] != 0
     cdef floating* square = state
     # Only the slots that are needed exist.
@@ -92,7 +127,9 @@ cdef void rmsprop(
         for j in range(n):
             square[j] = rho * square[j] + keep * g[j] * g[j]
             w[j] -= a * g[j] / (square_root(square[j]) + epsilon)
+        shrink_scaled(n, w, l1, square, rate, 1, param[1])
         return
+    amplified = <floating> (rate * (1 - pow(param[2], t)) / (1 - param[2]))
     for j in range(n):
         square[j] = rho * square[j] + keep * g[j] * g[j]
         spread = square[j]
@@ -101,39 +138,48 @@ cdef void rmsprop(
             spread -= mean[j] * mean[j]
             # Rounding can push the variance below zero where the gradient hardly changes.
             spread = 0 if spread < 0 else spread
-        step = g[j] / (square_root(spread) + epsilon)
+        spread = square_root(spread) + epsilon
+        step = g[j] / spread
         if moving:
             velocity[j] = mu * velocity[j] + step
             step = velocity[j]
         w[j] -= a * step
+        if l1 != NULL:
+            w[j] = shrink(w[j], amplified * l1[j] / spread)
 
 
 cdef void adagrad(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef floating a = <floating> rate, epsilon = <floating> param[0]
-    cdef floating initial = <floating> param[1]
+    cdef floating initial = <floating> param[1], scaled
     cdef Py_ssize_t j
     for j in range(n):
         state[j] += g[j] * g[j]
-        w[j] -= a * g[j] / (square_root(initial + state[j]) + epsilon)
+        scaled = a / (square_root(initial + state[j]) + epsilon)
+        w[j] -= scaled * g[j]
+        if l1 != NULL:
+            w[j] = shrink(w[j], scaled * l1[j])
 
 
 cdef void adadelta(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef floating a = <floating> rate, rho = <floating> param[0], epsilon = <floating> param[1]
-    cdef floating keep = <floating> (1 - param[0]), step
+    cdef floating keep = <floating> (1 - param[0]), step, scaled
     cdef floating* square = state
     cdef floating* moved = state + n
     cdef Py_ssize_t j
     for j in range(n):
         square[j] = rho * square[j] + keep * g[j] * g[j]
-        step = square_root(moved[j] + epsilon) / square_root(square[j] + epsilon) * g[j]
+        scaled = square_root(moved[j] + epsilon) / square_root(square[j] + epsilon)
+        step = scaled * g[j]
         moved[j] = rho * moved[j] + keep * step * step
         w[j] -= a * step
+        if l1 != NULL:
+            w[j] = shrink(w[j], a * scaled * l1[j])
 
 
 cdef inline void update_moments(
@@ -149,8 +195,8 @@ cdef inline void update_moments(
 
 
 cdef void adam(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef floating epsilon = <floating> param[2]
     cdef bint amsgrad = param[3] != 0
@@ -167,19 +213,20 @@ cdef void adam(
         v = top
     for j in range(n):
         w[j] -= a * m[j] / (square_root(v[j]) * unbias + epsilon)
+    shrink_scaled(n, w, l1, v, rate, unbias, param[2])
 
 
 cdef void adamw(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     decay_weights(n, row, w, 1 - rate * param[4])
-    adam(n, row, w, g, state, t, rate, param)
+    adam(n, row, w, g, l1, state, t, rate, param)
 
 
 cdef void nadam(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     # With a weight on the momentum that differs from step to step, the correction for its start
     # is a product over the steps so far: the third slot's first number.
@@ -198,11 +245,13 @@ cdef void nadam(
     update_moments(n, g, m, v, beta_1, param[1])
     for j in range(n):
         w[j] -= (of_g * g[j] + of_m * m[j]) / (square_root(v[j]) * unbias + epsilon)
+    shrink_scaled(
+        n, w, l1, v, of_g + of_m * (1 - pow(beta_1, t)), unbias, param[2])
 
 
 cdef void radam(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef double beta_2 = param[1], power = pow(beta_2, t)
     cdef double most = 2 / (1 - beta_2) - 1, length = most - 2 * t * power / (1 - power)
@@ -216,16 +265,20 @@ cdef void radam(
         plain = <floating> a
         for j in range(n):
             w[j] -= plain * m[j]
+        if l1 != NULL:
+            for j in range(n):
+                w[j] = shrink(w[j], <floating> rate * l1[j])
         return
     scaled = <floating> (a * sqrt(
         (1 - power) * (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)))
     for j in range(n):
         w[j] -= scaled * m[j] / (square_root(v[j]) + epsilon)
+    shrink_scaled(n, w, l1, v, scaled * (1 - pow(param[0], t)), 1, param[2])
 
 
 cdef void adamax(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef floating b1 = <floating> param[0], keep_1 = <floating> (1 - param[0])
     cdef floating b2 = <floating> param[1], epsilon = <floating> param[2], size
@@ -238,21 +291,33 @@ cdef void adamax(
         size = (g[j] if g[j] >= 0 else -g[j]) + epsilon
         top[j] = b2 * top[j] if b2 * top[j] > size else size
         w[j] -= a * m[j] / top[j]
+        if l1 != NULL:
+            w[j] = shrink(w[j], <floating> rate * l1[j] / top[j])
 
 
 cdef void lion(
-    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, floating* state, long long t,
-    double rate, const double* param,
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
 ) noexcept nogil:
     cdef floating b1 = <floating> param[0], keep_1 = <floating> (1 - param[0])
     cdef floating b2 = <floating> param[1], keep_2 = <floating> (1 - param[1])
-    cdef floating a = <floating> rate, c
+    cdef floating a = <floating> rate, c, moved
     cdef Py_ssize_t j
     decay_weights(n, row, w, 1 - rate * param[2])
     for j in range(n):
         c = b1 * state[j] + keep_1 * g[j]
-        w[j] -= a if c > 0 else (-a if c < 0 else 0)
         state[j] = b2 * state[j] + keep_2 * g[j]
+        if l1 != NULL:
+            # A step of one size has no scaling for a proximal step: it goes against the smallest
+            # subgradient of the whole, and ends where that changes, at zero.
+            if w[j] == 0:
+                c = shrink(c, l1[j])
+            else:
+                c += l1[j] if w[j] > 0 else -l1[j]
+        moved = w[j] - (a if c > 0 else (-a if c < 0 else 0))
+        if l1 != NULL and l1[j] > 0 and moved * w[j] < 0:
+            moved = 0
+        w[j] = moved
 
 
 STEP_KERNELS = {

@@ -7,7 +7,7 @@ import numpy as np
 
 from cython cimport floating
 from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport isfinite, log, pow, sqrt, sqrtf
+from libc.math cimport fabs, isfinite, log, pow, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -52,7 +52,8 @@ cdef struct Model:
     void* step
     const double* step_param
     void* state
-    double alpha
+    double l2
+    double l1
     double scale
 
 
@@ -77,8 +78,9 @@ cdef class Trainer:
         Subtracted from every row as it is read.
     weights : C-ordered ndarray of shape (M, k, d + 1), X's dtype
         Per output the weights and, last, the intercept, for shifted rows.
-    models : list of (loss, loss_params, optimizer, optimizer_params, alpha, scale)
-        One tuple a model; the optimizer sees the gradient times ``scale``.  A loss is a kernel's name or a callable
+    models : list of (loss, loss_params, optimizer, optimizer_params, l2, l1, scale)
+        One tuple a model, whose penalty is ``l2 / 2 |w|_2^2 + l1 |w|_1``; the optimizer sees the
+        objective times ``scale``.  A loss is a kernel's name or a callable
         ``f(y, raw) -> (value, gradient)`` on NumPy arrays; so is an optimizer, as
         ``f(parameters, gradient, state, t, rate)``. ``loss_params`` has one row, or one for
         each output.
@@ -87,7 +89,8 @@ cdef class Trainer:
         Updates that each optimizer has made since its state was zero.
     metric : ndarray or None
         None for the identity, (q, d + 1) diagonals or (q, d + 1, d + 1) upper triangular
-        matrices, X's dtype, q being 1 or M * k; then ``coordinates`` holds the optimizer's u, in weights' shape.
+        matrices, X's dtype, q being 1 or M * k; then ``coordinates`` holds the optimizer's u, in
+        weights' shape.  Matrices and ``l1 > 0`` exclude each other.
     intercept : bool
         Whether the last column of ``weights`` is trained.
     """
@@ -119,6 +122,8 @@ cdef class Trainer:
     cdef char* value
     cdef char* G
     cdef char* H
+    cdef char* L
+    cdef bint sparse_penalty
     cdef double* acc
     cdef int64_t* steps
     cdef Model* models
@@ -171,6 +176,7 @@ cdef class Trainer:
         self.grad = self.raw + self.R * self.chunk * item
         self.G = self.address(np.empty((self.R, self.d + 1), dtype), dtype, True)
         self.acc = <double*> self.address(np.empty((self.R, self.d + 1)), np.float64, True)
+        self.L = self.address(np.zeros((self.R, self.d + 1), dtype), dtype, True)
         self.set_metric(metric, coordinates)
         self.set_models(models, state)
 
@@ -195,9 +201,10 @@ cdef class Trainer:
             np.zeros(self.M * sizeof(Model), np.uint8), np.uint8, True)
         self.losses = [None] * self.M
         self.steppers = [None] * self.M
+        self.sparse_penalty = any(model[5] > 0 for model in models)
         cdef char* state_address = self.address(state, dtype, True)
         for m in range(self.M):
-            loss_name, loss_params, step_name, step_params, alpha, scale = models[m]
+            loss_name, loss_params, step_name, step_params, l2, l1, scale = models[m]
             if isinstance(loss_name, str):
                 loss = LOSS_KERNELS[loss_name]
                 self.models[m].loss = loss.for_float if self.single else loss.for_double
@@ -221,8 +228,10 @@ cdef class Trainer:
                 np.array(step_params, np.float64), np.float64, False)
             self.models[m].state = state_address
             state_address += state.strides[0]
-            self.models[m].alpha = alpha
+            self.models[m].l2 = l2
+            self.models[m].l1 = l1
             self.models[m].scale = scale
+        self.set_thresholds()
 
     def set_metric(self, metric, coordinates=None):
         """Change the optimizer's coordinates; ``coordinates`` must agree with the weights."""
@@ -241,6 +250,20 @@ cdef class Trainer:
         self.U = self.address(coordinates, dtype, True)
         self.H = self.address(np.empty((self.R, self.d + 1), dtype), dtype, True)
         self.keep_metric, self.keep = self.keep, kept
+        if self.models != NULL:
+            self.set_thresholds()
+
+    cdef int set_thresholds(self) except -1:
+        """What the penalty's l1 is for each of the optimizer's coordinates."""
+        if not self.sparse_penalty:
+            return 0
+        if self.metric_kind == METRIC_FULL:
+            raise ValueError("an l1 penalty has no proximal step in a metric that is not diagonal")
+        if self.single:
+            fill_thresholds[float](self, <float*> self.L)
+        else:
+            fill_thresholds[double](self, <double*> self.L)
+        return 0
 
     cdef void restore_order(self) noexcept nogil:
         cdef Py_ssize_t i
@@ -276,7 +299,8 @@ cdef class Trainer:
 
     def evaluate(self, double[::1] objective, gradient=None):
         """Fill ``objective`` (M,) with the full objectives and, where given, ``gradient``
-        (M, k, d + 1), float64, with their gradients with respect to the weights."""
+        (M, k, d + 1), float64, with the gradients of all but their l1 terms with respect to the
+        weights."""
         cdef double* out = NULL
         if gradient is not None:
             out = <double*> <size_t> gradient.ctypes.data
@@ -284,6 +308,17 @@ cdef class Trainer:
             evaluate(self, <float*> self.W, &objective[0], out)
         else:
             evaluate(self, <double*> self.W, &objective[0], out)
+
+
+cdef void fill_thresholds(Trainer t, floating* L) noexcept nogil:
+    cdef Py_ssize_t r, j, ld = t.d + 1
+    cdef double l1
+    cdef const floating* T
+    for r in range(t.R):
+        l1 = t.models[r // t.k].l1 * t.models[r // t.k].scale
+        T = <const floating*> t.metric + r * t.metric_stride
+        for j in range(t.d):
+            L[r * ld + j] = <floating> (l1 if t.metric_kind == METRIC_NONE else l1 * T[j])
 
 
 cdef inline int look_for_signals(Trainer t, Py_ssize_t work) except -1 nogil:
@@ -359,19 +394,42 @@ cdef int call_step(
 ) except -1 nogil:
     cdef Model* model = &t.models[m]
     cdef Py_ssize_t size = t.k * (t.d + 1)
+    cdef floating* l1 = NULL
+    if model.l1 > 0:
+        l1 = <floating*> t.L + m * size
     t.steps[m] += 1
     if model.step == NULL:
         with gil:
-            step, state = t.steppers[m]
-            step(np.asarray(<floating[:size]> w), np.asarray(<floating[:size]> g), state,
-                 t.steps[m], rate)
+            python_step(t, m, size, w, g, l1, rate)
         return 0
     if floating is double:
         (<step_double> model.step)(
-            size, t.d + 1, w, g, <double*> model.state, t.steps[m], rate, model.step_param)
+            size, t.d + 1, w, g, l1, <double*> model.state, t.steps[m], rate, model.step_param)
     else:
         (<step_float> model.step)(
-            size, t.d + 1, w, g, <float*> model.state, t.steps[m], rate, model.step_param)
+            size, t.d + 1, w, g, l1, <float*> model.state, t.steps[m], rate, model.step_param)
+    return 0
+
+
+cdef int python_step(
+    Trainer t, Py_ssize_t m, Py_ssize_t size, floating* w, floating* g, floating* l1, double rate,
+) except -1:
+    """Call an optimizer written in NumPy.
+
+    Its scaling is not known, so that an l1 penalty takes no proximal step: the optimizer sees
+    the smallest subgradient of the whole, and weights do not leave the orthant of its negative
+    (Andrew, Gao 2007, OWL-QN)."""
+    step, state = t.steppers[m]
+    parameters, gradient = np.asarray(<floating[:size]> w), np.asarray(<floating[:size]> g)
+    if l1 == NULL:
+        step(parameters, gradient, state, t.steps[m], rate)
+        return 0
+    threshold = np.asarray(<floating[:size]> l1)
+    at_zero = np.sign(gradient) * np.maximum(np.abs(gradient) - threshold, 0)
+    gradient[...] = np.where(parameters == 0, at_zero, gradient + threshold * np.sign(parameters))
+    orthant = np.where(parameters == 0, -np.sign(gradient), np.sign(parameters))
+    step(parameters, gradient, state, t.steps[m], rate)
+    parameters[(threshold > 0) & (np.sign(parameters) != orthant)] = 0
     return 0
 
 
@@ -467,13 +525,13 @@ cdef int update(
     cdef floating* U = <floating*> t.U
     cdef floating* g
     cdef const floating* T
-    cdef floating scale, alpha
+    cdef floating scale, l2
     for r in range(t.R):
         scale = <floating> (t.models[r // k].scale / n)
-        alpha = <floating> (t.models[r // k].alpha * t.models[r // k].scale)
+        l2 = <floating> (t.models[r // k].l2 * t.models[r // k].scale)
         g = G + r * ld
         for j in range(d):
-            g[j] = g[j] * scale + alpha * W[r * ld + j]
+            g[j] = g[j] * scale + l2 * W[r * ld + j]
         g[d] *= scale
     if t.metric_kind != METRIC_NONE:
         for r in range(t.R):
@@ -516,7 +574,7 @@ cdef int stochastic_epoch(
     cdef const floating* shift = <const floating*> t.shift
     cdef floating y, z, v, g, decay, a, with_w = 0, with_row = 0
     cdef floating one = 1 if t.intercept else 0
-    cdef double rate, alpha = t.models[0].alpha, sum_ = 0
+    cdef double rate, l2 = t.models[0].l2, sum_ = 0
     row = <Py_ssize_t> t.order[0] if t.order != NULL else 0
     z = dot(d, X + row * d, shift, W) + W[d]
     for i in range(t.n):
@@ -537,7 +595,7 @@ cdef int stochastic_epoch(
             g *= weight[row]
         sum_ += <double> v
         rate = rates[i * rate_step]
-        decay = <floating> (1 - rate * alpha)
+        decay = <floating> (1 - rate * l2)
         a = <floating> (-rate) * g
         z = (decay * with_w + W[d]) + a * (with_row + one)
         decay_axpy(d, decay, a, X + row * d, shift, W)
@@ -550,14 +608,19 @@ cdef int stochastic_epoch(
 
 
 cdef void add_penalty(Trainer t, const floating* W, double* out) noexcept nogil:
-    """Add alpha / 2 |w|^2 of each model to out (M,)."""
+    """Add each model's penalty to out (M,)."""
     cdef Py_ssize_t r, j, ld = t.d + 1
     cdef double sum_
     for r in range(t.R):
         sum_ = 0
         for j in range(t.d):
             sum_ += <double> W[r * ld + j] * <double> W[r * ld + j]
-        out[r // t.k] += 0.5 * t.models[r // t.k].alpha * sum_
+        out[r // t.k] += 0.5 * t.models[r // t.k].l2 * sum_
+        if t.models[r // t.k].l1 > 0:
+            sum_ = 0
+            for j in range(t.d):
+                sum_ += fabs(<double> W[r * ld + j])
+            out[r // t.k] += t.models[r // t.k].l1 * sum_
 
 
 cdef run(
@@ -571,7 +634,7 @@ cdef run(
     cdef bint finite = True
     cdef bint plain = (
         t.R == 1 and t.batch_size == 1 and t.n > 1 and t.metric_kind == METRIC_NONE
-        and t.plain_sgd and t.models[0].loss_at != NULL
+        and t.plain_sgd and t.models[0].loss_at != NULL and t.models[0].l1 == 0
     )
     cdef double[::1] penalties = np.zeros(t.M)
     cdef double* penalty = &penalties[0]
@@ -640,7 +703,7 @@ cdef int evaluate(
                     gradient[r * ld + j] /= t.n
                 for j in range(t.d):
                     gradient[r * ld + j] += (
-                        t.models[r // t.k].alpha * W[r * ld + j])
+                        t.models[r // t.k].l2 * W[r * ld + j])
     return 0
 
 

@@ -1,0 +1,134 @@
+"""The change of variables that training works in. Floor 2."""
+
+import math
+
+import numpy as np
+
+from sklearn_lossopt._linear_algebra import whitener
+from sklearn_lossopt._problem import MATRIX_SIZE, Curvature
+
+
+class Coordinates:
+    """Weights for shifted rows, and the optimizer's coordinates u behind them, w = T u.
+
+    Parameters
+    ----------
+    problem : Problem
+    precondition : str or False
+        See the estimators.
+    batch_size : int
+    start : tuple of ndarray (k, d), (k,), or None
+        Coefficients and intercepts to start from; otherwise the best constant or, without
+        preconditioning, zero.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (d,) or None
+        What is subtracted from every row.
+    weights : ndarray of shape (1, k, d + 1)
+        Updated in place by training, as is ``coordinates``, which is the same array where T is
+        the identity.
+    metric, metric_inverse : ndarray or None
+        T, see ``_engine.Trainer``, and its inverse.
+    value_unit : float
+        A typical size of the loss, by which the objective is divided for the optimizer.
+    bound : float
+        An upper bound of the loss's curvature.
+    curvature : Curvature
+    """
+
+    def __init__(self, problem, precondition, batch_size, start):
+        self.problem = problem
+        k, d = problem.n_outputs, problem.d
+        self.shift = self.metric = self.metric_inverse = None
+        self.value_unit = 1.0
+        self.whiten = False
+        self.weights = np.zeros((1, k, d + 1), problem.X.dtype)
+        self.coordinates = self.weights
+        if precondition is not False:
+            variance = self._shift()
+            unit = problem.unit()
+            with np.errstate(over="ignore"):
+                self.value_unit = float(problem.loss._value_unit(np.float64(unit))) or 1.0
+            if not math.isfinite(self.value_unit):
+                raise ValueError(
+                    f"y is too large: the loss of its typical size, {unit:.3g}, overflows. Divide "
+                    "y by a constant first."
+                )
+            self.bound = h = problem.loss._curvature_bound(unit, k)
+            self.whiten = precondition == "whiten" or (
+                precondition == "auto" and d < min(MATRIX_SIZE, 16 * batch_size)
+                and problem.l1 == 0
+            )
+            self.curvature = Curvature(problem, self.shift)
+            if self.whiten:
+                self.set_metric([whitener(self.curvature.matrix(h))])
+            else:
+                scale = np.sqrt(np.append(h * variance + problem.l2, h))
+                scale[scale == 0] = 1.0
+                self.set_metric([(1 / scale, scale)])
+        else:
+            self.curvature = Curvature(problem, None)
+        if start is not None:
+            coef, intercept = start
+            self.weights[0, :, :d] = coef
+            self.weights[0, :, d] = intercept
+            if self.shift is not None:
+                self.weights[0, :, d] += np.asarray(coef, np.float64) @ self.shift
+        elif precondition is not False:
+            self.weights[0, :, d] = problem.best_constant()
+        self.to_coordinates()
+
+    def _shift(self):
+        problem = self.problem
+        if problem.fit_intercept:
+            mean, variance = problem.moments()
+            self.shift = mean.astype(problem.X.dtype)
+            return variance
+        return problem.raw_moment()
+
+    def set_metric(self, pairs):
+        dtype, root = self.problem.X.dtype, math.sqrt(self.value_unit)
+        self.metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
+        self.metric_inverse = np.stack([inverse / root for _, inverse in pairs])
+
+    def to_coordinates(self):
+        """Recompute the optimizer's coordinates from the weights."""
+        if self.metric is None:
+            return
+        W = self.weights[0].astype(np.float64)
+        if self.metric.ndim == 2:
+            U = W * self.metric_inverse
+        else:
+            U = (self.metric_inverse @ W[:, :, None])[:, :, 0]
+        if self.coordinates is self.weights:
+            self.coordinates = np.empty_like(self.weights)
+        self.coordinates[0] = U
+
+    def to_weights(self):
+        """Recompute the weights from the optimizer's coordinates."""
+        if self.metric is None:
+            return
+        U = self.coordinates[0]
+        if self.metric.ndim == 2:
+            self.weights[0] = U * self.metric
+        else:
+            self.weights[0] = (self.metric @ U[:, :, None])[:, :, 0]
+
+    def unshift(self, W):
+        """Coefficients (k, d) and intercepts (k,) for rows as they are, from float64 weights."""
+        coef, intercept = W[:, :-1], W[:, -1].copy()
+        if self.shift is not None:
+            intercept -= coef @ self.shift.astype(np.float64)
+        return coef, intercept
+
+    def smoothness_and_noise(self, batch_size):
+        """The curvature's largest eigenvalue, in the coordinates, and what the sampling of
+        batches adds to it."""
+        if self.whiten:
+            smoothness, trace = 1.0, self.problem.d + 1.0
+        else:
+            # The metric without the unit of the loss.
+            metric = None if self.metric is None else self.metric[0] / math.sqrt(self.value_unit)
+            smoothness, trace = self.curvature.spectrum(metric)
+        return smoothness, trace / batch_size if batch_size < self.problem.n else 0.0

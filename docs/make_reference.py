@@ -91,11 +91,22 @@ def method(owner, name):
     )
     label = f"({shown})" if name == "__call__" else f".{name}({shown})"
     lines = [f"**`{label}`** {' '.join(markdown(doc['Summary']).split())}", ""]
-    lines += listed(doc["Parameters"])
+    return [*lines, *listed(doc["Parameters"]), *returned(doc), ""]
+
+
+def returned(doc):
+    """What is returned, as lines of a list."""
     for found in doc["Returns"]:
         text = " ".join(markdown(found.desc).split())
-        lines.append(f"- returns `{found.name}` ({found.type})" + (f": {text}" if text else ""))
-    return [*lines, ""]
+        yield f"- returns `{found.name}` ({found.type})" + (f": {text}" if text else "")
+
+
+def function_section(name, function):
+    """A function: signature, description, parameters and what it returns."""
+    doc = NumpyDocString(inspect.getdoc(function))
+    lines = [f"### {name}", "", f"```python\n{name}{inspect.signature(function)}\n```", ""]
+    lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), "", "Parameters:", ""]
+    return [*lines, *listed(doc["Parameters"]), *returned(doc), ""]
 
 
 def methods(cls):
@@ -165,6 +176,9 @@ def render():
         for name in names:
             found = getattr(module, name)
             lines += section(name, found, with_methods=found.name is None)
+        for name in module.__all__:
+            if inspect.isfunction(getattr(module, name)):
+                lines += function_section(name, getattr(module, name))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from numpydoc.docscrape import NumpyDocString
 
 import sklearn_lossopt
-from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt import losses, optimizers, plotting, schedules
 from sklearn_lossopt._component import Component
 
 TARGET = Path(__file__).with_name("reference.md")
@@ -85,10 +85,12 @@ def method(owner, name):
     """A method's signature, summary and parameters."""
     doc = NumpyDocString(inspect.getdoc(getattr(owner, name)))
     signature = inspect.signature(getattr(owner, name))
-    shown = ", ".join(
-        str(found.replace(annotation=inspect.Parameter.empty))
-        for found in list(signature.parameters.values())[1:]
-    )
+    parameters = list(signature.parameters.values())
+    if not isinstance(inspect.getattr_static(owner, name), classmethod):
+        parameters = parameters[1:]
+    bare = [found.replace(annotation=inspect.Parameter.empty) for found in parameters]
+    # With the star before what is keyword-only.
+    shown = str(inspect.Signature(bare))[1:-1]
     label = f"({shown})" if name == "__call__" else f".{name}({shown})"
     lines = [f"**`{label}`** {' '.join(markdown(doc['Summary']).split())}", ""]
     return [*lines, *listed(doc["Parameters"]), *returned(doc), ""]
@@ -115,8 +117,8 @@ def methods(cls):
     for name in dir(cls):
         public = name == "__call__" or not name.startswith("_")
         found = inspect.getattr_static(cls, name)
-        # What available_if wraps.
-        function = getattr(found, "fn", found)
+        # What available_if or classmethod wraps.
+        function = getattr(found, "fn", getattr(found, "__func__", found))
         ours = (getattr(function, "__module__", None) or "").startswith("sklearn_lossopt")
         if public and ours and inspect.isfunction(function):
             if issubclass(cls, Component) and name not in vars(cls):
@@ -179,6 +181,9 @@ def render():
         for name in module.__all__:
             if inspect.isfunction(getattr(module, name)):
                 lines += function_section(name, getattr(module, name))
+    lines += ["## Displays", "", "Module `sklearn_lossopt.plotting`. They need matplotlib.", ""]
+    for name in plotting.__all__:
+        lines += section(name, getattr(plotting, name), with_methods=True)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 

@@ -1,6 +1,7 @@
 """The private names of scikit-learn that the package uses, in one place."""
 
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
@@ -16,6 +17,7 @@ __all__ = [
     "InvalidParameterError",
     "Options",
     "StrOptions",
+    "check_matplotlib_support",
     "check_sample_weight",
     "fit_context",
     "release_blas",

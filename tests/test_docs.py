@@ -12,7 +12,7 @@ import pytest
 from numpydoc.validate import validate
 
 import sklearn_lossopt
-from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt import losses, optimizers, plotting, schedules
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.joinpath("docs").glob("*.md"))]
@@ -36,7 +36,7 @@ def modules():
 def public_classes():
     """Public classes by their full public name."""
     found = {}
-    for module in (sklearn_lossopt, losses, optimizers, schedules):
+    for module in (sklearn_lossopt, losses, optimizers, schedules, plotting):
         for name in module.__all__:
             if inspect.isclass(getattr(module, name)):
                 found[f"{module.__name__}.{name}"] = getattr(module, name)

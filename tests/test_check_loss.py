@@ -8,7 +8,15 @@ import pytest
 from scipy.special import expit, log_softmax, softmax
 from test_losses import CONFIGURATIONS
 
-from sklearn_lossopt.losses import ClassificationLoss, Loss, RegressionLoss, check_loss, registry
+from sklearn_lossopt.losses import (
+    AbsoluteError,
+    ClassificationLoss,
+    Loss,
+    RegressionLoss,
+    SquaredError,
+    check_loss,
+    registry,
+)
 
 ALL = [
     (name, params)
@@ -227,6 +235,19 @@ class NeitherTask(Loss):
         return squared(y, raw)
 
 
+class InheritsKinks(AbsoluteError):
+    def loss_gradient(self, y, raw):
+        r = raw - y
+        value = np.where(r > 0, 0.1 * r, -0.9 * r)
+        return value if raw.ndim == 1 else value.sum(axis=1), np.where(r > 0, 0.1, -0.9)
+
+
+class InheritsCurvature(SquaredError):
+    def loss_gradient(self, y, raw):
+        value, gradient = squared(y, raw)
+        return 0.1 * value, 0.1 * gradient
+
+
 class Picky(Right):
     def _check_target(self, y):
         raise ValueError("no")
@@ -258,6 +279,8 @@ MISTAKES = [
     (ChangesItsArgument(), "cannot be cloned: .* store each argument"),
     (ForgetsItsArgument(), "cannot be cloned: .* store each argument"),
     (Unpicklable(lambda: 0), "cannot be pickled: .* top level of a module"),
+    (InheritsKinks(), r"_kinks, which it inherits from AbsoluteError, .* the slope is -?1 where"),
+    (InheritsCurvature(), "_curvature, which it inherits from .* is 1 where 0.1 is found"),
     (NeitherTask(), "neither numbers nor classes. Subclass RegressionLoss"),
     (Picky(), "refuses all targets tried.*Pass y"),
 ]

@@ -6,6 +6,8 @@ import importlib.util
 import inspect
 import pkgutil
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -64,7 +66,18 @@ def public_methods():
     return found
 
 
+def public_functions():
+    """Public functions by their full public name."""
+    return {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in (losses, optimizers, schedules)
+        for name in module.__all__
+        if inspect.isfunction(getattr(module, name))
+    }
+
+
 CLASSES = public_classes()
+FUNCTIONS = public_functions()
 METHODS = public_methods()
 DOCTESTS = [
     test
@@ -77,7 +90,7 @@ DOCTESTS = [
 def run(test):
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     output = []
-    runner.run(test, out=output.append)
+    runner.run(test, out=output.append, clear_globs=False)
     assert runner.failures == 0, "".join(output)
 
 
@@ -86,13 +99,45 @@ def test_examples_of_docstrings(test):
     run(test)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_examples_of_pages(page):
+def blocks(page, language):
+    """The code blocks of a page in a language."""
     text = page.read_text(encoding="utf-8")
-    blocks = "\n".join(re.findall(r"^```pycon\n(.*?)^```$", text, re.M | re.S))
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_pages(page, monkeypatch):
+    examples = "\n".join(blocks(page, "pycon"))
     # An example outside a block would never run.
-    assert text.count(">>> ") == blocks.count(">>> ")
-    run(doctest.DocTestParser().get_doctest(blocks, {}, page.name, str(page), 0))
+    assert page.read_text(encoding="utf-8").count(">>> ") == examples.count(">>> ")
+    test = doctest.DocTestParser().get_doctest(examples, {}, page.name, str(page), 0)
+    # A page is a module, so that what it defines can be pickled.
+    module = types.ModuleType(f"page_{page.stem}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    test.globs = vars(module)
+    run(test)
+
+
+# What a page shows of the engine, and where it is found.
+SOURCES = {
+    "add_a_loss.md": ("_losses.pxi", "_regression.py"),
+    "add_an_optimizer.md": ("_optimizers.pxi", "_momentum.py"),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_pages_quote_the_source(name):
+    """Blocks that do not run are excerpts; a line of three dots stands for what is left out."""
+    package = ROOT / "sklearn_lossopt"
+    source = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (*package.rglob("*.pxi"), *package.rglob("*.py")) if path.name in SOURCES[name]
+    )
+    quoted = blocks(ROOT / "docs" / name, "cython") + blocks(ROOT / "docs" / name, "python")
+    assert len(quoted) >= 2
+    for block in quoted:
+        for part in re.split(r"^ *\.\.\.\n", block, flags=re.M):
+            assert part.strip("\n") in source, part
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -105,7 +150,7 @@ def test_classes_are_documented(name):
         assert "References\n----------" in sections or ".schedules." in name
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, *FUNCTIONS])
 def test_methods_are_documented(name):
     check(name)
 
@@ -133,7 +178,7 @@ def test_reference_is_up_to_date():
 
 def test_every_public_name_is_in_the_reference():
     text = ROOT.joinpath("docs", "reference.md").read_text(encoding="utf-8")
-    for name in CLASSES:
+    for name in (*CLASSES, *FUNCTIONS):
         assert f"### {name.rpartition('.')[2]}\n" in text
     for module in (losses, optimizers, schedules):
         assert f"`{module.__name__}`" in text

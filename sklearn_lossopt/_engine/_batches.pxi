@@ -7,6 +7,13 @@ cdef enum:
     LINES = 32
 
 
+# Sparse rows: a row's numbers and their columns, between one entry of indptr and the next.
+cdef struct Csr:
+    const char* data
+    const int32_t* indices
+    const int64_t* indptr
+
+
 cdef inline void prefetch_row(const void* row, Py_ssize_t size) noexcept nogil:
     cdef const char* address = <const char*> row
     cdef Py_ssize_t line, n_lines = min(LINES, (size + 63) // 64)

@@ -8,7 +8,7 @@ import numpy as np
 from cython cimport floating
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport fabs, isfinite, log, pow, sqrt, sqrtf
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from scipy.linalg.cython_blas cimport dgemm, sgemm
@@ -21,6 +21,7 @@ include "_blas_int.pxi"
 include "_losses.pxi"
 include "_optimizers.pxi"
 include "_batches.pxi"
+include "_lazy.pxi"
 
 cdef enum:
     # Rows whose gradients are formed before the next rows are read: they stay in the cache
@@ -29,12 +30,21 @@ cdef enum:
     CHUNK_BYTES = 262144
     # Multiply-adds between two looks at pending signals: some hundredths of a second.
     SIGNAL_WORK = 10000000
+    # Rows of a batch, at most, whose sparse steps spare the features that they do not have.
+    SPARSE_ROWS = 4096
 
 # How the metric T maps the optimizer's coordinates u to the extended weights (w, intercept).
 cdef enum:
     METRIC_NONE = 0
     METRIC_DIAGONAL = 1
     METRIC_FULL = 2
+
+# How an epoch over sparse rows goes; see _sparse.pxi.
+cdef enum:
+    PATH_DENSE = 0
+    PATH_DIRECT = 1
+    PATH_LAZY = 2
+PATHS = {"dense": PATH_DENSE, "direct": PATH_DIRECT, "lazy": PATH_LAZY}
 
 # How a batch's targets are made from the stored ones.
 cdef enum:
@@ -49,7 +59,11 @@ cdef struct Model:
     const double* loss_param
     Py_ssize_t loss_param_step
     bint joint
+    # 1: param[0] is a rate of forgetting; 2: and so is param[1], as in Adam; 3: and param[4] is a
+    # decoupled weight decay
+    int forgets
     void* step
+    void* missed
     const double* step_param
     void* state
     double l2
@@ -66,7 +80,7 @@ cdef class Trainer:
     Parameters
     ----------
     X : C-ordered ndarray of shape (n_rows, d), float32 or float64
-        Never written to.
+        Never written to.  Or a CSR array or matrix without duplicates.
     target : ndarray, X's dtype
         (n_rows, k) values for ``target_kind="values"``, else (n_rows,) class indices, which
         "one_vs_rest" turns into k columns of +-1 and "class" passes on.
@@ -75,7 +89,7 @@ cdef class Trainer:
     rows : ndarray of uint32 or None
         The rows to use; None for all.
     shift : ndarray of shape (d,), X's dtype, or None
-        Subtracted from every row as it is read.
+        Subtracted from every row as it is read; None for sparse rows.
     weights : C-ordered ndarray of shape (M, k, d + 1), X's dtype
         Per output the weights and, last, the intercept, for shifted rows.
     models : list of (loss, loss_params, optimizer, optimizer_params, l2, l1, scale)
@@ -93,6 +107,8 @@ cdef class Trainer:
         weights' shape.  Matrices and ``l1 > 0`` exclude each other.
     intercept : bool
         Whether the last column of ``weights`` is trained.
+    path : {"dense", "direct", "lazy"} or None
+        How epochs over sparse rows go; None for the cheapest way that there is.
     """
 
     cdef list keep
@@ -104,6 +120,13 @@ cdef class Trainer:
     cdef Py_ssize_t chunk
     cdef bint single, intercept, shuffle, streams, plain_sgd
     cdef const char* X
+    cdef Csr csr
+    cdef Lazy lazy
+    cdef object wanted_path
+    cdef list keep_lazy
+    cdef list step_names
+    cdef Py_ssize_t max_row, lazy_capacity, lazy_batch, lazy_steps, n_met, n_slots
+    cdef double max_metric
     cdef const char* target
     cdef const char* weight
     cdef const char* shift
@@ -133,9 +156,10 @@ cdef class Trainer:
     def __init__(
         self, X, target, str target_kind, weight, rows, shift, weights, list models, state, steps,
         *, metric=None, coordinates=None, bint intercept=True, Py_ssize_t batch_size,
-        bint shuffle, uint64_t seed,
+        bint shuffle, uint64_t seed, path=None,
     ):
-        cdef Py_ssize_t m, item = X.itemsize
+        cdef Py_ssize_t item = X.dtype.itemsize
+        cdef bint sparse = hasattr(X, "indptr")
         dtype = X.dtype
         self.keep = []
         self.single = dtype == np.float32
@@ -148,13 +172,25 @@ cdef class Trainer:
         self.intercept = intercept
         self.shuffle = shuffle
         self.seed = seed
-        self.streams = X.nbytes > 1000000
+        self.streams = not sparse and X.nbytes > 1000000
         self.target_kind = TARGETS[target_kind]
         self.batch_size = min(batch_size, self.n)
         self.chunk = max(16, min(CHUNK_ROWS, CHUNK_BYTES // (max(1, self.d) * item)))
+        if sparse:
+            self.chunk = min(max(CHUNK_ROWS, self.batch_size), SPARSE_ROWS)
         self.chunk = min(self.chunk, self.n)
 
-        self.X = self.address(X, dtype, False)
+        self.wanted_path = path
+        self.lazy_batch = self.n_met = 0
+        if sparse:
+            self.csr.data = self.address(X.data, dtype, False)
+            self.csr.indices = <const int32_t*> self.address(
+                X.indices.astype(np.int32, copy=False), np.int32, False)
+            self.csr.indptr = <const int64_t*> self.address(
+                X.indptr.astype(np.int64, copy=False), np.int64, False)
+            self.max_row = np.diff(X.indptr).max(initial=0)
+        else:
+            self.X = self.address(X, dtype, False)
         self.target = self.address(target, dtype, False)
         self.weight = self.address(weight, dtype, False)
         self.shift = self.address(shift, dtype, False)
@@ -165,7 +201,8 @@ cdef class Trainer:
         if shuffle or rows is not None:
             self.order = <uint32_t*> self.address(np.empty(self.n, np.uint32), np.uint32, True)
             self.restore_order()
-        self.xb = self.address(np.empty((self.chunk, self.d), dtype), dtype, True)
+        if not sparse and self.R > 1:
+            self.xb = self.address(np.empty((self.chunk, self.d), dtype), dtype, True)
         # One allocation: sample-wise buffers of a chunk.
         cdef Py_ssize_t width = 3 * self.k + 1 + 2 * self.R
         buffers = np.empty((width, self.chunk), dtype)
@@ -201,7 +238,9 @@ cdef class Trainer:
             np.zeros(self.M * sizeof(Model), np.uint8), np.uint8, True)
         self.losses = [None] * self.M
         self.steppers = [None] * self.M
+        self.step_names = [model[2] for model in models]
         self.sparse_penalty = any(model[5] > 0 for model in models)
+        self.n_slots = state.shape[1]
         cdef char* state_address = self.address(state, dtype, True)
         for m in range(self.M):
             loss_name, loss_params, step_name, step_params, l2, l1, scale = models[m]
@@ -217,6 +256,12 @@ cdef class Trainer:
             if isinstance(step_name, str):
                 step = STEP_KERNELS[step_name]
                 self.models[m].step = step.for_float if self.single else step.for_double
+                self.models[m].forgets = FORGETS.get(step_name, 0)
+                missed = MISSED_KERNELS.get(step_name)
+                if missed is not None:
+                    self.models[m].missed = (
+                        (<MissedKernel> missed).for_float if self.single
+                        else (<MissedKernel> missed).for_double)
             else:
                 self.steppers[m] = (step_name, state[m])
             loss_params = np.array(loss_params, np.float64)
@@ -238,6 +283,7 @@ cdef class Trainer:
         dtype = np.float32 if self.single else np.float64
         self.metric = NULL
         self.metric_kind = METRIC_NONE
+        self.max_metric = 1.0
         self.U = self.W
         self.H = self.G
         if metric is None:
@@ -246,6 +292,7 @@ cdef class Trainer:
         kept, self.keep = self.keep, []
         self.metric_kind = METRIC_DIAGONAL if metric.ndim == 2 else METRIC_FULL
         self.metric = self.address(metric, dtype, False)
+        self.max_metric = metric.max()
         self.metric_stride = 0 if metric.shape[0] == 1 else metric.strides[0] // metric.itemsize
         self.U = self.address(coordinates, dtype, True)
         self.H = self.address(np.empty((self.R, self.d + 1), dtype), dtype, True)
@@ -433,28 +480,49 @@ cdef int python_step(
     return 0
 
 
+cdef int batch_losses(
+    Trainer t, floating* raw, Py_ssize_t n, double* total, bint slopes
+) except -1 nogil:
+    """Add the weighted losses of the n rows whose raw predictions, targets and weights are in the
+    buffers to total (M,); leave the weighted derivatives in theirs if ``slopes``."""
+    cdef Py_ssize_t k = t.k, m, r, i, value_rows
+    cdef floating* s = <floating*> t.sb
+    cdef floating* grad = <floating*> t.grad
+    cdef floating* value = <floating*> t.value
+    cdef bint weighted = t.weight != NULL
+    for m in range(t.M):
+        call_loss[floating](
+            t, m, n, <floating*> t.yb, raw + m * k * n, value, grad + m * k * n)
+        value_rows = 1 if t.models[m].joint or t.models[m].loss == NULL else k
+        for r in range(value_rows):
+            total[m] += weighted_sum(n, value + r * n, s if weighted else NULL)
+    if weighted and slopes:
+        for r in range(t.R):
+            for i in range(n):
+                grad[r * n + i] *= s[i]
+    return 0
+
+
 cdef int forward_backward(
     Trainer t, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, floating* G, double* total,
 ) except -1 nogil:
     """Add the weighted losses of n rows to total (M,) and, unless G is NULL, their gradients
     with respect to the extended weights to G (R, d + 1)."""
-    cdef Py_ssize_t d = t.d, k = t.k, ld = d + 1, r, i, m, value_rows
+    cdef Py_ssize_t d = t.d, ld = d + 1, r, i
     cdef const floating* X = <const floating*> t.X
     cdef const floating* shift = <const floating*> t.shift
     cdef const floating* W = <const floating*> t.W
     cdef const floating* block
-    cdef floating* y = <floating*> t.yb
-    cdef floating* s = <floating*> t.sb
     cdef floating* raw = <floating*> t.raw
     cdef floating* grad = <floating*> t.grad
-    cdef floating* value = <floating*> t.value
     cdef floating intercept
-    cdef bint weighted = t.weight != NULL
 
     gather_targets[floating](
-        n, k, <const floating*> t.target, <const floating*> t.weight, order, start,
-        t.target_kind, y, s)
-    if t.R == 1:
+        n, t.k, <const floating*> t.target, <const floating*> t.weight, order, start,
+        t.target_kind, <floating*> t.yb, <floating*> t.sb)
+    if t.csr.indptr != NULL:
+        sparse_dot_rows[floating](n, &t.csr, order, start, t.n, t.R, ld, W, 1, raw)
+    elif t.R == 1:
         dot_rows[floating](n, d, X, order, start, t.n, t.streams, shift, W, W[d], raw)
     else:
         if order == NULL and shift == NULL:
@@ -468,20 +536,13 @@ cdef int forward_backward(
             intercept = W[r * ld + d]
             for i in range(n):
                 raw[r * n + i] += intercept
-
-    for m in range(t.M):
-        call_loss[floating](t, m, n, y, raw + m * k * n, value, grad + m * k * n)
-        value_rows = 1 if t.models[m].joint or t.models[m].loss == NULL else k
-        for r in range(value_rows):
-            total[m] += weighted_sum(n, value + r * n, s if weighted else NULL)
+    batch_losses[floating](t, raw, n, total, G != NULL)
 
     if G == NULL:
         return 0
-    if weighted:
-        for r in range(t.R):
-            for i in range(n):
-                grad[r * n + i] *= s[i]
-    if t.R == 1:
+    if t.csr.indptr != NULL:
+        sparse_axpy_rows[floating](n, &t.csr, order, start, t.R, ld, grad, 1, G)
+    elif t.R == 1:
         axpy_rows[floating](n, d, X, order, start, shift, grad, G)
     else:
         gemm[floating](b"n", b"n", t.R, d, n, 1, grad, n, block, d, 1, G, ld)
@@ -634,10 +695,14 @@ cdef run(
     cdef bint finite = True
     cdef bint plain = (
         t.R == 1 and t.batch_size == 1 and t.n > 1 and t.metric_kind == METRIC_NONE
-        and t.plain_sgd and t.models[0].loss_at != NULL and t.models[0].l1 == 0
+        and t.X != NULL and t.plain_sgd and t.models[0].loss_at != NULL and t.models[0].l1 == 0
     )
     cdef double[::1] penalties = np.zeros(t.M)
     cdef double* penalty = &penalties[0]
+    cdef Py_ssize_t per_epoch = (t.n + t.batch_size - 1) // t.batch_size
+    cdef int path = choose_path(t, rates) if t.csr.indptr != NULL else PATH_DENSE
+    if path == PATH_LAZY:
+        prepare_lazy(t, per_epoch)
     with nogil:
         for epoch in range(n_epochs):
             total = &history[epoch, 0]
@@ -651,6 +716,13 @@ cdef run(
             if plain:
                 stochastic_epoch(t, W, rate + step * rate_step, rate_step, total)
                 step += t.n
+            elif path == PATH_DIRECT:
+                direct_epoch(t, W, rate + step * rate_step, rate_step, total)
+                step += per_epoch
+            elif path == PATH_LAZY:
+                fill_tables(t, rate + step * rate_step, rate_step, n_steps, per_epoch)
+                lazy_epoch(t, W, rate + step * rate_step, rate_step, n_steps, total)
+                step += per_epoch
             else:
                 start = 0
                 while start < t.n:
@@ -672,6 +744,9 @@ cdef run(
             if not finite:
                 break
     return epoch + 1
+
+
+include "_sparse.pxi"
 
 
 cdef int evaluate(
@@ -713,10 +788,12 @@ def column_moments(X, weight, rows, origin):
 
     Parameters
     ----------
-    X : C-ordered ndarray of shape (n_rows, d), float32 or float64
+    X : C-ordered ndarray of shape (n_rows, d), float32 or float64, or CSR
+        See ``Trainer``.
     weight : ndarray of shape (n_rows,), X's dtype, or None
     rows : ndarray of uint32 or None
     origin : ndarray of shape (d,), float64
+        Zero for CSR.
 
     Returns
     -------
@@ -728,13 +805,27 @@ def column_moments(X, weight, rows, origin):
     cdef double[:, ::1] sums = np.zeros((2, d))
     cdef const double[::1] around = np.ascontiguousarray(origin, dtype=np.float64)
     cdef const uint32_t* order = NULL
-    cdef size_t x_address = X.ctypes.data
+    cdef size_t x_address = 0
+    cdef Csr csr
     cdef size_t w_address = 0 if weight is None else weight.ctypes.data
     cdef double mass
     if rows is not None:
         order = <const uint32_t*> <size_t> rows.ctypes.data
     if d == 0:
         return np.asarray(sums), float(n)
+    if hasattr(X, "indptr"):
+        csr.data = <const char*> <size_t> X.data.ctypes.data
+        indices, indptr = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64)
+        csr.indices = <const int32_t*> <size_t> indices.ctypes.data
+        csr.indptr = <const int64_t*> <size_t> indptr.ctypes.data
+        if X.dtype == np.float32:
+            mass = sparse_moments[float](
+                n, &csr, <const float*> w_address, order, &sums[0, 0], &sums[1, 0])
+        else:
+            mass = sparse_moments[double](
+                n, &csr, <const double*> w_address, order, &sums[0, 0], &sums[1, 0])
+        return np.asarray(sums), mass
+    x_address = X.ctypes.data
     if X.dtype == np.float32:
         mass = moments[float](
             n, d, <const float*> x_address, <const float*> w_address, order, &around[0],

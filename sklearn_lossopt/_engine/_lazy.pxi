@@ -1,0 +1,223 @@
+# Steps made up for: what an optimizer does to a parameter while its gradient is the penalty's alone.
+#
+#     missed(n, w, state, size, pull, lag, now, tables, param)
+#
+# applies to each of n parameters the lag[j] steps before step `now` of the epoch.  Slots of state
+# are `size` numbers apart; the penalty's gradient is pull[j] w[j].
+#
+# Exact to rounding: sgd (a product of decays); momentum at a constant rate (the closed form of its
+# 2 x 2 recurrence); rmsprop and adagrad without a penalty.  Without one, adam, amsgrad and adamw are
+# exact to second order in epsilon / sqrt(v).  With one, all of these see its gradient act along the
+# gap with the scaling held in between its ends: right to first order in the penalty's share of the
+# gradient.  LazyAdam and SparseAdam, by contrast, let
+# neither momentum nor running squares go on in a gap, and have no penalty there.
+#
+# Optimizers without such a kernel go the dense way.
+
+ctypedef void (*missed_double)(
+    Py_ssize_t, double*, double*, Py_ssize_t, const double*, const int32_t*, Py_ssize_t,
+    const Tables*, const double*
+) noexcept nogil
+ctypedef void (*missed_float)(
+    Py_ssize_t, float*, float*, Py_ssize_t, const float*, const int32_t*, Py_ssize_t,
+    const Tables*, const double*
+) noexcept nogil
+
+
+# Sums over the steps of one epoch; index i stands for what comes before step i.
+cdef struct Tables:
+    bint constant
+    double rate
+    # sums of the rates and of their squares
+    double* sum
+    double* square_sum
+    # for momentum in an adaptive method: sums, from step i on, of what a unit of it still moves
+    double* tail
+    double ratio
+    # the same, of what epsilon takes off it
+    double* trim
+    double trim_ratio
+    # powers, by the number of steps: of the two rates of forgetting (the second's square root, for
+    # squares), of ratio and of trim_ratio
+    double* forget
+    double* forget_half
+    double* shrink
+    double* shrink_trim
+    # products of the decays by a decoupled weight decay
+    double* kept
+    # square roots of one minus beta_2^t
+    double* unbias
+
+
+# What a lazy epoch needs besides: per feature, the batch that met it last, its place there and the
+# steps that it has had; the batch's features, how far each is behind, and the place of every number
+# stored; and contiguous vectors for these features.
+cdef struct Lazy:
+    int32_t* batch
+    int32_t* place
+    int32_t* last
+    int32_t* met
+    int32_t* lag
+    int32_t* places
+    char* T
+    char* W
+    char* U
+    char* G
+    char* H
+    char* pull
+    char* state
+    Py_ssize_t n_slots
+    Tables* tables
+
+
+cdef class MissedKernel:
+    """The two typed pointers of a kernel, and how its tables are made."""
+
+    cdef void* for_double
+    cdef void* for_float
+
+    @staticmethod
+    cdef MissedKernel of(missed_double for_double, missed_float for_float):
+        cdef MissedKernel kernel = MissedKernel()
+        kernel.for_double = <void*> for_double
+        kernel.for_float = <void*> for_float
+        return kernel
+
+
+cdef inline floating log_one_minus(floating x) noexcept nogil:
+    """log(1 - x) for 0 <= x <= 1/2."""
+    return -log_ratio(x / (2 - x))
+
+
+cdef void sgd_missed(
+    Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
+    const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
+) noexcept nogil:
+    cdef floating rate = <floating> tables.rate, mean, spread
+    cdef double gone
+    cdef Py_ssize_t j
+    if tables.constant:
+        for j in range(n):
+            w[j] *= exp(<floating> lag[j] * log_one_minus(rate * pull[j]))
+        return
+    for j in range(n):
+        if lag[j] > 0:
+            gone = tables.sum[now] - tables.sum[now - lag[j]]
+            mean = <floating> (gone / lag[j])
+            spread = <floating> (
+                tables.square_sum[now] - tables.square_sum[now - lag[j]] - gone * gone / lag[j])
+            w[j] *= exp(<floating> lag[j] * log_one_minus(mean * pull[j])
+                        - <floating> 0.5 * pull[j] * pull[j] * spread)
+
+
+cdef void momentum_missed(
+    Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
+    const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
+) noexcept nogil:
+    # (w, v) <- M (w, v) with M = [[1 - x (1 + nu), -rate mu (mu)], [c, mu]], x = rate c, where nu is
+    # mu with Nesterov's correction and 0 without.  Its eigenvalues are 1 - e and det / (1 - e).
+    cdef floating rate = <floating> tables.rate, mu = <floating> param[0]
+    cdef floating nu = mu if param[1] != 0 else 0
+    cdef floating reach = rate * mu * (mu if param[1] != 0 else 1)
+    cdef floating x, q, e, slow, fast, first, second, a, w_j, v_j
+    cdef Py_ssize_t j
+    for j in range(n):
+        x = rate * pull[j]
+        q = 1 - mu + x * (1 + nu)
+        e = 2 * x / (q + square_root(q * q - 4 * x))
+        first = exp(<floating> lag[j] * log_one_minus(e))
+        second = <floating> tables.forget[lag[j]] / first
+        if nu > 0:
+            second *= exp(<floating> lag[j] * log_one_minus(x))
+        slow = 1 - e
+        fast = mu * (1 - x if nu > 0 else 1) / slow
+        a = 1 - x * (1 + nu)
+        w_j = w[j]
+        v_j = state[j]
+        w[j] = (
+            first * ((a - fast) * w_j - reach * v_j) - second * ((a - slow) * w_j - reach * v_j)
+        ) / (slow - fast)
+        state[j] = (
+            first * (pull[j] * w_j + (mu - fast) * v_j)
+            - second * (pull[j] * w_j + (mu - slow) * v_j)
+        ) / (slow - fast)
+
+
+cdef void rmsprop_missed(
+    Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
+    const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
+) noexcept nogil:
+    cdef floating epsilon = <floating> param[1], half, g, gone
+    cdef Py_ssize_t j
+    for j in range(n):
+        gone = <floating> (tables.sum[now] - tables.sum[now - lag[j]])
+        half = <floating> tables.forget_half[lag[j]]
+        g = pull[j] * w[j]
+        g *= g
+        w[j] *= exp(-gone * pull[j] / (
+            square_root(half * state[j] + (1 - half) * g) + epsilon + <floating> 1e-30))
+        state[j] = half * half * state[j] + (1 - half * half) * g
+
+
+cdef void adagrad_missed(
+    Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
+    const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
+) noexcept nogil:
+    cdef floating epsilon = <floating> param[0], initial = <floating> param[1], g, gone
+    cdef Py_ssize_t j
+    for j in range(n):
+        gone = <floating> (tables.sum[now] - tables.sum[now - lag[j]])
+        g = pull[j] * w[j]
+        g *= g * lag[j]
+        w[j] *= exp(-gone * pull[j] / (
+            square_root(initial + state[j] + <floating> 0.5 * g) + epsilon + <floating> 1e-30))
+        state[j] += g
+
+
+cdef void adam_missed(
+    Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
+    const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
+) noexcept nogil:
+    cdef floating epsilon = <floating> param[2], beta_1 = <floating> param[0]
+    cdef floating trim_now = <floating> tables.trim[now], tail, tiny = <floating> 1e-30
+    cdef floating share = beta_1 / (1 - beta_1), unbias = <floating> tables.unbias[now]
+    cdef floating kept_now = <floating> tables.kept[now], tail_now = <floating> tables.tail[now]
+    cdef floating one, half, g, g2, gone, moved, root, size_of_v
+    cdef bint amsgrad = param[3] != 0
+    cdef floating* m = state
+    cdef floating* v = state + size
+    cdef floating* top = state + 2 * size
+    cdef Py_ssize_t j, since
+    for j in range(n):
+        since = now - lag[j]
+        one = <floating> tables.forget[lag[j]]
+        half = <floating> tables.forget_half[lag[j]]
+        size_of_v = top[j] if amsgrad else v[j]
+        # The momentum's remaining moves.
+        tail = <floating> tables.tail[since] - <floating> tables.shrink[lag[j]] * tail_now
+        root = <floating> tables.trim[since] - <floating> tables.shrink_trim[lag[j]] * trim_now
+        root = square_root(size_of_v) + epsilon * root / (tail + tiny)
+        moved = m[j] / (root + tiny) * kept_now * tail
+        # The penalty's, in which its own momentum builds up from none.
+        gone = <floating> (tables.sum[now] - tables.sum[since]) * (
+            1 - share * (1 - one) / greatest(<floating> lag[j], <floating> 1))
+        g = pull[j] * w[j]
+        g2 = g * g
+        root = square_root(size_of_v if amsgrad else half * v[j] + (1 - half) * g2)
+        w[j] = w[j] * exp(-gone * pull[j] * unbias / (
+            root + epsilon * unbias + tiny)
+        ) * (kept_now / <floating> tables.kept[since]) - moved
+        m[j] = one * m[j] + (1 - one) * g
+        v[j] = half * half * v[j] + (1 - half * half) * g2
+
+
+MISSED_KERNELS = {
+    "sgd": MissedKernel.of(sgd_missed[double], sgd_missed[float]),
+    "momentum": MissedKernel.of(momentum_missed[double], momentum_missed[float]),
+    "rmsprop": MissedKernel.of(rmsprop_missed[double], rmsprop_missed[float]),
+    "adagrad": MissedKernel.of(adagrad_missed[double], adagrad_missed[float]),
+    "adam": MissedKernel.of(adam_missed[double], adam_missed[float]),
+    "adamw": MissedKernel.of(adam_missed[double], adam_missed[float]),
+}
+# Which of a kernel's numbers the tables are made from: see Model.
+FORGETS = {"momentum": 1, "rmsprop": 1, "adam": 2, "adamw": 3}

@@ -1,0 +1,519 @@
+# Batches of sparse rows (CSR): products, and epochs whose cost is that of the numbers stored.
+#
+# An epoch goes one of three ways, by cost (see `Trainer.path`):
+#
+# - dense: the gradient and the update run over all features.  Any optimizer, any penalty.
+# - direct: plain gradient steps without a metric.  The weights are s v; a step's decay is one
+#   multiplication of s and its gradient is added to v where it is not zero.
+# - lazy: a feature that no row of a batch has sees a gradient of zero but for the penalty's. Such
+#   steps are made up for when the feature is next met, by the optimizer's kernel in _lazy.pxi; the
+#   batch's own features are copied into contiguous vectors, on which the ordinary kernels work.
+
+cdef inline floating sparse_dot(
+    Py_ssize_t n, const floating* x, const int32_t* at, const floating* w
+) noexcept nogil:
+    """Four sums, since each addition waits for the one before it."""
+    cdef floating s0 = 0, s1 = 0, s2 = 0, s3 = 0
+    cdef Py_ssize_t p = 0
+    while p + 4 <= n:
+        s0 += x[p] * w[at[p]]
+        s1 += x[p + 1] * w[at[p + 1]]
+        s2 += x[p + 2] * w[at[p + 2]]
+        s3 += x[p + 3] * w[at[p + 3]]
+        p += 4
+    while p < n:
+        s0 += x[p] * w[at[p]]
+        p += 1
+    return (s0 + s1) + (s2 + s3)
+
+
+cdef inline void sparse_axpy(
+    Py_ssize_t n, floating a, const floating* x, const int32_t* at, floating* out
+) noexcept nogil:
+    cdef Py_ssize_t p
+    for p in range(n):
+        out[at[p]] += a * x[p]
+
+
+cdef inline Py_ssize_t row_index(const uint32_t* order, Py_ssize_t i) noexcept nogil:
+    return <Py_ssize_t> order[i] if order != NULL else i
+
+
+cdef void prefetch_sparse_row(
+    const Csr* X, const uint32_t* order, Py_ssize_t i, Py_ssize_t n, Py_ssize_t item
+) noexcept nogil:
+    cdef Py_ssize_t row, begin, size
+    if order == NULL or i >= n:
+        return
+    row = <Py_ssize_t> order[i]
+    begin = X.indptr[row]
+    size = X.indptr[row + 1] - begin
+    prefetch_row(X.data + begin * item, size * item)
+    prefetch_row(X.indices + begin, size * sizeof(int32_t))
+
+
+cdef void sparse_dot_rows(
+    Py_ssize_t n, const Csr* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t n_rows,
+    Py_ssize_t R, Py_ssize_t ld, const floating* W, floating scale, floating* raw,
+) noexcept nogil:
+    """raw (R, n) = scale times rows . W' plus the intercepts."""
+    cdef const floating* data = <const floating*> X.data
+    cdef Py_ssize_t i, r, row, begin, size
+    for i in range(n):
+        prefetch_sparse_row(X, order, start + i + 2, n_rows, sizeof(floating))
+        row = row_index(order, start + i)
+        begin = X.indptr[row]
+        size = X.indptr[row + 1] - begin
+        for r in range(R):
+            raw[r * n + i] = scale * sparse_dot(
+                size, data + begin, X.indices + begin, W + r * ld) + W[r * ld + ld - 1]
+
+
+cdef void sparse_axpy_rows(
+    Py_ssize_t n, const Csr* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t R,
+    Py_ssize_t ld, const floating* a, floating scale, floating* out,
+) noexcept nogil:
+    """out (R, ld) += scale times the sum of a[r, i] times row i."""
+    cdef const floating* data = <const floating*> X.data
+    cdef Py_ssize_t i, r, row, begin
+    for i in range(n):
+        row = row_index(order, start + i)
+        begin = X.indptr[row]
+        for r in range(R):
+            if a[r * n + i] != 0:
+                sparse_axpy(
+                    X.indptr[row + 1] - begin, scale * a[r * n + i], data + begin,
+                    X.indices + begin, out + r * ld)
+
+
+cdef int direct_epoch(
+    Trainer t, floating* W, const double* rates, Py_ssize_t rate_step, double* total
+) except -1 nogil:
+    """An epoch of plain gradient steps of one model, whose weights are s v in between."""
+    cdef Py_ssize_t d = t.d, k = t.k, ld = d + 1, start = 0, step = 0, b, r, j
+    cdef double s = 1, decay, rate, a
+    cdef floating* grad = <floating*> t.grad
+    while start < t.n:
+        b = min(t.batch_size, t.n - start)
+        rate = rates[step * rate_step]
+        decay = 1 - rate * t.models[0].l2 * t.models[0].scale
+        gather_targets[floating](
+            b, k, <const floating*> t.target, <const floating*> t.weight, t.order, start,
+            t.target_kind, <floating*> t.yb, <floating*> t.sb)
+        sparse_dot_rows[floating](
+            b, &t.csr, t.order, start, t.n, k, ld, W, <floating> s, <floating*> t.raw)
+        batch_losses[floating](t, <floating*> t.raw, b, total, True)
+        s *= decay
+        if fabs(s) < 1e-4:
+            for r in range(k):
+                for j in range(d):
+                    W[r * ld + j] *= <floating> s
+            s = 1
+        a = -rate * t.models[0].scale / b
+        sparse_axpy_rows[floating](
+            b, &t.csr, t.order, start, k, ld, grad, <floating> (a / s), W)
+        if t.intercept:
+            for r in range(k):
+                W[r * ld + d] += <floating> (
+                    a * weighted_sum(b, <const floating*> grad + r * b, NULL))
+        start += b
+        step += 1
+        look_for_signals(t, 16 + 20 * b * k)
+    for r in range(k):
+        for j in range(d):
+            W[r * ld + j] *= <floating> s
+    t.steps[0] += step
+    return 0
+
+
+cdef Py_ssize_t meet(
+    const Csr* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, int32_t number, Lazy* z
+) noexcept nogil:
+    """List the features of n rows, and say where in the list each number stored belongs."""
+    cdef Py_ssize_t i, p, q = 0, row, n_met = 0
+    cdef int32_t j
+    cdef bint fresh
+    for i in range(n):
+        row = row_index(order, start + i)
+        for p in range(X.indptr[row], X.indptr[row + 1]):
+            j = X.indices[p]
+            # Without a branch: about every second feature is new, in no order.
+            fresh = z.batch[j] != number
+            z.met[n_met] = j
+            z.place[j] = <int32_t> n_met if fresh else z.place[j]
+            z.batch[j] = number
+            n_met += fresh
+            z.places[q] = z.place[j]
+            q += 1
+    return n_met
+
+
+cdef void copy_in(
+    Trainer t, Lazy* z, Py_ssize_t n_met, Py_ssize_t now, floating* U, const floating* state
+) noexcept nogil:
+    """Gather the met features' parameters and state, intercepts last."""
+    cdef Py_ssize_t row = n_met + 1, ld = t.d + 1, r, i, slot, m, base
+    cdef const int32_t* met = z.met
+    cdef floating* uc = <floating*> z.U
+    cdef floating* sc = <floating*> z.state
+    cdef floating* pull = <floating*> z.pull
+    cdef floating* Tc = <floating*> z.T
+    cdef const floating* T
+    cdef floating l2
+    for i in range(n_met):
+        z.lag[i] = <int32_t> now - z.last[met[i]]
+        z.last[met[i]] = <int32_t> now + 1
+    for r in range(t.R):
+        l2 = <floating> (t.models[r // t.k].l2 * t.models[r // t.k].scale)
+        for i in range(n_met):
+            uc[r * row + i] = U[r * ld + met[i]]
+        uc[r * row + n_met] = U[r * ld + t.d]
+        if t.metric_kind == METRIC_NONE:
+            for i in range(n_met):
+                pull[r * row + i] = l2
+        else:
+            T = <const floating*> t.metric + r * t.metric_stride
+            for i in range(n_met):
+                Tc[r * row + i] = T[met[i]]
+            Tc[r * row + n_met] = T[t.d]
+            for i in range(n_met):
+                pull[r * row + i] = l2 * Tc[r * row + i] * Tc[r * row + i]
+        pull[r * row + n_met] = 0
+    for m in range(t.M):
+        for slot in range(z.n_slots):
+            for r in range(t.k):
+                base = ((m * z.n_slots + slot) * t.k + r) * ld
+                for i in range(n_met):
+                    sc[i] = state[base + met[i]]
+                sc[n_met] = state[base + t.d]
+                sc += row
+
+
+cdef void copy_out(
+    Trainer t, Lazy* z, Py_ssize_t n_met, floating* U, floating* W, floating* state
+) noexcept nogil:
+    cdef Py_ssize_t row = n_met + 1, ld = t.d + 1, r, i, slot, m, base
+    cdef const int32_t* met = z.met
+    cdef const floating* uc = <const floating*> z.U
+    cdef const floating* wc = <const floating*> z.W
+    cdef const floating* sc = <const floating*> z.state
+    for r in range(t.R):
+        for i in range(n_met):
+            U[r * ld + met[i]] = uc[r * row + i]
+        U[r * ld + t.d] = uc[r * row + n_met]
+        if t.metric_kind != METRIC_NONE:
+            for i in range(n_met):
+                W[r * ld + met[i]] = wc[r * row + i]
+            W[r * ld + t.d] = wc[r * row + n_met]
+    for m in range(t.M):
+        for slot in range(z.n_slots):
+            for r in range(t.k):
+                base = ((m * z.n_slots + slot) * t.k + r) * ld
+                for i in range(n_met):
+                    state[base + met[i]] = sc[i]
+                state[base + t.d] = sc[n_met]
+                sc += row
+
+
+cdef void make_up(
+    Trainer t, Lazy* z, floating* uc, Py_ssize_t n_met, Py_ssize_t now
+) noexcept nogil:
+    """The steps that the gathered features have missed; then their weights."""
+    cdef Py_ssize_t row = n_met + 1, size = t.k * (n_met + 1), m, r, i
+    cdef floating* wc = <floating*> z.W
+    cdef floating* sc = <floating*> z.state
+    cdef const floating* pull = <const floating*> z.pull
+    cdef const floating* Tc = <const floating*> z.T
+    for m in range(t.M):
+        for r in range(t.k):
+            if floating is double:
+                (<missed_double> t.models[m].missed)(
+                    n_met, uc + m * size + r * row, sc + m * z.n_slots * size + r * row, size,
+                    pull + m * size + r * row, z.lag, now, z.tables + m, t.models[m].step_param)
+            else:
+                (<missed_float> t.models[m].missed)(
+                    n_met, uc + m * size + r * row, sc + m * z.n_slots * size + r * row, size,
+                    pull + m * size + r * row, z.lag, now, z.tables + m, t.models[m].step_param)
+    if t.metric_kind != METRIC_NONE:
+        for i in range(t.R * row):
+            wc[i] = uc[i] * Tc[i]
+
+
+cdef int lazy_step(
+    Trainer t, Lazy* z, floating* uc, Py_ssize_t start, Py_ssize_t b, Py_ssize_t n_met,
+    const double* rates, Py_ssize_t rate_stride, double* total,
+) except -1 nogil:
+    """Gradient and update of the features that a batch has."""
+    cdef Py_ssize_t row = n_met + 1, k = t.k, size = k * row, m, r, i, j, q, begin, end, at
+    cdef const floating* data = <const floating*> t.csr.data
+    cdef floating* wc = <floating*> z.W
+    cdef floating* G = <floating*> z.G
+    cdef floating* H = <floating*> z.H
+    cdef const floating* Tc = <const floating*> z.T
+    cdef floating* raw = <floating*> t.raw
+    cdef floating* grad = <floating*> t.grad
+    cdef floating scale, l2
+    gather_targets[floating](
+        b, k, <const floating*> t.target, <const floating*> t.weight, t.order, start,
+        t.target_kind, <floating*> t.yb, <floating*> t.sb)
+    q = 0
+    for i in range(b):
+        prefetch_sparse_row(&t.csr, t.order, start + b + i, t.n, sizeof(floating))
+        at = row_index(t.order, start + i)
+        begin = t.csr.indptr[at]
+        end = t.csr.indptr[at + 1]
+        for r in range(t.R):
+            raw[r * b + i] = sparse_dot(
+                end - begin, data + begin, z.places + q, wc + r * row) + wc[r * row + n_met]
+        q += end - begin
+    batch_losses[floating](t, <floating*> t.raw, b, total, True)
+    memset(G, 0, t.R * row * sizeof(floating))
+    q = 0
+    for i in range(b):
+        at = row_index(t.order, start + i)
+        begin = t.csr.indptr[at]
+        end = t.csr.indptr[at + 1]
+        for r in range(t.R):
+            if grad[r * b + i] != 0:
+                sparse_axpy(
+                    end - begin, grad[r * b + i], data + begin, z.places + q, G + r * row)
+        q += end - begin
+    for r in range(t.R):
+        scale = <floating> (t.models[r // k].scale / b)
+        l2 = <floating> (t.models[r // k].l2 * t.models[r // k].scale)
+        if t.intercept:
+            G[r * row + n_met] = scale * <floating> weighted_sum(
+                b, <const floating*> grad + r * b, NULL)
+        for j in range(r * row, r * row + n_met):
+            G[j] = G[j] * scale + l2 * wc[j]
+    if t.metric_kind != METRIC_NONE:
+        for j in range(t.R * row):
+            H[j] = G[j] * Tc[j]
+    for m in range(t.M):
+        t.steps[m] += 1
+        if floating is double:
+            (<step_double> t.models[m].step)(
+                size, row, uc + m * size, H + m * size, NULL,
+                <double*> z.state + m * z.n_slots * size, t.steps[m], rates[m * rate_stride],
+                t.models[m].step_param)
+        else:
+            (<step_float> t.models[m].step)(
+                size, row, uc + m * size, H + m * size, NULL,
+                <float*> z.state + m * z.n_slots * size, t.steps[m], rates[m * rate_stride],
+                t.models[m].step_param)
+    if t.metric_kind != METRIC_NONE:
+        for j in range(t.R * row):
+            wc[j] = uc[j] * Tc[j]
+    return 0
+
+
+cdef int lazy_epoch(
+    Trainer t, floating* W, const double* rates, Py_ssize_t rate_step, Py_ssize_t rate_stride,
+    double* total,
+) except -1 nogil:
+    """An epoch in which features are updated when they are met, and all of them at its end."""
+    cdef Lazy* z = &t.lazy
+    cdef Py_ssize_t start = 0, step = 0, b, n_met, j, d = t.d, capacity = t.lazy_capacity
+    cdef floating* U = <floating*> t.U
+    cdef floating* state = <floating*> t.models[0].state
+    if t.metric_kind == METRIC_NONE:
+        z.W, z.H = z.U, z.G
+    for j in range(d):
+        z.batch[j] = -1
+        z.last[j] = 0
+    while start < t.n:
+        b = min(t.batch_size, t.n - start)
+        n_met = meet(&t.csr, t.order, start, b, <int32_t> step, z)
+        copy_in[floating](t, z, n_met, step, U, state)
+        make_up[floating](t, z, <floating*> z.U, n_met, step)
+        lazy_step[floating](
+            t, z, <floating*> z.U, start, b, n_met, rates + step * rate_step, rate_stride,
+            total)
+        copy_out[floating](t, z, n_met, U, W, state)
+        start += b
+        step += 1
+        look_for_signals(t, 16 + 40 * n_met * t.R)
+    start = 0
+    while start < d:
+        n_met = min(capacity, d - start)
+        for j in range(n_met):
+            z.met[j] = <int32_t> (start + j)
+        copy_in[floating](t, z, n_met, step, U, state)
+        make_up[floating](t, z, <floating*> z.U, n_met, step)
+        copy_out[floating](t, z, n_met, U, W, state)
+        start += n_met
+    return 0
+
+
+cdef double sparse_moments(
+    Py_ssize_t n, const Csr* X, const floating* weight, const uint32_t* order, double* first,
+    double* second,
+) noexcept nogil:
+    cdef const floating* data = <const floating*> X.data
+    cdef Py_ssize_t i, p, row
+    cdef double w = 1, mass = 0, x
+    for i in range(n):
+        row = row_index(order, i)
+        if weight != NULL:
+            w = weight[row]
+        mass += w
+        for p in range(X.indptr[row], X.indptr[row + 1]):
+            x = data[p]
+            first[X.indices[p]] += w * x
+            second[X.indices[p]] += w * x * x
+    return mass
+
+
+cdef int choose_path(Trainer t, const double[:, ::1] rates) except -1:
+    """The cheapest way through an epoch of those that its models allow."""
+    cdef Py_ssize_t m, stored
+    cdef double rate, pull, decay, mu
+    if t.wanted_path is not None:
+        return PATHS[t.wanted_path]
+    if t.sparse_penalty or t.batch_size > t.chunk:
+        return PATH_DENSE
+    if t.M == 1 and t.plain_sgd and t.metric_kind == METRIC_NONE:
+        return PATH_DIRECT
+    for m in range(t.M):
+        if t.models[m].missed == NULL:
+            return PATH_DENSE
+        rate = np.max(rates[m])
+        pull = t.models[m].l2 * t.models[m].scale * t.max_metric**2
+        if not may_be_lazy(t, m, rate, rate * pull, rates.shape[1] == 1):
+            return PATH_DENSE
+    if t.n_met == 0 or t.lazy_batch != t.batch_size:
+        prepare_lazy(t, 1)
+        # A sample of the data, not of a shuffle: every epoch and every call decides alike.
+        t.n_met = meet(
+            &t.csr, t.rows, 0, min(t.batch_size, t.n), 0, &t.lazy)
+    # In units of about a nanosecond.
+    stored = t.csr.indptr[t.n] // max(1, t.n // t.batch_size)
+    if 3 * stored + (20 + 12 * t.n_slots) * t.n_met * t.R < (2 + 2 * t.n_slots) * t.d * t.R:
+        return PATH_LAZY
+    return PATH_DENSE
+
+
+cdef bint may_be_lazy(Trainer t, Py_ssize_t m, double rate, double decay, bint constant):
+    """Whether the closed forms of _lazy.pxi hold: see there."""
+    cdef const double* param = t.models[m].step_param
+    cdef str name = t.step_names[m]
+    if name == "sgd":
+        return decay <= 0.5
+    if name == "momentum":
+        return constant and decay <= 0.9 * (1 - sqrt(param[0])) ** 2 and decay <= 0.2
+    if name == "rmsprop":
+        return param[2] == 0 and param[3] == 0
+    if name in ("adam", "adamw"):
+        return param[1] > 0 and adam_ratio(param) < 0.999 * sqrt(param[1]) and (
+            name == "adam" or rate * param[4] * (t.n / t.batch_size + 1) < 20)
+    return True
+
+
+cdef double adam_ratio(const double* param) noexcept nogil:
+    """By what a momentum's move shrinks from one step to the next without a gradient."""
+    return param[0] / (1 if param[3] != 0 else sqrt(param[1]))
+
+
+cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
+    """Allocate what lazy epochs of `n_steps` batches need, if that is not there yet."""
+    cdef Lazy* z = &t.lazy
+    cdef Py_ssize_t m, capacity = min(t.d, t.batch_size * t.max_row), row
+    dtype = np.float32 if t.single else np.float64
+    if t.lazy_batch == t.batch_size and n_steps <= t.lazy_steps:
+        return 0
+    kept, t.keep = t.keep, []
+    # Blocks of all features at the epoch's end use the same buffers.
+    capacity = max(1, min(t.d, max(capacity, 1024)))
+    row = capacity + 1
+    t.lazy_capacity, t.lazy_batch, t.lazy_steps = capacity, t.batch_size, n_steps
+    integers = np.empty((3, t.d + 1), np.int32)
+    integers[0] = -1
+    z.batch = <int32_t*> t.address(integers, np.int32, True)
+    z.place = z.batch + t.d + 1
+    z.last = z.place + t.d + 1
+    # One more than are met: a feature met before is written there and overwritten.
+    z.met = <int32_t*> t.address(np.empty((2, row + 1), np.int32), np.int32, True)
+    z.lag = z.met + row + 1
+    z.places = <int32_t*> t.address(
+        np.empty(t.batch_size * t.max_row + 1, np.int32), np.int32, True)
+    z.n_slots = 0 if t.plain_sgd and t.M == 1 else t.n_slots
+    z.T = t.address(np.ones((t.R, row), dtype), dtype, True)
+    z.W = t.address(np.empty((t.R, row), dtype), dtype, True)
+    z.U = t.address(np.empty((t.R, row), dtype), dtype, True)
+    z.G = t.address(np.empty((t.R, row), dtype), dtype, True)
+    z.H = t.address(np.empty((t.R, row), dtype), dtype, True)
+    z.pull = t.address(np.empty((t.R, row), dtype), dtype, True)
+    z.state = t.address(np.empty((t.M, z.n_slots + 1, t.k * row), dtype), dtype, True)
+    z.tables = <Tables*> t.address(np.zeros(t.M * sizeof(Tables), np.uint8), np.uint8, True)
+    for m in range(t.M):
+        fill_pointers(z.tables + m, <double*> t.address(
+            np.empty((10, n_steps + 1)), np.float64, True), n_steps + 1)
+        fill_powers(t, m, n_steps)
+    t.keep_lazy, t.keep = t.keep, kept
+    return 0
+
+
+cdef void fill_pointers(Tables* z, double* block, Py_ssize_t size) noexcept nogil:
+    z.sum, z.square_sum, z.tail = block, block + size, block + 2 * size
+    z.trim, z.kept, z.unbias = block + 3 * size, block + 4 * size, block + 5 * size
+    z.forget, z.forget_half = block + 6 * size, block + 7 * size
+    z.shrink, z.shrink_trim = block + 8 * size, block + 9 * size
+
+
+cdef void fill_powers(Trainer t, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
+    """What does not change from epoch to epoch."""
+    cdef Tables* z = t.lazy.tables + m
+    cdef const double* param = t.models[m].step_param
+    cdef double beta_1 = 0, beta_2 = 0
+    cdef Py_ssize_t i
+    if t.models[m].forgets >= 1:
+        beta_1 = beta_2 = param[0]
+    if t.models[m].forgets >= 2:
+        beta_2 = param[1]
+        z.ratio = adam_ratio(param)
+        # Epsilon's part shrinks more slowly by as much as the denominator does.
+        z.trim_ratio = z.ratio if param[3] != 0 else z.ratio / sqrt(beta_2)
+    for i in range(n + 1):
+        z.forget[i] = pow(beta_1, i)
+        z.forget_half[i] = pow(beta_2, 0.5 * i)
+        z.shrink[i] = pow(z.ratio, i)
+        z.shrink_trim[i] = pow(z.trim_ratio, i)
+
+
+cdef void fill_tables(
+    Trainer t, const double* rates, Py_ssize_t rate_step, Py_ssize_t rate_stride, Py_ssize_t n
+) noexcept nogil:
+    """The tables of an epoch of n steps."""
+    cdef Py_ssize_t m, i
+    cdef double rate, decay, power_1, power_2
+    cdef const double* param
+    cdef Tables* z
+    for m in range(t.M):
+        z = t.lazy.tables + m
+        param = t.models[m].step_param
+        z.constant = rate_step == 0
+        z.rate = rates[m * rate_stride]
+        z.sum[0] = z.square_sum[0] = 0
+        for i in range(n):
+            rate = rates[m * rate_stride + i * rate_step]
+            z.sum[i + 1] = z.sum[i] + rate
+            z.square_sum[i + 1] = z.square_sum[i] + rate * rate
+        if t.models[m].forgets < 2:
+            continue
+        decay = param[4] if t.models[m].forgets == 3 else 0
+        power_1 = pow(param[0], t.steps[m])
+        power_2 = pow(param[1], t.steps[m])
+        z.kept[0] = 1
+        z.unbias[0] = sqrt(1 - power_2)
+        for i in range(n):
+            rate = rates[m * rate_stride + i * rate_step]
+            power_1 *= param[0]
+            power_2 *= param[1]
+            z.kept[i + 1] = z.kept[i] * (1 - rate * decay)
+            z.unbias[i + 1] = sqrt(1 - power_2)
+            z.tail[i] = rate * z.unbias[i + 1] / (1 - power_1) / z.kept[i + 1]
+            z.trim[i] = z.tail[i] * z.unbias[i + 1]
+        z.tail[n] = z.trim[n] = 0
+        for i in range(n - 1, -1, -1):
+            z.tail[i] = z.ratio * (z.tail[i] + z.tail[i + 1])
+            z.trim[i] = z.trim_ratio * (z.trim[i] + z.trim[i + 1])

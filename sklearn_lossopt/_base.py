@@ -6,6 +6,7 @@ from numbers import Integral, Real
 from threading import Lock, local
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -195,16 +196,28 @@ class BaseGradientEstimator(BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = False
+        tags.input_tags.sparse = True
         return tags
 
     # -- data -------------------------------------------------------------------------------
 
     def _validate(self, X, y, **check):
-        return validate_data(
-            self, X, y, dtype=[np.float64, np.float32], order="C", accept_large_sparse=False,
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], order="C", accept_sparse="csr",
             ensure_min_samples=1, **check,
         )
+        if not sparse.issparse(X):
+            return X, y
+        if self.precondition == "whiten":
+            raise ValueError(
+                "precondition='whiten' would make sparse X dense. Use precondition='scale' or "
+                "'auto'."
+            )
+        if not X.has_canonical_format:
+            # Numbers stored twice for one place are to be added; not in the caller's X.
+            X = X.copy()
+            X.sum_duplicates()
+        return sparse.csr_array(X), y
 
     @staticmethod
     def _used_rows(sample_weight, X):
@@ -215,7 +228,7 @@ class BaseGradientEstimator(BaseEstimator):
             sample_weight, X, dtype=np.float64, ensure_non_negative=True
         )
         rows = np.flatnonzero(weight).astype(np.uint32)
-        return weight, None if len(rows) == len(X) else rows
+        return weight, None if len(rows) == X.shape[0] else rows
 
     # -- training ---------------------------------------------------------------------------
 
@@ -268,6 +281,8 @@ class BaseGradientEstimator(BaseEstimator):
     def _raw_predict(self, X):
         """Raw predictions, (n,) for one output and (n, k) for more."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(
+            self, X, dtype=[np.float64, np.float32], accept_sparse="csr", reset=False
+        )
         return X @ self.coef_.T + self.intercept_
 

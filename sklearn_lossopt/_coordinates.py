@@ -24,7 +24,7 @@ class Coordinates:
     Attributes
     ----------
     shift : ndarray of shape (d,) or None
-        What is subtracted from every row.
+        What is subtracted from every row; None for sparse rows, which would be dense then.
     weights : ndarray of shape (1, k, d + 1)
         Updated in place by training, as is ``coordinates``, which is the same array where T is
         the identity.
@@ -58,7 +58,7 @@ class Coordinates:
             self.bound = h = problem.loss._curvature_bound(unit, k)
             self.whiten = precondition == "whiten" or (
                 precondition == "auto" and d < min(MATRIX_SIZE, 16 * batch_size)
-                and problem.l1 == 0
+                and problem.l1 == 0 and not problem.sparse
             )
             self.curvature = Curvature(problem, self.shift)
             if self.whiten:
@@ -81,7 +81,7 @@ class Coordinates:
 
     def _shift(self):
         problem = self.problem
-        if problem.fit_intercept:
+        if problem.fit_intercept and not problem.sparse:
             mean, variance = problem.moments()
             self.shift = mean.astype(problem.X.dtype)
             return variance

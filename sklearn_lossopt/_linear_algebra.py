@@ -1,7 +1,41 @@
 """Linear algebra of the second-order steps. Floor 0."""
 
 import numpy as np
-from scipy import linalg
+from scipy import linalg, sparse
+
+
+def squares(x):
+    """The square of every number of a dense or sparse matrix."""
+    return x.power(2) if sparse.issparse(x) else x**2
+
+
+def scale_rows(x, factors):
+    """Rows times factors (m,)."""
+    return sparse.diags_array(factors) @ x if sparse.issparse(x) else x * factors[:, None]
+
+
+def scale_columns(x, factors):
+    """Columns times factors (d,)."""
+    return x @ sparse.diags_array(factors) if sparse.issparse(x) else x * factors
+
+
+def gram(x, y):
+    """x' y as an ndarray."""
+    product = x.T @ y
+    return product.toarray() if sparse.issparse(product) else product
+
+
+def extended(rows, last, shift=None):
+    """Rows less ``shift`` and a last column of ``last``, float64; sparse if the rows are."""
+    if sparse.issparse(rows):
+        column = sparse.csr_array(np.full((rows.shape[0], 1), last))
+        return sparse.hstack([rows.astype(np.float64), column], format="csr")
+    x = np.empty((len(rows), rows.shape[1] + 1))
+    x[:, :-1] = rows
+    x[:, -1] = last
+    if shift is not None:
+        x[:, :-1] -= shift
+    return x
 
 
 def row_basis(rows):

@@ -127,7 +127,7 @@ class NewtonCorrector:
             self.floor = 1e-2 * self.floor if self.floor > 1e-3 else 0.0
         elif length < 0.2:
             self.floor = min(1.0, 100 * max(self.floor, 1e-8))
-        if run.curvature.whiteners is not None:
+        if run.curvature.whiteners is not None and not run.problem.sparse:
             space = run.space
             space.set_metric(run.curvature.whiteners)
             run.trainer.set_metric(space.metric, space.coordinates)
@@ -144,7 +144,7 @@ class KinkCorrector:
     def _start(self):
         run, problem = self.run, self.run.problem
         self.rows = rows = ScaledRows(problem, run.space.shift)
-        self.small = problem.n * (problem.d + 1) <= SMALL
+        self.small = problem.n * (problem.d + 1) <= SMALL and not problem.sparse
         penalty = np.full(len(rows.scale), float(problem.l2))
         penalty[-1] = float(not problem.fit_intercept)
         y = problem.targets(problem.thinned(problem.n)).astype(np.float64)

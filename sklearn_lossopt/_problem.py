@@ -5,9 +5,19 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_lossopt._engine import column_moments
-from sklearn_lossopt._linear_algebra import conjugate_gradients, row_basis, whitener
+from sklearn_lossopt._linear_algebra import (
+    conjugate_gradients,
+    extended,
+    gram,
+    row_basis,
+    scale_columns,
+    scale_rows,
+    squares,
+    whitener,
+)
 from sklearn_lossopt.losses import Loss
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
@@ -20,12 +30,14 @@ MATRIX_SIZE = 800
 # The same for all outputs of a joint loss together.
 JOINT_MATRIX_SIZE = 200
 
+TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
+
 
 @dataclass
 class Problem:
     """One objective on one data set; see ``_engine.Trainer`` for the arrays' meaning."""
 
-    X: np.ndarray
+    X: np.ndarray | sparse.csr_array
     target: np.ndarray
     target_kind: str
     weight: np.ndarray | None
@@ -39,11 +51,20 @@ class Problem:
     @property
     def n(self):
         """Number of rows used."""
-        return len(self.X) if self.rows is None else len(self.rows)
+        return self.X.shape[0] if self.rows is None else len(self.rows)
 
     @property
     def d(self):
         return self.X.shape[1]
+
+    @property
+    def sparse(self):
+        return sparse.issparse(self.X)
+
+    @property
+    def row_size(self):
+        """Numbers in an extended row, on average where rows are sparse."""
+        return 1 + (self.X.nnz / max(1, self.X.shape[0]) if self.sparse else self.d)
 
     @property
     def kinks(self):
@@ -102,19 +123,19 @@ class Problem:
         return unit if unit > 0 else 1.0
 
     def moments(self):
-        """Weighted mean and variance of each column, float64."""
+        """Weighted mean and variance of each column, float64; X dense."""
         rough = self.X[self.thinned(256)].mean(axis=0, dtype=np.float64)
         sums, mass = column_moments(self.X, self.weight, self.rows, rough)
         if not np.isfinite(sums).all():
-            raise ValueError(
-                "X is too large: squares of its values overflow. Divide X by a constant first."
-            )
+            raise ValueError(TOO_LARGE)
         mean = sums[0] / mass
         return rough + mean, np.maximum(sums[1] / mass - mean**2, 0)
 
     def raw_moment(self):
         """Weighted mean square of each column, float64."""
         sums, mass = column_moments(self.X, self.weight, self.rows, np.zeros(self.d))
+        if not np.isfinite(sums).all():
+            raise ValueError(TOO_LARGE)
         return sums[1] / mass
 
 
@@ -143,8 +164,8 @@ class Curvature:
         more columns than rows; None elsewhere. With l2 > 0 alone the optimum lies in their span
         (the representer theorem; Kimeldorf and Wahba 1970)."""
         x, problem = self.sample[0], self.problem
-        spans = problem.l2 > 0 and problem.l1 == 0 and len(x) == problem.n
-        if len(x) >= problem.d or not spans:
+        spans = problem.l2 > 0 and problem.l1 == 0 and x.shape[0] == problem.n
+        if x.shape[0] >= problem.d or not spans or problem.sparse:
             return None
         return row_basis(x[:, :-1])
 
@@ -152,14 +173,9 @@ class Curvature:
     def sample(self):
         """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
         problem = self.problem
-        index = problem.thinned(self.size // (problem.d + 1))
-        rows = problem.X[index]
-        x = np.empty((len(rows), problem.d + 1))
-        x[:, :-1] = rows
-        x[:, -1] = 1.0 if problem.fit_intercept else 0.0
-        if self.shift is not None:
-            x[:, :-1] -= self.shift
-        weight = np.ones((len(x), 1))
+        index = problem.thinned(int(self.size / problem.row_size))
+        x = extended(problem.X[index], float(problem.fit_intercept), self.shift)
+        weight = np.ones((x.shape[0], 1))
         if problem.weight is not None:
             weight[:, 0] = problem.weight[index]
         return x, problem.targets(index), weight / weight.mean()
@@ -168,11 +184,11 @@ class Curvature:
         """Largest eigenvalue of the curvature, by the power method on about 2,000 rows, and its
         trace, with columns multiplied by ``metric`` (d + 1,)."""
         problem = self.problem
-        x = Curvature(problem, self.shift, 2000 * (problem.d + 1)).sample[0]
+        x = Curvature(problem, self.shift, 2000 * problem.row_size).sample[0]
         h = problem.loss._curvature_bound(self.unit, problem.n_outputs)
-        x *= math.sqrt(h / len(x))
+        x *= math.sqrt(h / x.shape[0])
         if metric is not None:
-            x *= metric
+            x = scale_columns(x, metric)
         v, size = np.ones(x.shape[1]), 1.0
         for _ in range(20):
             v = x.T @ (x @ v)
@@ -181,7 +197,7 @@ class Curvature:
                 return 1.0, 1.0
             v /= size
         # The power method ends below the eigenvalue.
-        return 1.1 * size, float(np.sum(x**2))
+        return 1.1 * size, float(squares(x).sum())
 
     def matrix(self, h, x=None):
         """Mean of h x x' over the sample (or rows x of its length), plus the penalty's
@@ -189,8 +205,8 @@ class Curvature:
         weight = self.sample[2]
         x = self.sample[0] if x is None else x
         half = np.sqrt(h * weight[:, 0])
-        scaled = x * half[:, None] if self.problem.weight is not None or np.ndim(h) else x
-        H = scaled.T @ scaled / len(x)
+        scaled = scale_rows(x, half) if self.problem.weight is not None or np.ndim(h) else x
+        H = gram(scaled, scaled) / x.shape[0]
         if scaled is x:
             H *= h
         return self.with_penalty(H)
@@ -277,7 +293,7 @@ class Curvature:
         loss, l2 = self.problem.loss, self.problem.l2
         joint = self.problem.target_kind == "class"
         along = loss._curvature_operator(y, raw) if joint else h.__mul__
-        share = weight / len(x)
+        share = weight / x.shape[0]
         if joint and gradient.size <= JOINT_MATRIX_SIZE:
             return self._solve_jointly(x, along, share, gradient)
 
@@ -294,7 +310,7 @@ class Curvature:
                 self.whiteners = [whitener(self.matrix(column, x)) for column in h.T]
             solve = self._block_solve
         else:
-            diagonal = (h * share).T @ x**2
+            diagonal = (h * share).T @ squares(x)
             diagonal[:, :-1] += l2
             diagonal[diagonal == 0] = 1.0
 
@@ -309,11 +325,11 @@ class Curvature:
         k, size = gradient.shape
         H = np.empty((k, size, k, size))
         for s in range(k):
-            unit = np.zeros((len(x), k))
+            unit = np.zeros((x.shape[0], k))
             unit[:, s] = 1.0
             column = along(unit) * share
             for r in range(s + 1):
-                H[r, :, s] = (x * column[:, r : r + 1]).T @ x
+                H[r, :, s] = gram(scale_rows(x, column[:, r]), x)
                 H[s, :, r] = H[r, :, s].T
             self.with_penalty(H[s, :, s])
         T, _ = whitener(H.reshape(k * size, k * size))
@@ -334,11 +350,12 @@ class ScaledRows:
     def __init__(self, problem, shift):
         self.problem, self.shift = problem, shift
         d = problem.d
-        self.block = max(1, BLOCK_SIZE // (d + 1))
-        whole = problem.n * (d + 1) <= SAMPLE_SIZE
+        self.block = max(1, int(BLOCK_SIZE / problem.row_size))
+        whole = problem.n * problem.row_size <= SAMPLE_SIZE
         self.basis, self.scale = None, np.ones(d + 1)
         self.held = self._read(slice(0, problem.n)) if whole else None
-        if whole and problem.n < d and problem.l2 > 0 and problem.l1 == 0:
+        spans = problem.l2 > 0 and problem.l1 == 0 and not problem.sparse
+        if whole and problem.n < d and spans:
             # Fewer rows than columns: the optimum lies in their span.
             self.basis = row_basis(self.held[:, :-1])
             self.held = self.held @ self.basis
@@ -346,24 +363,18 @@ class ScaledRows:
         if problem.weight is not None:
             self.share = problem.weight[problem.thinned(problem.n)].astype(np.float64)
         self.share = self.share / self.share.sum()
-        squares = sum(self.share[part] @ rows**2 for part, rows in self.blocks())
-        squares[squares == 0] = 1.0
-        self.scale = np.sqrt(squares)
+        sums = sum(self.share[part] @ squares(rows) for part, rows in self.blocks())
+        sums[sums == 0] = 1.0
+        self.scale = np.sqrt(sums)
         if whole:
-            self.held /= self.scale
+            self.held = scale_columns(self.held, 1 / self.scale)
 
     def _read(self, index):
         """Rows by position among the rows used."""
         problem = self.problem
         index = index if problem.rows is None else problem.rows[index]
-        rows = problem.X[index]
-        x = np.empty((len(rows), problem.d + 1))
-        x[:, :-1] = rows
-        x[:, -1] = 1.0 if problem.fit_intercept else 0.0
-        if self.shift is not None:
-            x[:, :-1] -= self.shift
-        x /= self.scale
-        return x
+        x = extended(problem.X[index], float(problem.fit_intercept), self.shift)
+        return scale_columns(x, 1 / self.scale)
 
     def blocks(self):
         n = self.problem.n

@@ -24,6 +24,8 @@ method for solving Lasso problems. SIAM Journal on Optimization 28(1), 433-458.
 import numpy as np
 from scipy import linalg
 
+from sklearn_lossopt._linear_algebra import gram, scale_rows
+
 
 def total(kinks):
     """Sum over kinks (q, n), without a copy where there is one."""
@@ -79,7 +81,7 @@ class ProximalNewton:
         for start in range(0, len(rows), self.x.block):
             part = rows[start : start + self.x.block]
             inside = self.x.take(part)
-            H += (inside.T * (self.share[part] * bends[part] / self.width)) @ inside
+            H += gram(scale_rows(inside, self.share[part] * bends[part] / self.width), inside)
         H[np.diag_indices_from(H)] += self.penalty + self.ridge / self.width
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
         return -linalg.cho_solve(factor, g, check_finite=False)

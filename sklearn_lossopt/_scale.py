@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sklearn_lossopt._linear_algebra import whitener
-from sklearn_lossopt._problem import Curvature
+from sklearn_lossopt._linear_algebra import conjugate_gradients, squares, whitener
+from sklearn_lossopt._problem import MATRIX_SIZE, Curvature
 
 # Numbers in the rows that the scale is estimated from: it takes many passes over them.
 SAMPLE_SIZE = 500_000
@@ -20,7 +20,7 @@ def residual_scale(problem, epsilon):
     ----------
     Huber, P. J. and Ronchetti, E. M. (2009). Robust Statistics, 2nd ed., section 7.7. Wiley.
     """
-    shift = problem.moments()[0] if problem.fit_intercept else None
+    shift = problem.moments()[0] if problem.fit_intercept and not problem.sparse else None
     curvature = Curvature(problem, shift, SAMPLE_SIZE)
     y = curvature.sample[1].astype(np.float64)
     least = 0.01 * problem.unit()
@@ -32,6 +32,8 @@ def _scale(curvature, y, epsilon, least):
     x, _, weight = curvature.sample
     weight, l2 = weight[:, 0], curvature.problem.l2
     share = weight / weight.sum()
+    wide = x.shape[1] > MATRIX_SIZE
+    x_squares = squares(x) if wide else None
     w = np.zeros(x.shape[1])
     w[-1] = np.median(y) if curvature.problem.fit_intercept else 0.0
 
@@ -65,6 +67,18 @@ def _scale(curvature, y, epsilon, least):
         h = (size <= delta).astype(float) if newton else np.minimum(1.0, delta / size)
         g = (share * np.clip(r, -delta, delta)) @ x
         g[:-1] -= l2 * w[:-1]
+        if wide:
+            h *= share
+            diagonal = h @ x_squares
+            diagonal[:-1] += l2
+            diagonal[diagonal == 0] = 1.0
+
+            def product(v):
+                out = (h * (x @ v)) @ x
+                out[:-1] += l2 * v[:-1]
+                return out
+
+            return w + conjugate_gradients(product, lambda v: v / diagonal, g, 1e-4, 500)[0]
         T, _ = whitener(curvature.matrix(h))
         return w + T @ (T.T @ g)
 

@@ -335,7 +335,7 @@ class _Run:
         if precondition is False:
             return None
         duals = problem.n * problem.n_outputs * problem.kinks
-        small = min(problem.d, problem.n) <= KINK_MATRIX_SIZE
+        small = (problem.d if problem.sparse else min(problem.d, problem.n)) <= KINK_MATRIX_SIZE
         return KinkCorrector(self) if small and 0 < duals <= DUALS else None
 
     def _settle(self, rate):

@@ -342,8 +342,8 @@ class MistakenSoftmax(ClassificationLoss):
         ("short", 1, r"returned values of shape \(\d+,\); one value a row"),
         ("columns", 3, r"returned values of shape \(\d+, 3\); one value a row.*columns"),
         ("column", 1, r"returned a gradient of shape \(\d+, 1\); raw's shape, \(\d+,\), is needed"),
-        ("nan", 1, "returned NaN or infinity for finite raw predictions"),
-        ("nan", 3, "returned NaN or infinity for finite raw predictions"),
+        ("nan", 1, "returned NaN for finite raw predictions"),
+        ("nan", 3, "returned NaN for finite raw predictions"),
     ],
 )
 def test_wrong_results_name_the_loss(mistake, n_targets, message, settings):

@@ -124,6 +124,7 @@ cdef class Trainer:
     cdef Lazy lazy
     cdef object wanted_path
     cdef list keep_lazy
+    cdef object buffers
     cdef list step_names
     cdef Py_ssize_t max_row, lazy_capacity, lazy_batch, lazy_steps, n_met, n_slots
     cdef double max_metric
@@ -206,6 +207,7 @@ cdef class Trainer:
         # One allocation: sample-wise buffers of a chunk.
         cdef Py_ssize_t width = 3 * self.k + 1 + 2 * self.R
         buffers = np.empty((width, self.chunk), dtype)
+        self.buffers = buffers.reshape(-1)
         self.yb = self.address(buffers, dtype, True)
         self.value = self.yb + self.k * self.chunk * item
         self.sb = self.value + self.k * self.chunk * item
@@ -406,34 +408,46 @@ cdef int python_loss(
     floating* gradient,
 ) except -1:
     """Call a loss written in NumPy, on copies in the shapes that its author expects."""
-    cdef Py_ssize_t k = t.k, k_y = 1 if t.target_kind == TARGET_CLASS else t.k
-    y_rows = np.array(<floating[:k_y, :n]> y).T
-    raw_rows = np.array(<floating[:k, :n]> raw).T
+    cdef Py_ssize_t k = t.k, k_y = 1 if t.target_kind == TARGET_CLASS else t.k, i
+    cdef floating* origin = <floating*> t.yb
+    cdef bint blamed = False
+    # Slices of one array cost less than an array made of each pointer.
+    buffers, f = t.buffers, t.losses[m]
+    y_rows = buffers[y - origin : y - origin + k_y * n].copy()
+    raw_rows = buffers[raw - origin : raw - origin + k * n].copy()
     if t.target_kind == TARGET_CLASS:
-        y_rows = y_rows[:, 0].astype(np.intp)
-    elif k == 1:
-        y_rows = y_rows[:, 0]
-    if k == 1:
-        raw_rows = raw_rows[:, 0]
-    values, gradients = t.losses[m](y_rows, raw_rows)
-    name = getattr(t.losses[m], "__qualname__", repr(t.losses[m]))
+        y_rows = y_rows.astype(np.intp)
+    elif k > 1:
+        y_rows = y_rows.reshape(k, n).T
+    if k > 1:
+        raw_rows = raw_rows.reshape(k, n).T
+    values, gradients = f(y_rows, raw_rows)
     if np.shape(values) != (n,):
         raise ValueError(
-            f"{name} returned values of shape {np.shape(values)}; one value a row, shape {(n,)}, "
-            "is needed (summed over the columns of raw).")
+            f"{name_of(f)} returned values of shape {np.shape(values)}; one value a row, shape "
+            f"{(n,)}, is needed (summed over the columns of raw).")
     if np.shape(gradients) != raw_rows.shape:
         raise ValueError(
-            f"{name} returned a gradient of shape {np.shape(gradients)}; raw's shape, "
+            f"{name_of(f)} returned a gradient of shape {np.shape(gradients)}; raw's shape, "
             f"{raw_rows.shape}, is needed.")
-    if np.isfinite(raw_rows).all() and not (
-        np.isfinite(values).all() and np.isfinite(gradients).all()
-    ):
-        raise ValueError(f"{name} returned NaN or infinity for finite raw predictions.")
-    cdef floating[:, ::1] out_gradient = <floating[:k, :n]> gradient
-    cdef floating[::1] out_value = <floating[:n]> value
-    np.asarray(out_gradient)[...] = np.reshape(gradients, (n, k)).T
-    np.asarray(out_value)[...] = values
+    if k > 1:
+        gradients = np.transpose(gradients).ravel()
+    buffers[value - origin : value - origin + n] = values
+    buffers[gradient - origin : gradient - origin + k * n] = gradients
+    for i in range(n):
+        blamed = blamed or value[i] != value[i]
+    for i in range(k * n):
+        blamed = blamed or gradient[i] != gradient[i]
+    # Infinity is a step too far; a number that is none is a mistake where raw is one.
+    for i in range(k * n):
+        blamed = blamed and isfinite(raw[i])
+    if blamed:
+        raise ValueError(f"{name_of(f)} returned NaN for finite raw predictions.")
     return 0
+
+
+def name_of(f):
+    return getattr(f, "__qualname__", None) or repr(f)
 
 
 cdef int call_step(

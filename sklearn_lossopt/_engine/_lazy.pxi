@@ -43,19 +43,25 @@ cdef struct Tables:
     double* forget_half
     double* shrink
     double* shrink_trim
+    # the share of so many steps' gradients that has become a move, their momentum starting from none
+    double* grown
     # products of the decays by a decoupled weight decay
     double* kept
     # square roots of one minus beta_2^t
     double* unbias
 
 
-# What a lazy epoch needs besides: per feature, the batch that met it last, its place there and the
-# steps that it has had; the batch's features, how far each is behind, and the place of every number
-# stored; and contiguous vectors for these features.
+# What a lazy epoch needs besides: a block of numbers for each feature (the steps that it has had, its
+# metric, and for each row of weights its coordinate and optimizer state), so that meeting one is one
+# wait for memory; its place in the batch that met it last, plus that batch's `base`; the batch's
+# features, how far each is behind, and the place of every number stored; and contiguous vectors for
+# these features.
 cdef struct Lazy:
-    int32_t* batch
-    int32_t* place
-    int32_t* last
+    char* blocks
+    Py_ssize_t stride
+    Py_ssize_t n_metrics
+    int32_t* tag
+    int32_t base
     int32_t* met
     int32_t* lag
     int32_t* places
@@ -143,19 +149,23 @@ cdef void momentum_missed(
         ) / (slow - fast)
 
 
+cdef inline floating fade(floating x) noexcept nogil:
+    """exp(-x) to third order in x, for x >= 0; what it is used for is right to first order."""
+    return 1 / (1 + x * (1 + x * (<floating> 0.5 + x * <floating> (1 / 6.0))))
+
+
 cdef void rmsprop_missed(
     Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
     const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
 ) noexcept nogil:
-    cdef floating epsilon = <floating> param[1], half, g, gone
+    cdef floating epsilon = <floating> param[1] + <floating> 1e-30, half, g, gone
     cdef Py_ssize_t j
     for j in range(n):
         gone = <floating> (tables.sum[now] - tables.sum[now - lag[j]])
         half = <floating> tables.forget_half[lag[j]]
         g = pull[j] * w[j]
         g *= g
-        w[j] *= exp(-gone * pull[j] / (
-            square_root(half * state[j] + (1 - half) * g) + epsilon + <floating> 1e-30))
+        w[j] *= fade(gone * pull[j] / (square_root(half * state[j] + (1 - half) * g) + epsilon))
         state[j] = half * half * state[j] + (1 - half * half) * g
 
 
@@ -163,14 +173,15 @@ cdef void adagrad_missed(
     Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
     const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
 ) noexcept nogil:
-    cdef floating epsilon = <floating> param[0], initial = <floating> param[1], g, gone
+    cdef floating epsilon = <floating> param[0] + <floating> 1e-30
+    cdef floating initial = <floating> param[1], g, gone
     cdef Py_ssize_t j
     for j in range(n):
         gone = <floating> (tables.sum[now] - tables.sum[now - lag[j]])
         g = pull[j] * w[j]
         g *= g * lag[j]
-        w[j] *= exp(-gone * pull[j] / (
-            square_root(initial + state[j] + <floating> 0.5 * g) + epsilon + <floating> 1e-30))
+        w[j] *= fade(
+            gone * pull[j] / (square_root(initial + state[j] + <floating> 0.5 * g) + epsilon))
         state[j] += g
 
 
@@ -178,35 +189,37 @@ cdef void adam_missed(
     Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
     const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
 ) noexcept nogil:
-    cdef floating epsilon = <floating> param[2], beta_1 = <floating> param[0]
-    cdef floating trim_now = <floating> tables.trim[now], tail, tiny = <floating> 1e-30
-    cdef floating share = beta_1 / (1 - beta_1), unbias = <floating> tables.unbias[now]
+    cdef floating epsilon = <floating> param[2], unbias = <floating> tables.unbias[now]
     cdef floating kept_now = <floating> tables.kept[now], tail_now = <floating> tables.tail[now]
-    cdef floating one, half, g, g2, gone, moved, root, size_of_v
-    cdef bint amsgrad = param[3] != 0
+    cdef floating trim_now = <floating> tables.trim[now], tiny = <floating> 1e-30
+    cdef floating blunt = epsilon * unbias + tiny
+    cdef floating one, half, g, g2, gone, moved, tail, trim, size_of_v
+    cdef bint amsgrad = param[3] != 0, decays = tables.kept[now] != 1
     cdef floating* m = state
     cdef floating* v = state + size
     cdef floating* top = state + 2 * size
-    cdef Py_ssize_t j, since
+    cdef Py_ssize_t j, k, since
     for j in range(n):
-        since = now - lag[j]
-        one = <floating> tables.forget[lag[j]]
-        half = <floating> tables.forget_half[lag[j]]
+        k = lag[j]
+        since = now - k
+        one = <floating> tables.forget[k]
+        half = <floating> tables.forget_half[k]
         size_of_v = top[j] if amsgrad else v[j]
         # The momentum's remaining moves.
-        tail = <floating> tables.tail[since] - <floating> tables.shrink[lag[j]] * tail_now
-        root = <floating> tables.trim[since] - <floating> tables.shrink_trim[lag[j]] * trim_now
-        root = square_root(size_of_v) + epsilon * root / (tail + tiny)
-        moved = m[j] / (root + tiny) * kept_now * tail
+        tail = <floating> (tables.tail[since] - tables.shrink[k] * tail_now)
+        trim = <floating> (tables.trim[since] - tables.shrink_trim[k] * trim_now)
+        moved = m[j] * tail * tail * kept_now / (
+            square_root(size_of_v) * tail + epsilon * trim + tiny)
         # The penalty's, in which its own momentum builds up from none.
-        gone = <floating> (tables.sum[now] - tables.sum[since]) * (
-            1 - share * (1 - one) / greatest(<floating> lag[j], <floating> 1))
+        gone = <floating> ((tables.sum[now] - tables.sum[since]) * tables.grown[k])
         g = pull[j] * w[j]
         g2 = g * g
-        root = square_root(size_of_v if amsgrad else half * v[j] + (1 - half) * g2)
-        w[j] = w[j] * exp(-gone * pull[j] * unbias / (
-            root + epsilon * unbias + tiny)
-        ) * (kept_now / <floating> tables.kept[since]) - moved
+        if not amsgrad:
+            size_of_v = half * v[j] + (1 - half) * g2
+        w[j] *= fade(gone * pull[j] * unbias / (square_root(size_of_v) + blunt))
+        if decays:
+            w[j] *= kept_now / <floating> tables.kept[since]
+        w[j] -= moved
         m[j] = one * m[j] + (1 - one) * g
         v[j] = half * half * v[j] + (1 - half * half) * g2
 

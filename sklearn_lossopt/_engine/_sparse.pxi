@@ -127,92 +127,138 @@ cdef int direct_epoch(
 
 
 cdef Py_ssize_t meet(
-    const Csr* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, int32_t number, Lazy* z
+    const Csr* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, Lazy* z
 ) noexcept nogil:
     """List the features of n rows, and say where in the list each number stored belongs."""
-    cdef Py_ssize_t i, p, q = 0, row, n_met = 0
-    cdef int32_t j
+    cdef Py_ssize_t i, p, row
+    cdef int32_t j, tag, place, n_met = 0, base = z.base
+    cdef int32_t* places = z.places
     cdef bint fresh
     for i in range(n):
         row = row_index(order, start + i)
         for p in range(X.indptr[row], X.indptr[row + 1]):
             j = X.indices[p]
             # Without a branch: about every second feature is new, in no order.
-            fresh = z.batch[j] != number
+            tag = z.tag[j]
+            fresh = tag < base
+            place = n_met if fresh else tag - base
             z.met[n_met] = j
-            z.place[j] = <int32_t> n_met if fresh else z.place[j]
-            z.batch[j] = number
+            z.tag[j] = base + place
+            places[0] = place
+            places += 1
             n_met += fresh
-            z.places[q] = z.place[j]
-            q += 1
+    z.base = base + n_met
     return n_met
 
 
-cdef void copy_in(
-    Trainer t, Lazy* z, Py_ssize_t n_met, Py_ssize_t now, floating* U, const floating* state
+cdef void reset_tags(Lazy* z, Py_ssize_t d) noexcept nogil:
+    cdef Py_ssize_t j
+    z.base = 0
+    for j in range(d):
+        z.tag[j] = -1
+
+
+cdef void fill_blocks(Trainer t, Lazy* z, const floating* U, const floating* state) noexcept nogil:
+    cdef Py_ssize_t j, r, slot, ld = t.d + 1, m
+    cdef floating* block = <floating*> z.blocks
+    for j in range(t.d):
+        block[0] = 0
+        for r in range(z.n_metrics):
+            block[1 + r] = (<const floating*> t.metric)[r * t.metric_stride + j]
+        block += 1 + z.n_metrics
+        for r in range(t.R):
+            m = r // t.k
+            block[0] = U[r * ld + j]
+            for slot in range(z.n_slots):
+                block[1 + slot] = state[((m * z.n_slots + slot) * t.k + r - m * t.k) * ld + j]
+            block += 1 + z.n_slots
+
+
+cdef void empty_blocks(
+    Trainer t, Lazy* z, floating* U, floating* W, floating* state
 ) noexcept nogil:
-    """Gather the met features' parameters and state, intercepts last."""
-    cdef Py_ssize_t row = n_met + 1, ld = t.d + 1, r, i, slot, m, base
-    cdef const int32_t* met = z.met
+    cdef Py_ssize_t j, r, slot, ld = t.d + 1, m
+    cdef const floating* block = <const floating*> z.blocks
+    cdef const floating* T
+    for j in range(t.d):
+        T = block + 1
+        block += 1 + z.n_metrics
+        for r in range(t.R):
+            m = r // t.k
+            U[r * ld + j] = block[0]
+            if z.n_metrics > 0:
+                W[r * ld + j] = block[0] * T[r if z.n_metrics > 1 else 0]
+            for slot in range(z.n_slots):
+                state[((m * z.n_slots + slot) * t.k + r - m * t.k) * ld + j] = block[1 + slot]
+            block += 1 + z.n_slots
+
+
+cdef void copy_in(
+    Trainer t, Lazy* z, Py_ssize_t n_met, Py_ssize_t now, const floating* U, const floating* state
+) noexcept nogil:
+    """Gather the met features' parameters and state; intercepts last."""
+    cdef Py_ssize_t row = n_met + 1, d = t.d, ld = d + 1, r, i, slot, m, at
     cdef floating* uc = <floating*> z.U
     cdef floating* sc = <floating*> z.state
     cdef floating* pull = <floating*> z.pull
     cdef floating* Tc = <floating*> z.T
-    cdef const floating* T
-    cdef floating l2
+    cdef floating* block
+    cdef floating l2, metric
     for i in range(n_met):
-        z.lag[i] = <int32_t> now - z.last[met[i]]
-        z.last[met[i]] = <int32_t> now + 1
+        if i + AHEAD < n_met:
+            prefetch(z.blocks + z.met[i + AHEAD] * z.stride * <Py_ssize_t> sizeof(floating))
+        block = <floating*> z.blocks + z.met[i] * z.stride
+        z.lag[i] = <int32_t> now - <int32_t> block[0]
+        block[0] = <floating> (now + 1)
+        for r in range(z.n_metrics):
+            Tc[r * row + i] = block[1 + r]
+        block += 1 + z.n_metrics
+        for r in range(t.R):
+            m = r // t.k
+            uc[r * row + i] = block[0]
+            at = (m * z.n_slots * t.k + r - m * t.k) * row + i
+            for slot in range(z.n_slots):
+                sc[at + slot * t.k * row] = block[1 + slot]
+            block += 1 + z.n_slots
     for r in range(t.R):
-        l2 = <floating> (t.models[r // t.k].l2 * t.models[r // t.k].scale)
-        for i in range(n_met):
-            uc[r * row + i] = U[r * ld + met[i]]
-        uc[r * row + n_met] = U[r * ld + t.d]
-        if t.metric_kind == METRIC_NONE:
-            for i in range(n_met):
-                pull[r * row + i] = l2
-        else:
-            T = <const floating*> t.metric + r * t.metric_stride
-            for i in range(n_met):
-                Tc[r * row + i] = T[met[i]]
-            Tc[r * row + n_met] = T[t.d]
-            for i in range(n_met):
-                pull[r * row + i] = l2 * Tc[r * row + i] * Tc[r * row + i]
-        pull[r * row + n_met] = 0
-    for m in range(t.M):
+        m = r // t.k
+        l2 = <floating> (t.models[m].l2 * t.models[m].scale)
+        uc[r * row + n_met] = U[r * ld + d]
         for slot in range(z.n_slots):
-            for r in range(t.k):
-                base = ((m * z.n_slots + slot) * t.k + r) * ld
-                for i in range(n_met):
-                    sc[i] = state[base + met[i]]
-                sc[n_met] = state[base + t.d]
-                sc += row
+            at = (m * z.n_slots + slot) * t.k + r - m * t.k
+            sc[at * row + n_met] = state[at * ld + d]
+        for i in range(n_met):
+            metric = 1 if z.n_metrics == 0 else Tc[(r * row if z.n_metrics > 1 else 0) + i]
+            pull[r * row + i] = l2 * metric * metric
+        pull[r * row + n_met] = 0
+    for r in range(z.n_metrics):
+        Tc[r * row + n_met] = (<const floating*> t.metric)[r * t.metric_stride + d]
 
 
 cdef void copy_out(
     Trainer t, Lazy* z, Py_ssize_t n_met, floating* U, floating* W, floating* state
 ) noexcept nogil:
-    cdef Py_ssize_t row = n_met + 1, ld = t.d + 1, r, i, slot, m, base
-    cdef const int32_t* met = z.met
+    cdef Py_ssize_t row = n_met + 1, d = t.d, ld = d + 1, r, i, slot, m, at
     cdef const floating* uc = <const floating*> z.U
     cdef const floating* wc = <const floating*> z.W
     cdef const floating* sc = <const floating*> z.state
+    cdef floating* block
+    for i in range(n_met):
+        block = <floating*> z.blocks + z.met[i] * z.stride + 1 + z.n_metrics
+        for r in range(t.R):
+            m = r // t.k
+            block[0] = uc[r * row + i]
+            at = (m * z.n_slots * t.k + r - m * t.k) * row + i
+            for slot in range(z.n_slots):
+                block[1 + slot] = sc[at + slot * t.k * row]
+            block += 1 + z.n_slots
     for r in range(t.R):
-        for i in range(n_met):
-            U[r * ld + met[i]] = uc[r * row + i]
-        U[r * ld + t.d] = uc[r * row + n_met]
-        if t.metric_kind != METRIC_NONE:
-            for i in range(n_met):
-                W[r * ld + met[i]] = wc[r * row + i]
-            W[r * ld + t.d] = wc[r * row + n_met]
-    for m in range(t.M):
+        m = r // t.k
+        U[r * ld + d] = uc[r * row + n_met]
+        W[r * ld + d] = wc[r * row + n_met]
         for slot in range(z.n_slots):
-            for r in range(t.k):
-                base = ((m * z.n_slots + slot) * t.k + r) * ld
-                for i in range(n_met):
-                    state[base + met[i]] = sc[i]
-                state[base + t.d] = sc[n_met]
-                sc += row
+            at = (m * z.n_slots + slot) * t.k + r - m * t.k
+            state[at * ld + d] = sc[at * row + n_met]
 
 
 cdef void make_up(
@@ -234,9 +280,9 @@ cdef void make_up(
                 (<missed_float> t.models[m].missed)(
                     n_met, uc + m * size + r * row, sc + m * z.n_slots * size + r * row, size,
                     pull + m * size + r * row, z.lag, now, z.tables + m, t.models[m].step_param)
-    if t.metric_kind != METRIC_NONE:
-        for i in range(t.R * row):
-            wc[i] = uc[i] * Tc[i]
+    for r in range(t.R if z.n_metrics > 0 else 0):
+        for i in range(row):
+            wc[r * row + i] = uc[r * row + i] * Tc[(r * row if z.n_metrics > 1 else 0) + i]
 
 
 cdef int lazy_step(
@@ -286,9 +332,9 @@ cdef int lazy_step(
                 b, <const floating*> grad + r * b, NULL)
         for j in range(r * row, r * row + n_met):
             G[j] = G[j] * scale + l2 * wc[j]
-    if t.metric_kind != METRIC_NONE:
-        for j in range(t.R * row):
-            H[j] = G[j] * Tc[j]
+    for r in range(t.R if z.n_metrics > 0 else 0):
+        for j in range(row):
+            H[r * row + j] = G[r * row + j] * Tc[(r * row if z.n_metrics > 1 else 0) + j]
     for m in range(t.M):
         t.steps[m] += 1
         if floating is double:
@@ -301,9 +347,9 @@ cdef int lazy_step(
                 size, row, uc + m * size, H + m * size, NULL,
                 <float*> z.state + m * z.n_slots * size, t.steps[m], rates[m * rate_stride],
                 t.models[m].step_param)
-    if t.metric_kind != METRIC_NONE:
-        for j in range(t.R * row):
-            wc[j] = uc[j] * Tc[j]
+    for r in range(t.R if z.n_metrics > 0 else 0):
+        for j in range(row):
+            wc[r * row + j] = uc[r * row + j] * Tc[(r * row if z.n_metrics > 1 else 0) + j]
     return 0
 
 
@@ -318,12 +364,13 @@ cdef int lazy_epoch(
     cdef floating* state = <floating*> t.models[0].state
     if t.metric_kind == METRIC_NONE:
         z.W, z.H = z.U, z.G
-    for j in range(d):
-        z.batch[j] = -1
-        z.last[j] = 0
+    reset_tags(z, d)
+    fill_blocks[floating](t, z, U, state)
     while start < t.n:
         b = min(t.batch_size, t.n - start)
-        n_met = meet(&t.csr, t.order, start, b, <int32_t> step, z)
+        if z.base > 1000000000:
+            reset_tags(z, d)
+        n_met = meet(&t.csr, t.order, start, b, z)
         copy_in[floating](t, z, n_met, step, U, state)
         make_up[floating](t, z, <floating*> z.U, n_met, step)
         lazy_step[floating](
@@ -342,6 +389,7 @@ cdef int lazy_epoch(
         make_up[floating](t, z, <floating*> z.U, n_met, step)
         copy_out[floating](t, z, n_met, U, W, state)
         start += n_met
+    empty_blocks[floating](t, z, U, W, state)
     return 0
 
 
@@ -384,8 +432,8 @@ cdef int choose_path(Trainer t, const double[:, ::1] rates) except -1:
     if t.n_met == 0 or t.lazy_batch != t.batch_size:
         prepare_lazy(t, 1)
         # A sample of the data, not of a shuffle: every epoch and every call decides alike.
-        t.n_met = meet(
-            &t.csr, t.rows, 0, min(t.batch_size, t.n), 0, &t.lazy)
+        reset_tags(&t.lazy, t.d)
+        t.n_met = meet(&t.csr, t.rows, 0, min(t.batch_size, t.n), &t.lazy)
     # In units of about a nanosecond.
     stored = t.csr.indptr[t.n] // max(1, t.n // t.batch_size)
     if 3 * stored + (20 + 12 * t.n_slots) * t.n_met * t.R < (2 + 2 * t.n_slots) * t.d * t.R:
@@ -426,17 +474,18 @@ cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
     capacity = max(1, min(t.d, max(capacity, 1024)))
     row = capacity + 1
     t.lazy_capacity, t.lazy_batch, t.lazy_steps = capacity, t.batch_size, n_steps
-    integers = np.empty((3, t.d + 1), np.int32)
-    integers[0] = -1
-    z.batch = <int32_t*> t.address(integers, np.int32, True)
-    z.place = z.batch + t.d + 1
-    z.last = z.place + t.d + 1
+    z.n_slots = 0 if t.plain_sgd and t.M == 1 else t.n_slots
+    z.n_metrics = 0
+    if t.metric_kind != METRIC_NONE:
+        z.n_metrics = 1 if t.metric_stride == 0 else t.R
+    z.stride = 1 + z.n_metrics + t.R * (1 + z.n_slots)
+    z.blocks = t.address(np.empty(t.d * z.stride + 1, dtype), dtype, True)
+    z.tag = <int32_t*> t.address(np.empty(t.d + 1, np.int32), np.int32, True)
     # One more than are met: a feature met before is written there and overwritten.
     z.met = <int32_t*> t.address(np.empty((2, row + 1), np.int32), np.int32, True)
     z.lag = z.met + row + 1
     z.places = <int32_t*> t.address(
         np.empty(t.batch_size * t.max_row + 1, np.int32), np.int32, True)
-    z.n_slots = 0 if t.plain_sgd and t.M == 1 else t.n_slots
     z.T = t.address(np.ones((t.R, row), dtype), dtype, True)
     z.W = t.address(np.empty((t.R, row), dtype), dtype, True)
     z.U = t.address(np.empty((t.R, row), dtype), dtype, True)
@@ -447,7 +496,7 @@ cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
     z.tables = <Tables*> t.address(np.zeros(t.M * sizeof(Tables), np.uint8), np.uint8, True)
     for m in range(t.M):
         fill_pointers(z.tables + m, <double*> t.address(
-            np.empty((10, n_steps + 1)), np.float64, True), n_steps + 1)
+            np.empty((11, n_steps + 1)), np.float64, True), n_steps + 1)
         fill_powers(t, m, n_steps)
     t.keep_lazy, t.keep = t.keep, kept
     return 0
@@ -457,7 +506,7 @@ cdef void fill_pointers(Tables* z, double* block, Py_ssize_t size) noexcept nogi
     z.sum, z.square_sum, z.tail = block, block + size, block + 2 * size
     z.trim, z.kept, z.unbias = block + 3 * size, block + 4 * size, block + 5 * size
     z.forget, z.forget_half = block + 6 * size, block + 7 * size
-    z.shrink, z.shrink_trim = block + 8 * size, block + 9 * size
+    z.shrink, z.shrink_trim, z.grown = block + 8 * size, block + 9 * size, block + 10 * size
 
 
 cdef void fill_powers(Trainer t, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
@@ -478,6 +527,7 @@ cdef void fill_powers(Trainer t, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
         z.forget_half[i] = pow(beta_2, 0.5 * i)
         z.shrink[i] = pow(z.ratio, i)
         z.shrink_trim[i] = pow(z.trim_ratio, i)
+        z.grown[i] = 1 - beta_1 / (1 - beta_1) * (1 - z.forget[i]) / max(i, 1)
 
 
 cdef void fill_tables(

@@ -285,7 +285,7 @@ cdef class Trainer:
         dtype = np.float32 if self.single else np.float64
         self.metric = NULL
         self.metric_kind = METRIC_NONE
-        self.max_metric = 1.0
+        self.max_metric, self.lazy_batch = 1.0, 0
         self.U = self.W
         self.H = self.G
         if metric is None:

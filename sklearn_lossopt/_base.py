@@ -20,6 +20,7 @@ from sklearn_lossopt._compat import (
     release_blas,
     threadpool_controller,
 )
+from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._problem import Problem
 from sklearn_lossopt._scale import residual_scale
 from sklearn_lossopt._training import Settings, train
@@ -141,15 +142,7 @@ class BaseGradientEstimator(BaseEstimator):
         -------
         self : estimator
         """
-        for name in params:
-            prefix, delimiter, _ = name.partition("__")
-            if not delimiter or prefix not in self._component_families:
-                continue
-            value = params.get(prefix, getattr(self, prefix))
-            if isinstance(value, str):
-                component = self._component_families[prefix].resolve(value)
-                params = {**params, prefix: component}
-                setattr(self, prefix, component)
+        params = as_objects(self, self._component_families, params)
         return super().set_params(**params)
 
     # -- parameters -------------------------------------------------------------------------

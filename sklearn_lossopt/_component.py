@@ -5,6 +5,35 @@ from sklearn.base import BaseEstimator
 from sklearn_lossopt._compat import validate_parameter_constraints
 
 
+def as_objects(owner, families, params):
+    """Make settable what ``set_params(**params)`` would set inside of components.
+
+    Those given as strings are replaced by their objects.
+
+    Parameters
+    ----------
+    owner : object
+        Whose attributes they are.
+    families : dict of str to type
+        Parameters that hold a component, and its family.
+    params : dict
+
+    Returns
+    -------
+    params : dict
+    """
+    for name in params:
+        prefix, delimiter, _ = name.partition("__")
+        if not delimiter or prefix not in families:
+            continue
+        value = params.get(prefix, getattr(owner, prefix))
+        if isinstance(value, str):
+            component = families[prefix].resolve(value)
+            params = {**params, prefix: component}
+            setattr(owner, prefix, component)
+    return params
+
+
 class Component(BaseEstimator):
     """An immutable configuration that an estimator takes as a parameter.
 
@@ -88,10 +117,14 @@ class Component(BaseEstimator):
                 f"{cls._family}={value!r} must be a string or an instance of "
                 f"sklearn_lossopt's {cls._base.__name__}.{hint}"
             )
-        validate_parameter_constraints(
-            value._parameter_constraints, value.get_params(deep=False), type(value).__name__
-        )
+        value._check()
         return value
+
+    def _check(self):
+        """Raise where a parameter is out of its range."""
+        validate_parameter_constraints(
+            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
+        )
 
     @classmethod
     def _example(cls):

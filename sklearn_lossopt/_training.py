@@ -40,13 +40,14 @@ class Settings:
 
 @dataclass
 class State:
-    """What a later call needs to go on: optimizer memory, counts, seed, step size."""
+    """What a later call needs to go on: optimizer memory, counts, seed, what a schedule reads."""
 
     seed: int
     slots: np.ndarray
     steps: np.ndarray
     epoch: int = 0
     updates: int = 0
+    curve: list = field(default_factory=list)  # F after each epoch
 
 
 @dataclass
@@ -102,7 +103,8 @@ class _Run:
                 np.zeros(1, np.int64),
             )
         self.state = State(
-            state.seed, state.slots.copy(), state.steps.copy(), state.epoch, state.updates
+            state.seed, state.slots.copy(), state.steps.copy(), state.epoch, state.updates,
+            list(state.curve),
         )
         self.batch_size = self._batch_size()
         self.space = space = Coordinates(problem, settings.precondition, self.batch_size, start)
@@ -160,6 +162,7 @@ class _Run:
             W[:, d] -= W[:, d].mean()
         coef, intercept = self.space.unshift(W)
         self.state.epoch += n_iter
+        self.state.curve += self.curve
         coef, intercept = coef.astype(dtype), intercept.astype(dtype)
         if converged and dtype == np.float32 and self.space.shift is not None:
             converged = self._survives(coef, intercept)
@@ -202,7 +205,8 @@ class _Run:
         """Train under a fixed schedule."""
         settings, first = self.settings, self.state.epoch
         per_epoch = -(-self.problem.n // self.batch_size)
-        silent = settings.tol == 0 and not settings.verbose
+        look = settings.tol > 0 or schedule.needs_curve
+        silent = not (look or settings.verbose)
         # Without a tolerance the start is only the measure of divergence.
         at_zero = settings.tol == 0 and not self.weights.any()
         self.start = start = self.problem.objective_at_zero() if at_zero else self.evaluate()
@@ -216,13 +220,14 @@ class _Run:
             if schedule.name == "constant":
                 rates = np.array([[self.rate]])
             else:
-                rates = self.rate * schedule(step, per_epoch, settings.max_iter)[None]
+                curve = (self.state.curve + self.curve,) if schedule.needs_curve else ()
+                rates = self.rate * schedule(step, per_epoch, settings.max_iter, *curve)[None]
             history = np.empty((count, 1))
             done = self.trainer.run(first + epoch, count, rates, history)
             self.state.updates += done * per_epoch
             self.curve.extend(history[:done, 0])
             epoch += done
-            if settings.tol > 0:
+            if look:
                 self.curve[-1] = self.evaluate()
             value = self.curve[-1]
             self.report(epoch - 1, value)

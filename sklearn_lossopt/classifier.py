@@ -66,8 +66,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         units of X and y.
     schedule : str or Schedule, default="auto"
         How the step size changes: "auto" follows the objective after each epoch; "constant",
-        "invscaling", "exponential", "cosine", "one_cycle", or an object of
-        ``sklearn_lossopt.schedules``, are fixed beforehand.
+        "invscaling", "exponential", "cosine", "one_cycle", "plateau", "warm_up", or an object of
+        ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule.
     batch_size : int or "auto", default="auto"
         Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
         when the objective stops falling if the schedule is "auto" too. Cannot be set with

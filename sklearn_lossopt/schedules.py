@@ -1,11 +1,12 @@
 """Schedules: how the learning rate changes over a run. Floor 1."""
 
-from numbers import Real
+import math
+from numbers import Integral, Real
 
 import numpy as np
 
 from sklearn_lossopt._compat import Interval
-from sklearn_lossopt._component import Component
+from sklearn_lossopt._component import Component, as_objects
 
 __all__ = [
     "Constant",
@@ -13,13 +14,23 @@ __all__ = [
     "Exponential",
     "InverseScaling",
     "OneCycle",
+    "Plateau",
     "Schedule",
+    "WarmUp",
     "registry",
 ]
 
 
 class Schedule(Component, family="schedule"):
-    """Base of all schedules: a factor of the learning rate for every update."""
+    """Base of all schedules: a factor of the learning rate for every update.
+
+    A schedule is a function of its arguments alone, so that a run can be interrupted and resumed.
+    One that depends on the objective sets the class attribute ``needs_curve = True`` and takes a
+    fourth argument ``curve``, the objective F after each epoch so far, of earlier warm starts too:
+    the factor of an update in epoch e, from 0, may depend on ``curve[:e]``.
+    """
+
+    needs_curve = False
 
     def __call__(self, step, steps_per_epoch, max_iter):
         """Factors of the learning rate.
@@ -182,6 +193,127 @@ class OneCycle(Schedule, name="one_cycle"):
             rise,
             self.floor + (1 - self.floor) * 0.5 * (1 + np.cos(np.pi * fall)),
         )
+
+
+class Plateau(Schedule, name="plateau"):
+    r"""The factor is multiplied by ``factor`` when the objective F has stopped falling.
+
+    An epoch is a better one if F falls below :math:`(1 - \mathrm{threshold})` times the least
+    value before. After more than ``patience`` epochs in a row without a better one the factor
+    falls, and counting starts again. F is evaluated after each epoch, with ``tol=0`` too.
+
+    Parameters
+    ----------
+    factor : float, default=0.5
+        What the factor is multiplied by, in (0, 1).
+    patience : int, default=2
+        Epochs without improvement that change nothing, at least 0. Below the estimator's
+        ``n_iter_no_change``, which otherwise ends the run first, unless ``tol=0``.
+    threshold : float, default=1e-4
+        Share of F that counts as an improvement, in [0, 1).
+    floor : float, default=0.0
+        The least factor, in [0, 1].
+
+    Notes
+    -----
+    ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with ``mode="min"``, ``threshold_mode="rel"``,
+    ``cooldown=0`` and ``eps=0``; its defaults are ``factor=0.1, patience=10``, and its ``min_lr``
+    is ``floor`` times the learning rate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.schedules import Plateau
+    >>> print(Plateau(patience=0)(np.arange(5.0), 1, 5, curve=[1.0, 0.5, 0.5, 0.4]))
+    [1.  1.  1.  0.5 0.5]
+    """
+
+    needs_curve = True
+    _parameter_constraints = {
+        "factor": [Interval(Real, 0, 1, closed="neither")],
+        "patience": [Interval(Integral, 0, None, closed="left")],
+        "threshold": [Interval(Real, 0, 1, closed="left")],
+        "floor": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(self, factor=0.5, patience=2, threshold=1e-4, floor=0.0):
+        self.factor = factor
+        self.patience = patience
+        self.threshold = threshold
+        self.floor = floor
+
+    def __call__(self, step, steps_per_epoch, max_iter, curve=()):
+        factors, best, since = [1.0], math.inf, 0
+        for value in curve:
+            since += 1
+            if best == math.inf or value < best - self.threshold * abs(best):
+                best, since = value, 0
+            fall = since > self.patience
+            factors.append(max(self.factor * factors[-1], self.floor) if fall else factors[-1])
+            since = 0 if fall else since
+        epoch = np.minimum(np.asarray(step) // steps_per_epoch, len(factors) - 1)
+        return np.array(factors)[epoch.astype(np.intp)]
+
+
+class WarmUp(Schedule, name="warm_up"):
+    """A linear rise from ``start`` to 1 over the first epochs, before another schedule.
+
+    With w the updates in ``epochs`` epochs, the factor of update t, from 0, is that of ``then`` for
+    update max(t - w, 0), times start + (1 - start) t / w while t < w. ``then`` has ``max_iter``
+    less ``epochs`` epochs.
+
+    Parameters
+    ----------
+    then : str or Schedule, default="constant"
+        The schedule that follows; its own parameters can be searched as
+        ``schedule__then__decay``.
+    epochs : int, default=5
+        Length of the rise, at least 1.
+    start : float, default=0.1
+        The first factor, in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.schedules import WarmUp
+    >>> print(WarmUp("exponential", epochs=2, start=0.2)(np.arange(5.0), 1, 5).round(2))
+    [0.2  0.6  1.   0.95 0.9 ]
+
+    References
+    ----------
+    Goyal, P. et al. (2017). Accurate, large minibatch SGD: training ImageNet in 1 hour.
+    arXiv:1706.02677.
+    """
+
+    _parameter_constraints = {
+        "then": [str, Schedule],
+        "epochs": [Interval(Integral, 1, None, closed="left")],
+        "start": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(self, then="constant", epochs=5, start=0.1):
+        self.then = then
+        self.epochs = epochs
+        self.start = start
+
+    def set_params(self, **params):
+        return super().set_params(**as_objects(self, {"then": Schedule}, params))
+
+    @property
+    def needs_curve(self):
+        return Schedule.resolve(self.then).needs_curve
+
+    def _check(self):
+        super()._check()
+        Schedule.resolve(self.then)
+
+    def __call__(self, step, steps_per_epoch, max_iter, curve=()):
+        then, rise = Schedule.resolve(self.then), self.epochs * steps_per_epoch
+        rest = {"curve": curve[self.epochs :]} if then.needs_curve else {}
+        after = then(
+            np.maximum(step - rise, 0.0), steps_per_epoch, max(1, max_iter - self.epochs), **rest
+        )
+        return after * (self.start + (1 - self.start) * np.minimum(step / rise, 1.0))
 
 
 registry = Schedule.registry

@@ -51,7 +51,14 @@ from sklearn_lossopt.optimizers import (
     RAdam,
     RMSprop,
 )
-from sklearn_lossopt.schedules import Cosine, Exponential, InverseScaling, OneCycle
+from sklearn_lossopt.schedules import (
+    Cosine,
+    Exponential,
+    InverseScaling,
+    OneCycle,
+    Plateau,
+    WarmUp,
+)
 
 each_task = pytest.mark.parametrize("task", ESTIMATORS)
 
@@ -314,6 +321,13 @@ COMPONENTS_OUT_OF_RANGE = {
         Exponential: {"decay": [0.0, 1.1, np.nan]},
         Cosine: {"floor": FACTOR},
         OneCycle: {"warm_up": [0.0, 1.0], "start": FACTOR, "floor": FACTOR},
+        Plateau: {
+            "factor": [0.0, 1.0, np.nan],
+            "patience": [-1, 1.5, None],
+            "threshold": [-0.1, 1.0, np.nan],
+            "floor": FACTOR,
+        },
+        WarmUp: {"then": [None, 3, Adam()], "epochs": [0, 2.5, None], "start": FACTOR},
     },
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 from catalogue import SCHEDULES, TEXTBOOK, make
 from numpy.testing import assert_allclose
 from reference import OPTIMIZERS, batch_objective
+from sklearn.model_selection import GridSearchCV
 
 from sklearn_lossopt.schedules import (
     Constant,
@@ -14,7 +15,9 @@ from sklearn_lossopt.schedules import (
     Exponential,
     InverseScaling,
     OneCycle,
+    Plateau,
     Schedule,
+    WarmUp,
     registry,
 )
 
@@ -23,6 +26,10 @@ def one_cycle(done, warm_up, start, floor):
     if done < warm_up:
         return start + (1 - start) * done / warm_up
     return floor + (1 - floor) * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up))) / 2
+
+
+def warm_up(t, each, epochs, start):
+    return min(1.0, start + (1 - start) * t / (epochs * each))
 
 
 # The factor of update t, from 0, in a run of `total` updates, `each` of them an epoch.
@@ -41,6 +48,22 @@ CLOSED_FORMS = [
         OneCycle(warm_up=0.5, start=0.5, floor=0.1),
         lambda t, each, total: one_cycle(t / total, 0.5, 0.5, 0.1),
     ),
+    (WarmUp(), lambda t, each, total: warm_up(t, each, 5, 0.1)),
+    (WarmUp(epochs=1, start=0.0), lambda t, each, total: warm_up(t, each, 1, 0.0)),
+    (
+        WarmUp("exponential", epochs=2, start=0.5),
+        lambda t, each, total: warm_up(t, each, 2, 0.5) * 0.95 ** max(t / each - 2, 0),
+    ),
+    (
+        WarmUp(Cosine(floor=0.2), epochs=3, start=1.0),
+        lambda t, each, total: 0.2
+        + 0.8 * math.cos(math.pi * max(t - 3 * each, 0) / (total - 3 * each) / 2) ** 2,
+    ),
+    (
+        WarmUp(WarmUp(epochs=1, start=0.3), epochs=2, start=0.5),
+        lambda t, each, total: warm_up(t, each, 2, 0.5)
+        * warm_up(max(t - 2 * each, 0), each, 1, 0.3),
+    ),
 ]
 each_form = pytest.mark.parametrize(
     "schedule, form", [pytest.param(*case, id=str(case[0])) for case in CLOSED_FORMS]
@@ -48,13 +71,16 @@ each_form = pytest.mark.parametrize(
 
 
 def test_every_schedule_has_a_closed_form():
-    assert {type(schedule) for schedule, _ in CLOSED_FORMS} == set(registry().values())
+    closed = {found for found in registry().values() if found is WarmUp or not found.needs_curve}
+    assert {type(schedule) for schedule, _ in CLOSED_FORMS} == closed
     for schedule, _ in CLOSED_FORMS:
         if not schedule.get_params():
             continue
-        given = [case.get_params() for case, _ in CLOSED_FORMS if type(case) is type(schedule)]
-        for name in schedule.get_params():
-            assert len({parameters[name] for parameters in given}) > 1, name
+        given = [
+            case.get_params(deep=False) for case, _ in CLOSED_FORMS if type(case) is type(schedule)
+        ]
+        for name in schedule.get_params(deep=False):
+            assert len({str(parameters[name]) for parameters in given}) > 1, name
 
 
 @each_form
@@ -155,7 +181,8 @@ def test_falling_rates_settle_where_a_constant_one_jitters():
     for name in SCHEDULES:
         model = make("regression", optimizer="sgd", schedule=name, **settings).fit(X, y)
         distance[name] = np.linalg.norm(model.coef_ - best)
-    for name in set(SCHEDULES) - {"constant"}:
+    # A warm-up ends in a constant rate.
+    for name in set(SCHEDULES) - {"constant", "warm_up"}:
         assert distance[name] < 0.5 * distance["constant"], distance
 
 
@@ -163,5 +190,140 @@ def test_a_base_schedule_says_what_is_missing():
     class Empty(Schedule):
         pass
 
+    assert not Empty.needs_curve
     with pytest.raises(NotImplementedError, match=r"Empty must override __call__\(\)"):
         make("regression", schedule=Empty()).fit(np.eye(3), np.arange(3))
+
+
+# Schedules that react to the objective ------------------------------------------------------------
+
+
+def torch_factors(curve, factor, patience, threshold, floor):
+    """What ``ReduceLROnPlateau(mode="min", threshold_mode="rel", eps=0)`` makes of a rate of 1:
+    its ``step``, written down from the documentation, called with each value of a curve."""
+    rate, best, num_bad_epochs, rates = 1.0, math.inf, 0, [1.0]
+    for metric in curve:
+        if metric < best * (1 - threshold):
+            best = metric
+            num_bad_epochs = 0
+        else:
+            num_bad_epochs += 1
+        if num_bad_epochs > patience:
+            rate = max(rate * factor, floor)
+            num_bad_epochs = 0
+        rates.append(rate)
+    return np.array(rates)
+
+
+PLATEAUS = [
+    {},
+    {"factor": 0.1, "patience": 10, "threshold": 1e-4, "floor": 0.0},
+    {"factor": 0.7, "patience": 0, "threshold": 0.0, "floor": 0.3},
+    {"factor": 0.5, "patience": 1, "threshold": 0.05, "floor": 0.0},
+]
+
+
+@pytest.mark.parametrize("parameters", PLATEAUS, ids=str)
+@pytest.mark.parametrize("each", [1, 7])
+def test_plateau_is_that_of_torch(parameters, each):
+    rng = np.random.default_rng(0)
+    schedule = Plateau(**parameters)
+    for decay, noise in [(0.5, 0.0), (0.02, 0.1), (0.0, 0.3), (0.0, 0.0)]:
+        curve = np.exp(-decay * np.arange(60)) + 0.5 + noise * rng.random(60)
+        expected = torch_factors(curve, **schedule.get_params())
+        factors = schedule(np.arange(61.0 * each), each, 61, list(curve))
+        assert_allclose(factors, expected.repeat(each), rtol=1e-15)
+        # An epoch's factor is that of the epochs before it, whatever came later.
+        for epoch in (0, 1, 17, 60):
+            step = np.arange(float(epoch * each), float((epoch + 1) * each))
+            seen = schedule(step, each, 61, list(curve[:epoch]))
+            assert_allclose(seen, expected[epoch], rtol=1e-15)
+    assert schedule(np.array([0.0, 50.0]), each, 10).tolist() == [1.0, 1.0]
+
+
+def test_plateau_with_objectives_below_zero():
+    """Where torch's relative threshold would take any value for an improvement."""
+    factors = Plateau(patience=0, threshold=0.1)(np.arange(4.0), 1, 4, [-1.0, -1.05, -1.2])
+    assert factors.tolist() == [1.0, 1.0, 0.5, 0.5]
+
+
+def test_a_warm_up_before_a_plateau_hides_its_epochs():
+    schedule = WarmUp(Plateau(patience=0, factor=0.1), epochs=2, start=0.5)
+    assert schedule.needs_curve and not WarmUp("cosine").needs_curve
+    factors = schedule(np.arange(6.0), 1, 6, [1.0, 2.0, 3.0, 3.0, 1.0])
+    assert_allclose(factors, [0.5, 0.75, 1.0, 1.0, 0.1, 0.1], rtol=1e-15)
+
+
+REACTING = [
+    Plateau(patience=0, factor=0.5),
+    Plateau(patience=1, factor=0.3, threshold=0.05, floor=0.1),
+    WarmUp(Plateau(patience=0), epochs=2),
+]
+
+
+@pytest.mark.parametrize("schedule", REACTING, ids=str)
+@pytest.mark.parametrize("tol", [0, 1e-300])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_fit_follows_a_schedule_of_its_own_curve(schedule, tol, optimizer):
+    """The twin is handed the rates that the fit's own curve stands for, and the curve is F."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 3)), rng.normal(size=50)
+    settings = TEXTBOOK | {
+        "learning_rate": 0.2, "batch_size": 16, "max_iter": 12, "alpha": 0.1, "shuffle": False,
+        "schedule": schedule, "tol": tol, "n_iter_no_change": 100,
+    }  # fmt: skip
+    model = make("regression", optimizer=optimizer, **settings)
+    if tol:
+        with pytest.warns(match="above tolerance"):
+            model.fit(X, y)
+    else:
+        model.fit(X, y)
+    factors = schedule(np.arange(12.0 * 4), 4, 12, list(model.loss_curve_))
+    assert len(np.unique(factors)) > 2
+    theta = twin(X, y, optimizer, 0.2 * factors, 16, 12, alpha=0.1)
+    assert_allclose(model.coef_, theta[0, :-1], rtol=1e-10)
+    value, _, _ = batch_objective(
+        theta[:, :-1], theta[:, -1], X, y, np.ones(50), "squared_error", {}, 0.1
+    )
+    assert_allclose(model.loss_curve_[-1], value, rtol=1e-10)
+
+
+@pytest.mark.parametrize("schedule", REACTING, ids=str)
+def test_a_warm_start_goes_on_with_the_curve(schedule):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 3)), rng.normal(size=50)
+    settings = TEXTBOOK | {"learning_rate": 0.2, "batch_size": 16, "schedule": schedule}
+    once = make("regression", **settings, max_iter=12).fit(X, y)
+    parts = make("regression", **settings, max_iter=4, warm_start=True)
+    curves = [parts.fit(X, y).loss_curve_ for _ in range(3)]
+    assert_allclose(np.concatenate(curves), once.loss_curve_, rtol=1e-12)
+    assert_allclose(parts.coef_, once.coef_, rtol=1e-12)
+
+
+def test_the_schedule_after_a_warm_up_can_be_searched():
+    model = make("regression", schedule="warm_up")
+    model.set_params(schedule__epochs=3, schedule__then="exponential", schedule__then__decay=0.5)
+    then = model.schedule.then
+    assert isinstance(then, Exponential) and then.decay == 0.5 and model.schedule.epochs == 3
+    assert "schedule__then__decay" in model.get_params()
+    X, y = np.random.default_rng(0).normal(size=(2, 40, 1))
+    grid = {"schedule": [WarmUp()], "schedule__then__decay": [0.5, 0.9]}
+    grid["schedule__then"] = ["exponential"]
+    model.set_params(max_iter=8, tol=0)
+    search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(X, y[:, 0])
+    assert search.best_estimator_.schedule.then.decay in (0.5, 0.9)
+    assert grid["schedule"][0].then == "constant"
+
+
+@pytest.mark.parametrize(
+    "then, message",
+    [
+        ("nonsense", "Unknown schedule 'nonsense'"),
+        ("auto", "Unknown schedule 'auto'"),
+        (Exponential(decay=2.0), "The 'decay' parameter of Exponential"),
+        (WarmUp(then="nonsense"), "Unknown schedule 'nonsense'"),
+    ],
+)
+def test_what_follows_a_warm_up_is_checked_before_any_work(then, message):
+    with pytest.raises(ValueError, match=message):
+        make("regression", schedule=WarmUp(then)).fit([["no numbers"]], ["either"])

@@ -21,6 +21,7 @@ from sklearn_lossopt._compat import (
     threadpool_controller,
 )
 from sklearn_lossopt._component import as_objects
+from sklearn_lossopt._holdout import HoldsOut
 from sklearn_lossopt._problem import Problem
 from sklearn_lossopt._scale import residual_scale
 from sklearn_lossopt._training import Settings, train
@@ -81,7 +82,7 @@ def all_or_nothing(method):
     return guarded
 
 
-class BaseGradientEstimator(BaseEstimator):
+class BaseGradientEstimator(HoldsOut, BaseEstimator):
     """Parameters, validation and training common to regressor and classifier."""
 
     _parameter_constraints: dict = {
@@ -97,6 +98,9 @@ class BaseGradientEstimator(BaseEstimator):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "scoring": [str, callable, None],
         "precondition": [StrOptions({"auto", "whiten", "scale"}), Options(bool, {False})],
         "shuffle": ["boolean"],
         "warm_start": ["boolean"],
@@ -107,8 +111,8 @@ class BaseGradientEstimator(BaseEstimator):
 
     def __init__(
         self, loss, optimizer, *, alpha, l1_ratio, fit_intercept, learning_rate, schedule,
-        batch_size, max_iter, tol, n_iter_no_change, precondition, shuffle, warm_start,
-        random_state, verbose,
+        batch_size, max_iter, tol, n_iter_no_change, early_stopping, validation_fraction, scoring,
+        precondition, shuffle, warm_start, random_state, verbose,
     ):
         self.loss = loss
         self.optimizer = optimizer
@@ -121,6 +125,9 @@ class BaseGradientEstimator(BaseEstimator):
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.scoring = scoring
         self.precondition = precondition
         self.shuffle = shuffle
         self.warm_start = warm_start
@@ -160,6 +167,7 @@ class BaseGradientEstimator(BaseEstimator):
         return loss
 
     def _settings(self):
+        self._scorer()  # raises if there is none
         optimizer = Optimizer.resolve(self.optimizer)
         automatic = isinstance(self.schedule, str) and self.schedule == "auto"
         schedule = None if automatic else Schedule.resolve(self.schedule, also=("auto",))
@@ -225,43 +233,84 @@ class BaseGradientEstimator(BaseEstimator):
 
     # -- training ---------------------------------------------------------------------------
 
-    def _train(self, X, target, target_kind, weight, rows, n_outputs, loss, settings):
-        """Train, and set the fitted attributes that both estimators have."""
-        if weight is not None:
-            # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
-            weight = weight / weight.max()
-            weight /= np.mean(weight if rows is None else weight[rows])
-            weight = weight.astype(X.dtype, copy=False)
-        problem = Problem(
-            X, target, target_kind, weight, rows, n_outputs, loss,
-            l2=float(self.alpha * (1 - self.l1_ratio)), l1=float(self.alpha * self.l1_ratio),
-            fit_intercept=self.fit_intercept,
-        )
+    def _train(self, data, held, target_kind, n_outputs, loss, settings, shape, factors=None):
+        """Train, and set the fitted attributes.
+
+        Parameters
+        ----------
+        data, held : Data
+            The rows to train on and, or None, those to validate on.
+        target_kind : str
+        n_outputs : int
+        loss : Loss
+        settings : Settings
+        shape : callable
+            Makes an estimator's own attributes of coefficients (k, d) and intercepts (k,).
+        factors : ndarray or None
+            Weights of the classes.
+        """
+        problem = self._problem(data.times(factors), target_kind, n_outputs, loss)
         start = state = None
         if self.warm_start and hasattr(self, "coef_"):
             coef = np.atleast_2d(self.coef_)
-            if coef.shape == (n_outputs, X.shape[1]):
+            if coef.shape == (n_outputs, data.X.shape[1]):
                 start = coef, np.atleast_1d(self.intercept_)
-                state = self._memory(settings.optimizer, X.dtype)
-        seed = self.random_state
-        if not isinstance(seed, Integral):
-            seed = check_random_state(seed).randint(2**31)
+                state = self._memory(settings.optimizer, data.X.dtype)
+        attributes = partial(self._attributes, problem, loss, settings, held is not None, shape)
         with ONE_BLAS_THREAD:
             problem.loss = loss._prepared(partial(residual_scale, problem))
-            outcome = train(problem, settings, int(seed), start, state)
+            validation = None
+            if held is not None:
+                validation = self._validation(held, factors, attributes, problem)
+            outcome = train(problem, settings, data.seed, start, state, validation)
         if outcome.warning:
             # The caller of fit, past the wrappers around it.
             warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
-        self._loss, self._optimizer, self._state = loss, settings.optimizer, outcome.state
-        self.n_iter_ = outcome.n_iter
-        self.t_ = outcome.state.updates
-        self.loss_curve_ = np.array(outcome.loss_curve)
-        self.learning_rate_ = outcome.learning_rate
-        self.converged_ = outcome.converged
-        vars(self).pop("delta_", None)
+        for name in ("delta_", "validation_curve_", "best_iter_"):
+            vars(self).pop(name, None)
+        vars(self).update(attributes(outcome))
+        return self
+
+    def _attributes(self, problem, loss, settings, validated, shape, outcome):
+        """The fitted attributes of an Outcome."""
+        found = {
+            "_loss": loss, "_optimizer": settings.optimizer, "_state": outcome.state,
+            "n_iter_": outcome.n_iter, "t_": outcome.state.updates,
+            "loss_curve_": np.array(outcome.loss_curve),
+            "learning_rate_": outcome.learning_rate, "converged_": outcome.converged,
+            **shape(outcome.coef, outcome.intercept),
+        }
         if hasattr(loss, "delta"):
-            self.delta_ = problem.loss.delta
-        return outcome.coef, outcome.intercept
+            found["delta_"] = problem.loss.delta
+        if validated:
+            found["validation_curve_"] = np.array(outcome.validation_curve)
+            found["best_iter_"] = outcome.best_iter
+        return found
+
+    def _problem(self, data, target_kind, n_outputs, loss):
+        weight = data.weight
+        if weight is not None:
+            # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
+            used = weight if data.rows is None else weight[data.rows]
+            largest = used.max()
+            with np.errstate(over="ignore"):  # in rows not used
+                weight = weight / largest
+                weight /= np.mean(used / largest)
+                weight = weight.astype(data.X.dtype, copy=False)
+        return Problem(
+            data.X, data.target, target_kind, weight, data.rows, n_outputs, loss,
+            l2=float(self.alpha * (1 - self.l1_ratio)), l1=float(self.alpha * self.l1_ratio),
+            fit_intercept=self.fit_intercept,
+        )
+
+    def _seed(self):
+        """Seeds the order of the rows and the choice of those for validation."""
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        if self.warm_start and hasattr(self, "_state"):
+            # No row that was trained on is validated with later.
+            return self._state.seed
+        return int(check_random_state(self.random_state).randint(2**31))
 
     def _memory(self, optimizer, dtype):
         """The last fit's optimizer state, if the same optimizer can go on from it."""

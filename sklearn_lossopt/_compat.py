@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _check_y as check_y
 
 __all__ = [
     "Interval",
@@ -19,6 +20,7 @@ __all__ = [
     "StrOptions",
     "check_matplotlib_support",
     "check_sample_weight",
+    "check_y",
     "fit_context",
     "release_blas",
     "threadpool_controller",

@@ -20,25 +20,28 @@ class Pocket:
         self.run = run
 
     def train(self):
+        """Run the epochs; returns that nothing is certified."""
         run, settings = self.run, self.run.settings
         x, y, weight = run.curvature.sample
         history, rates = np.empty((1, 1)), np.array([[run.rate]])
         fewest, since, saved, epoch = math.inf, 0, None, 0
         while epoch < settings.max_iter:
+            run.monitor.begin(run.weights if saved is None else saved[0])
             run.trainer.run(run.state.epoch + epoch, 1, rates, history)
             epoch += 1
             run.state.updates += -(-run.problem.n // run.trainer.batch_size)
             run.curve.append(run.evaluate())
-            run.report(epoch - 1, run.curve[-1])
             wrong = float(np.sum(weight * (y * (x @ run.weights[0].T) <= 0)))
             since += 1
             if wrong < fewest:
                 fewest, since, saved = wrong, 0, (run.weights.copy(), run.curve[-1])
-            if settings.tol > 0 and (wrong == 0 or since >= 4 * settings.n_iter_no_change):
+            done = settings.tol > 0 and (wrong == 0 or since >= 4 * settings.n_iter_no_change)
+            if run.monitor.end(run.weights if saved is None else saved[0], run.rate) or done:
                 break
         if saved is not None:
             run.weights[...], run.curve[-1] = saved
-        return epoch
+        run.monitor.finish(certain=True)
+        return False
 
 
 class Growth:

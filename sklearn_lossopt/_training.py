@@ -1,13 +1,15 @@
 """The fit driver: epochs, step sizes, preconditioning and stopping. Floor 2."""
 
 import math
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from sklearn_lossopt._coordinates import Coordinates
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._monitor import Monitor
 from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector, Pocket
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
@@ -62,9 +64,11 @@ class Outcome:
     converged: bool
     loss_curve: list = field(default_factory=list)
     warning: str | None = None
+    validation_curve: list = field(default_factory=list)
+    best_iter: int | None = None
 
 
-def train(problem, settings, seed, start=None, state=None):
+def train(problem, settings, seed, start=None, state=None, validation=None, watch=None):
     """Fit one model.
 
     Parameters
@@ -77,6 +81,9 @@ def train(problem, settings, seed, start=None, state=None):
         Coefficients and intercepts to start from.
     state : State or None
         An earlier call's, to go on with its optimizer memory and counts.
+    validation : Validation or None
+    watch : object or None
+        Told of every epoch, see Monitor.
 
     Returns
     -------
@@ -87,11 +94,11 @@ def train(problem, settings, seed, start=None, state=None):
     DivergenceError
         If the objective stops being finite or ends far above its start.
     """
-    return _Run(problem, settings, seed, start, state).fit()
+    return _Run(problem, settings, seed, start, state, validation, watch).fit()
 
 
 class _Run:
-    def __init__(self, problem, settings, seed, start, state):
+    def __init__(self, problem, settings, seed, start, state, validation, watch):
         self.problem, self.settings = problem, settings
         optimizer = settings.optimizer
         k, d, dtype = problem.n_outputs, problem.d, problem.X.dtype
@@ -123,6 +130,7 @@ class _Run:
         self.gradient = np.empty((1, k, d + 1))
         self.gap = self.estimate = math.inf
         self.warning = None
+        self.monitor = Monitor(self, validation, watch)
 
     def _models(self):
         problem, optimizer = self.problem, self.settings.optimizer
@@ -146,28 +154,41 @@ class _Run:
     # -- running ----------------------------------------------------------------------------
 
     def fit(self):
+        with self.monitor.lines or nullcontext():
+            converged = self._train()
+        outcome = self.outcome(self.weights, converged)
+        if converged and self.problem.X.dtype == np.float32 and self.space.shift is not None:
+            outcome.converged = self._survives(outcome.coef, outcome.intercept)
+            outcome.loss_curve = self.curve
+        outcome.warning = self.warning
+        return outcome
+
+    def _train(self):
+        """Run the epochs; returns whether the optimum is certified."""
         schedule = self.settings.schedule
-        if schedule is None and not self.problem.loss.learns_at_optimum:
-            n_iter, converged = Pocket(self).train(), False
-        elif schedule is None:
-            n_iter, converged = self._react()
-        else:
-            n_iter, converged = self._follow(schedule)
+        if schedule is not None:
+            return self._follow(schedule)
+        if self.problem.loss.learns_at_optimum:
+            return self._react()
+        return Pocket(self).train()
+
+    def outcome(self, weights, converged=False):
+        """What a fit that ended now with these weights would return."""
         d, dtype = self.problem.d, self.problem.X.dtype
-        W = self.weights[0].astype(np.float64)
-        if schedule is None and self.problem.target_kind == "class" and (
+        W = weights[0].astype(np.float64)
+        if self.settings.schedule is None and self.problem.target_kind == "class" and (
             self.problem.loss.shift_invariant
         ):
             # Adding a number to all columns changes nothing.
             W[:, d] -= W[:, d].mean()
         coef, intercept = self.space.unshift(W)
-        self.state.epoch += n_iter
-        self.state.curve += self.curve
-        coef, intercept = coef.astype(dtype), intercept.astype(dtype)
-        if converged and dtype == np.float32 and self.space.shift is not None:
-            converged = self._survives(coef, intercept)
+        state = replace(
+            self.state, slots=self.state.slots.copy(), steps=self.state.steps.copy(),
+            epoch=self.state.epoch + len(self.curve), curve=self.state.curve + self.curve,
+        )
         return Outcome(
-            coef, intercept, self.state, n_iter, self.rate, converged, self.curve, self.warning
+            coef.astype(dtype), intercept.astype(dtype), state, len(self.curve), self.rate,
+            converged, list(self.curve), None, list(self.monitor.curve), self.monitor.best_iter,
         )
 
     def _survives(self, coef, intercept):
@@ -187,10 +208,6 @@ class _Run:
         self.trainer.evaluate(self.objective, self.gradient if gradient else None)
         return float(self.objective[0])
 
-    def report(self, epoch, value):
-        if self.settings.verbose:
-            print(f"epoch {epoch + 1:4d}  objective {value:.8g}", flush=True)
-
     def _diverged(self, epoch, value, start):
         remedy = (
             "Use a smaller learning_rate, or learning_rate='auto' with precondition='auto', "
@@ -202,26 +219,19 @@ class _Run:
         )
 
     def _follow(self, schedule):
-        """Train under a fixed schedule."""
-        settings, first = self.settings, self.state.epoch
+        """Train by a rule for the rate; returns whether the optimum is certified."""
+        settings, first, monitor = self.settings, self.state.epoch, self.monitor
         per_epoch = -(-self.problem.n // self.batch_size)
         look = settings.tol > 0 or schedule.needs_curve
-        silent = not (look or settings.verbose)
         # Without a tolerance the start is only the measure of divergence.
         at_zero = settings.tol == 0 and not self.weights.any()
         self.start = start = self.problem.objective_at_zero() if at_zero else self.evaluate()
-        at_once = max(1, RATES_AT_ONCE // per_epoch) if silent else 1
+        at_once = 1 if look or monitor.active else max(1, RATES_AT_ONCE // per_epoch)
         best, best_epoch, epoch = math.inf, 0, 0
         while epoch < settings.max_iter:
+            monitor.begin(self.weights)
             count = min(at_once, settings.max_iter - epoch)
-            step = np.arange(
-                (first + epoch) * per_epoch, (first + epoch + count) * per_epoch, dtype=np.float64
-            )
-            if schedule.name == "constant":
-                rates = np.array([[self.rate]])
-            else:
-                curve = (self.state.curve + self.curve,) if schedule.needs_curve else ()
-                rates = self.rate * schedule(step, per_epoch, settings.max_iter, *curve)[None]
+            rates = self._rates(schedule, first + epoch, count, per_epoch)
             history = np.empty((count, 1))
             done = self.trainer.run(first + epoch, count, rates, history)
             self.state.updates += done * per_epoch
@@ -230,18 +240,30 @@ class _Run:
             if look:
                 self.curve[-1] = self.evaluate()
             value = self.curve[-1]
-            self.report(epoch - 1, value)
             if not math.isfinite(value):
                 self._diverged(epoch, value, start)
-            if settings.tol > 0:
-                if value < best - settings.tol * abs(best) or best == math.inf:
-                    best, best_epoch = value, epoch
-                elif epoch - best_epoch >= settings.n_iter_no_change:
-                    break
+            if monitor.end(self.weights, rates[0, -1]):
+                break
+            if value < best - settings.tol * abs(best) or best == math.inf:
+                best, best_epoch = value, epoch
+            elif settings.tol > 0 and not monitor.stopping and (
+                epoch - best_epoch >= settings.n_iter_no_change
+            ):
+                break
+        ended = monitor.finish()
+        value = self.curve[ended - 1]
         scale = max(start, 1.0) if self.problem.loss.classification else start
         if not np.isfinite(self.weights).all() or value > DIVERGED * scale:
-            self._diverged(epoch, value, start)
-        return epoch, self._certify(value)
+            self._diverged(ended, value, start)
+        return ended == epoch and not monitor.stopped and self._certify(value)
+
+    def _rates(self, schedule, epoch, count, per_epoch):
+        """Learning rates of the next updates, or one for all."""
+        if schedule.name == "constant":
+            return np.array([[self.rate]])
+        step = np.arange(epoch * per_epoch, (epoch + count) * per_epoch, dtype=np.float64)
+        curve = (self.state.curve + self.curve,) if schedule.needs_curve else ()
+        return self.rate * schedule(step, per_epoch, self.settings.max_iter, *curve)[None]
 
     def target(self, value):
         """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
@@ -303,6 +325,7 @@ class _Run:
         epoch = 0
         history = np.empty((1, 1))
         while epoch < settings.max_iter:
+            self.monitor.begin(self.saved)
             rate = self.rate * pace.factor
             self.trainer.run(self.state.epoch + epoch, 1, np.array([[rate]]), history)
             epoch += 1
@@ -317,18 +340,25 @@ class _Run:
                 corrector.step()
                 done = self.gap <= self.target(self.best)
             self.curve.append(self.best)
-            self.report(epoch - 1, self.best)
-            if done and settings.tol > 0:
+            if self.monitor.end(self.saved, rate) or (done and settings.tol > 0):
                 break
         self.weights[...] = self.saved
         if not math.isfinite(self.best):
             self._diverged(epoch, self.best, start)
-        if corrector is None and problem.loss.smooth:
-            return epoch, self._certify(self.best)
-        converged = settings.tol > 0 and bool(self.gap <= self.target(self.best))
-        if settings.tol > 0 and not converged:
-            self._warn(self.best)
-        return epoch, converged
+        return self._conclude(corrector)
+
+    def _conclude(self, corrector):
+        """End a run that reacted to its objective; returns whether the optimum is certified."""
+        tol, monitor = self.settings.tol, self.monitor
+        certain = tol > 0 and bool(self.gap <= self.target(self.best))
+        if monitor.finish(certain) < len(self.curve):
+            return False
+        if not monitor.stopped:
+            if corrector is None and self.problem.loss.smooth:
+                return self._certify(self.best)
+            if tol > 0 and not certain:
+                self._warn(self.best)
+        return certain
 
     def _corrector(self):
         problem, precondition = self.problem, self.settings.precondition

@@ -8,6 +8,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
 from sklearn_lossopt._compat import StrOptions, fit_context
+from sklearn_lossopt._holdout import Data
 from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientClassifier"]
@@ -78,8 +79,19 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         Training ends when the estimated distance of the objective to its optimum is below ``tol``
         times the objective. With 0, exactly ``max_iter`` epochs run.
     n_iter_no_change : int, default=5
-        Epochs without an improvement of ``tol`` times the objective after which training under a
-        fixed schedule ends.
+        Epochs without an improvement after which training ends: with ``early_stopping`` one of
+        the validation loss or score by ``tol`` times its best value; without, under a schedule
+        other than "auto", one of the objective by ``tol`` times its value.
+    early_stopping : bool, default=False
+        Whether validation ends training, which then goes back to the parameters of the best
+        epoch. It takes place on the validation data passed to ``fit`` or, if there are none, on
+        rows set aside, with ``tol=0`` too.
+    validation_fraction : float, default=0.1
+        Share of the rows, by their weight and of each class alike, that ``early_stopping`` sets
+        aside, in (0, 1). Equal rows stay together, unless there are more than ten of each.
+    scoring : "loss", str, callable or None, default="loss"
+        What validation measures: the mean loss with weights as in F; the scikit-learn scorer of
+        that name, or with the signature ``scorer(estimator, X, y)``; None is the method ``score``.
     precondition : {"auto", "whiten", "scale"} or False, default="auto"
         Change of variables in which the optimizer works. "whiten" decorrelates the features in
         the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
@@ -117,6 +129,12 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     loss_curve_ : ndarray of shape (n_iter_,)
         F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
         epoch's batches.
+    validation_curve_ : ndarray of shape (n_iter_,)
+        Only with validation data: after each epoch, the mean loss of its rows, or the score if
+        ``scoring`` is not "loss".
+    best_iter_ : int
+        Only with validation data: the epoch, counted from 1, at which the validation curve is
+        best. With ``early_stopping``, the model is that of this epoch.
     learning_rate_ : float
         The number that ``learning_rate`` stood for.
     converged_ : bool
@@ -165,6 +183,9 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         max_iter=1000,
         tol=1e-6,
         n_iter_no_change=5,
+        early_stopping=False,
+        validation_fraction=0.1,
+        scoring="loss",
         precondition="auto",
         shuffle=True,
         class_weight=None,
@@ -184,6 +205,9 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
             max_iter=max_iter,
             tol=tol,
             n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            scoring=scoring,
             precondition=precondition,
             shuffle=shuffle,
             warm_start=warm_start,
@@ -194,7 +218,9 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
+    ):
         """Fit the model.
 
         Parameters
@@ -205,6 +231,13 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
             Labels, numbers or strings, of at least two classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, at least 0; rows of weight 0 are left out.
+        X_val : array-like of shape (n_validation, n_features), default=None
+            Validation data, which ``validation_curve_`` is measured on. A ``Pipeline`` transforms
+            it like X with ``transform_input=["X_val"]``.
+        y_val : array-like of shape (n_validation,), default=None
+            Its labels, all of which y has.
+        sample_weight_val : array-like of shape (n_validation,), default=None
+            Its weights.
 
         Returns
         -------
@@ -223,54 +256,72 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         if y.dtype.kind not in "biu":
             check_classification_targets(y)
         weight, rows = self._used_rows(sample_weight, X)
-        classes, code = self._encode(y, rows, X.dtype)
-        weight, rows = self._weigh_classes(classes, code, weight, rows)
-        if len(classes) == 2:
-            kind, n_outputs, target = "values", 1, (2 * code - 1)[:, None]
-        else:
-            kind = "class" if loss.joint else "one_vs_rest"
-            n_outputs, target = len(classes), code
-        coef, intercept = self._train(X, target, kind, weight, rows, n_outputs, loss, settings)
-        self.classes_ = classes
-        self.coef_, self.intercept_ = coef, intercept
-        return self
+        classes = self._labels(y, rows)
+        data = Data(X, y, *self._encode(y, classes, X.dtype), weight, rows, self._seed())
+        held = self._hold_out(
+            data, (X_val, y_val, sample_weight_val),
+            lambda y, rows: self._encode_known(y, rows, classes, X.dtype),
+        )
+        factors = self._class_factors(classes, data)
+        kind, n_outputs = "values", 1
+        if len(classes) > 2:
+            kind, n_outputs = "class" if loss.joint else "one_vs_rest", len(classes)
+        return self._train(
+            data, held, kind, n_outputs, loss, settings,
+            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b}, factors,
+        )
 
     @staticmethod
-    def _encode(y, rows, dtype):
-        """Sorted labels of the rows used, and each row's class index as a float."""
+    def _labels(y, rows):
+        """Sorted labels of the rows used."""
         classes = np.unique(y if rows is None else y[rows])
         if len(classes) < 2:
             raise ValueError(
                 f"y holds one class only, {classes[0]!r}, in the rows of positive weight; a "
                 "classifier needs samples of at least two classes."
             )
+        return classes
+
+    @staticmethod
+    def _encode(y, classes, dtype):
+        """Targets, +-1 for two classes, and class indices as floats, which more have as targets."""
         code = np.empty(len(y), dtype)
         for start in range(0, len(y), LABELS_AT_ONCE):
             part = slice(start, start + LABELS_AT_ONCE)
             code[part] = np.searchsorted(classes, y[part])
-        return classes, code
+        return (2 * code - 1)[:, None] if len(classes) == 2 else code, code
 
-    def _weigh_classes(self, classes, code, weight, rows):
-        """Sample weights times class weights, and the rows where the product is not zero."""
+    def _encode_known(self, y, rows, classes, dtype):
+        """The same for labels y_val, all of which must be known."""
+        rows = slice(None) if rows is None else rows
+        unknown = sorted(set(y[rows].tolist()) - set(classes.tolist()), key=repr)
+        if len(unknown):
+            raise ValueError(
+                f"y_val holds {', '.join(map(repr, unknown[:5]))}, which y does not. Its "
+                f"labels are {', '.join(map(repr, classes[:5].tolist()))}"
+                f"{', ...' if len(classes) > 5 else ''}."
+            )
+        known = np.full(len(y), classes[0])
+        known[rows] = y[rows]
+        return self._encode(known, classes, dtype)
+
+    def _class_factors(self, classes, data):
+        """Weights of the classes, or None."""
         if self.class_weight is None:
-            return weight, rows
-        used = slice(None) if rows is None else rows
-        index = code[used].astype(np.intp)
-        share = None if weight is None else weight[used]
+            return None
+        used = slice(None) if data.rows is None else data.rows
+        index = data.code[used].astype(np.intp)
         if self.class_weight == "balanced":
-            counts = np.bincount(index, weights=share, minlength=len(classes))
-            factors = counts.sum() / (len(classes) * counts)
-        else:
-            factors = compute_class_weight(self.class_weight, classes=classes, y=classes[index])
-            if not (np.isfinite(factors).all() and (factors >= 0).all() and factors.any()):
-                raise ValueError(
-                    f"class_weight={self.class_weight!r} must hold finite numbers that are at "
-                    "least 0, one of them positive."
-                )
-        scaled = np.ones(len(code)) if weight is None else weight.copy()
-        scaled[used] *= factors[index]
-        rows = np.flatnonzero(scaled).astype(np.uint32)
-        return scaled, None if len(rows) == len(code) else rows
+            weight = None if data.weight is None else data.weight[used]
+            counts = np.bincount(index, weights=weight, minlength=len(classes))
+            return counts.sum() / (len(classes) * counts)
+        factors = compute_class_weight(self.class_weight, classes=classes, y=classes[index])
+        if not (np.isfinite(factors).all() and (factors >= 0).all() and factors.any()):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} must hold finite numbers that are at least "
+                "0, one of them positive."
+            )
+        return factors
 
     def decision_function(self, X):
         """Raw predictions.

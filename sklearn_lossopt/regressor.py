@@ -6,6 +6,7 @@ from sklearn.utils.validation import column_or_1d
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
 from sklearn_lossopt._compat import fit_context
+from sklearn_lossopt._holdout import Data
 from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientRegressor"]
@@ -62,8 +63,19 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         Training ends when the estimated distance of the objective to its optimum is below ``tol``
         times the objective. With 0, exactly ``max_iter`` epochs run.
     n_iter_no_change : int, default=5
-        Epochs without an improvement of ``tol`` times the objective after which training under a
-        fixed schedule ends.
+        Epochs without an improvement after which training ends: with ``early_stopping`` one of
+        the validation loss or score by ``tol`` times its best value; without, under a schedule
+        other than "auto", one of the objective by ``tol`` times its value.
+    early_stopping : bool, default=False
+        Whether validation ends training, which then goes back to the parameters of the best
+        epoch. It takes place on the validation data passed to ``fit`` or, if there are none, on
+        rows set aside, with ``tol=0`` too.
+    validation_fraction : float, default=0.1
+        Share of the rows, by their weight, that ``early_stopping`` sets aside, in (0, 1). Equal
+        rows stay together, unless there are more than ten of each.
+    scoring : "loss", str, callable or None, default="loss"
+        What validation measures: the mean loss with weights as in F; the scikit-learn scorer of
+        that name, or with the signature ``scorer(estimator, X, y)``; None is the method ``score``.
     precondition : {"auto", "whiten", "scale"} or False, default="auto"
         Change of variables in which the optimizer works. "whiten" decorrelates the features in
         the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
@@ -96,6 +108,12 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     loss_curve_ : ndarray of shape (n_iter_,)
         F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
         epoch's batches.
+    validation_curve_ : ndarray of shape (n_iter_,)
+        Only with validation data: after each epoch, the mean loss of its rows, or the score if
+        ``scoring`` is not "loss".
+    best_iter_ : int
+        Only with validation data: the epoch, counted from 1, at which the validation curve is
+        best. With ``early_stopping``, the model is that of this epoch.
     learning_rate_ : float
         The number that ``learning_rate`` stood for.
     converged_ : bool
@@ -140,6 +158,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         max_iter=1000,
         tol=1e-6,
         n_iter_no_change=5,
+        early_stopping=False,
+        validation_fraction=0.1,
+        scoring="loss",
         precondition="auto",
         shuffle=True,
         warm_start=False,
@@ -158,6 +179,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
             max_iter=max_iter,
             tol=tol,
             n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            scoring=scoring,
             precondition=precondition,
             shuffle=shuffle,
             warm_start=warm_start,
@@ -186,7 +210,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
-    def fit(self, X, y, sample_weight=None):
+    def fit(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
+    ):
         """Fit the model.
 
         Parameters
@@ -197,6 +223,13 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, at least 0; rows of weight 0 are left out.
+        X_val : array-like of shape (n_validation, n_features), default=None
+            Validation data, which ``validation_curve_`` is measured on. A ``Pipeline`` transforms
+            it like X with ``transform_input=["X_val"]``.
+        y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), default=None
+            Its targets.
+        sample_weight_val : array-like of shape (n_validation,), default=None
+            Its weights.
 
         Returns
         -------
@@ -216,18 +249,30 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():
             # scikit-learn's conformance suite asks this of all that cannot fit any (n, k) target.
             y = column_or_1d(y, warn=True)
+        target = self._target(y, rows, loss, X.dtype)
+        data = Data(X, y, target, None, weight, rows, self._seed())
+        k, flat = target.shape[1], y.ndim == 1
+        held = self._hold_out(
+            data, (X_val, y_val, sample_weight_val),
+            lambda y, rows: (self._target(y, rows, loss, X.dtype, k), None),
+        )
+        return self._train(
+            data, held, "values", k, loss, settings,
+            lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b},
+        )
+
+    @staticmethod
+    def _target(y, rows, loss, dtype, n_outputs=None):
+        """Targets (n, k) in the dtype of X, checked."""
         columns = y.reshape(len(y), -1)
+        if n_outputs not in (None, columns.shape[1]):
+            raise ValueError(f"y_val has {columns.shape[1]} columns, but y has {n_outputs}.")
         with np.errstate(over="ignore"):
-            target = np.ascontiguousarray(columns, dtype=X.dtype)
+            target = np.ascontiguousarray(columns, dtype=dtype)
         if not np.isfinite(target).all():
             raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
         loss._check_target(columns if rows is None else columns[rows])
-        coef, intercept = self._train(
-            X, target, "values", weight, rows, columns.shape[1], loss, settings
-        )
-        self.coef_ = coef if y.ndim == 2 else coef[0]
-        self.intercept_ = intercept if y.ndim == 2 else intercept[0]
-        return self
+        return target
 
     def predict(self, X):
         """Predict targets.

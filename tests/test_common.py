@@ -52,7 +52,10 @@ quietly = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarn
 
 
 @quietly
-@parametrize_with_checks([ESTIMATORS[task](loss, optimizer) for task, loss, optimizer in COVER])
+@parametrize_with_checks(
+    [ESTIMATORS[task](loss, optimizer) for task, loss, optimizer in COVER]
+    + [ESTIMATORS[task](early_stopping=True) for task in ESTIMATORS]
+)
 def test_conforms_to_scikit_learn(estimator, check):
     check(estimator)
 
@@ -625,7 +628,7 @@ def test_verbose_prints_a_line_an_epoch(task, schedule, tol, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == model.n_iter_
     for epoch, (line, value) in enumerate(zip(lines, model.loss_curve_, strict=True), start=1):
-        found = re.fullmatch(r"epoch +(\d+) +objective (\S+)", line)
+        found = re.fullmatch(r"epoch +(\d+) +objective (\S+) +rate \S+", line)
         assert int(found[1]) == epoch
         assert_allclose(float(found[2]), value, rtol=1e-6)
     assert_array_equal(model.coef_, silent.coef_)

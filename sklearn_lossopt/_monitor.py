@@ -1,0 +1,182 @@
+"""What happens between epochs besides training: validation, callbacks, lines. Floor 2."""
+
+import math
+import time
+from functools import partial
+from threading import Event, Thread
+
+from sklearn_lossopt._validation import MeanLoss
+
+# After so many seconds without a line, one says how far the epoch is.
+PATIENCE = 5.0
+
+
+class Monitor:
+    """Looks at a run at the beginning and end of each epoch.
+
+    Parameters
+    ----------
+    run : _Run
+    validation : Validation or None
+    watch : object or None
+        Told of epochs by ``begin(outcome)`` and ``end(outcome)``, whose argument makes the Outcome
+        of a fit that stopped there; ``end`` returns whether to stop.
+
+    Attributes
+    ----------
+    active : bool
+        Whether there is anything to do; where not, many epochs can run at once.
+    stopping : bool
+        Whether the validation decides when to stop.
+    stopped : bool
+        Whether validation or ``watch`` has asked to end the run.
+    curve : list of float
+        The validation loss or score after each epoch.
+    best_iter : int or None
+        The epoch with the best of them, counted from 1.
+    """
+
+    def __init__(self, run, validation, watch):
+        self.run, self.validation, self.watch = run, validation, watch
+        self.lines = Lines(run) if run.settings.verbose else None
+        self.active = not (validation is None and watch is None and self.lines is None)
+        self.stopping = validation is not None and validation.stop
+        self.stopped = False
+        self.curve, self.best_iter, self.saved = [], None, None
+        self.best = self.reference = math.inf
+        self.since = 0
+        self.mean_loss = None
+        if validation is not None and validation.score is None:
+            self.mean_loss = MeanLoss(validation.problem, run.space.shift)
+
+    def begin(self, weights):
+        """An epoch begins; ``weights`` are the best that training has found."""
+        if self.lines is not None:
+            self.lines.begin()
+        if self.watch is not None:
+            self.watch.begin(partial(self.run.outcome, self._returned(weights)))
+
+    def end(self, weights, rate):
+        """An epoch has ended, and its objective is in the run's curve; returns whether to stop."""
+        if self.validation is not None:
+            self._validate(weights)
+        if self.lines is not None:
+            self.lines.end(rate, self.curve)
+        if self.watch is not None and self.watch.end(
+            partial(self.run.outcome, self._returned(weights))
+        ):
+            self.stopped = True
+        return self.stopped
+
+    def finish(self, certain=False):
+        """Go back to the best epoch if validation decides; returns its number, or the last's.
+
+        ``certain`` says that there was nothing more to train.
+        """
+        run, last = self.run, len(self.run.curve)
+        if self.saved is None:
+            return last
+        for array, saved in zip(self._state(run.weights), self.saved, strict=True):
+            array[...] = saved
+        if self.best_iter < last and not (self.stopped or certain or run.settings.tol == 0):
+            run.warning = (
+                f"Validation had not stopped training after max_iter={run.settings.max_iter} "
+                f"epochs; it was best after epoch {self.best_iter}. Increase max_iter."
+            )
+        return self.best_iter
+
+    def _returned(self, weights):
+        """What a fit that ended now would return."""
+        return self.saved[-1] if self.saved is not None else weights
+
+    def _state(self, weights):
+        """All arrays that an epoch moves; weights last, which coordinates may be the same as."""
+        return self.run.space.coordinates, self.run.state.slots, self.run.state.steps, weights
+
+    def _validate(self, weights):
+        settings = self.run.settings
+        if self.mean_loss is not None:
+            value = self.mean_loss(weights)
+            cost = math.inf if math.isnan(value) else value
+        else:
+            value = self.validation.score(self.run.outcome(weights))
+            cost = -value
+        self.curve.append(value)
+        if self.best_iter is None or cost < self.best:
+            self.best, self.best_iter = cost, len(self.curve)
+            if self.stopping:
+                self.saved = [array.copy() for array in self._state(weights)]
+        # Against the value that counting started from: slow progress adds up.
+        self.since += 1
+        enough = settings.tol * abs(self.reference) if math.isfinite(self.reference) else 0.0
+        if cost < self.reference - enough:
+            self.reference, self.since = cost, 0
+        if self.stopping and self.since >= settings.n_iter_no_change:
+            self.stopped = True
+
+
+class Lines:
+    """Prints a line an epoch, and one now and then while an epoch takes long."""
+
+    def __init__(self, run):
+        self.run = run
+        self.start = self.last = self.began = time.monotonic()
+        self.steps = 0
+        self.over = Event()
+
+    def __enter__(self):
+        self.thread = Thread(target=self._tick, daemon=True)
+        self.thread.start()
+
+    def __exit__(self, *error):
+        self.over.set()
+        self.thread.join()
+
+    def begin(self):
+        self.began = time.monotonic()
+        self.steps = int(self.run.state.steps[0])
+
+    def end(self, rate, validation):
+        run, now = self.run, time.monotonic()
+        parts = [f"epoch {len(run.curve):4d}  objective {run.curve[-1]:.8g}"]
+        if validation:
+            parts.append(f"validation {validation[-1]:.6g}")
+        parts.append(f"rate {rate:.3g}")
+        if run.settings.verbose > 1:
+            parts.append(f"batch {run.trainer.batch_size}")
+            parts.append(f"{now - self.began:.2g} s")
+        if now - self.start > PATIENCE:
+            parts.append(self._left(now, len(run.curve)))
+        self._print("  ".join(parts), now)
+
+    def _tick(self):
+        while not self.over.wait(max(0.01, self.last + PATIENCE - time.monotonic())):
+            now = time.monotonic()
+            if now - self.last < PATIENCE:
+                continue
+            run, done = self.run, len(self.run.curve)
+            updates = int(run.state.steps[0]) - self.steps
+            share = updates * run.trainer.batch_size / run.problem.n
+            share = min(1.0, max(0.0, share))
+            line = f"epoch {done + 1:4d}  {share:.0%} done  {self._left(now, done + share)}"
+            self._print(line, now)
+
+    def _left(self, now, done):
+        spent = now - self.start
+        text = f"{_duration(spent)} so far"
+        if done > 0:
+            left = spent / done * (self.run.settings.max_iter - done)
+            text += f", at most {_duration(left)} left"
+        return text
+
+    def _print(self, line, now):
+        self.last = now
+        print(line, flush=True)
+
+
+def _duration(seconds):
+    """Seconds, minutes or hours, whichever is readable."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,142 @@
+"""Rows set aside for validation, and the loss of a model on them. Floor 2."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_lossopt._engine import Trainer
+from sklearn_lossopt._problem import BLOCK_SIZE, Problem
+from sklearn_lossopt.optimizers import SGD
+
+# Equal rows stay together, unless equal rows are the rule: more than this many of each.
+COPIES = 10
+# Columns that rows are told apart by, if these suffice.
+COLUMNS = 16
+
+
+@dataclass
+class Validation:
+    """What a run is judged by after each epoch, besides its objective: the mean loss of
+    ``problem``, or ``score``, a function of an Outcome that is the larger, the better."""
+
+    stop: bool  # whether training ends by it, and goes back to the best epoch
+    problem: Problem | None = None
+    score: Callable | None = None
+
+
+class MeanLoss:
+    """The weighted mean loss of a problem's rows, as a function of weights for shifted rows."""
+
+    def __init__(self, problem, shift):
+        shape, dtype = (1, problem.n_outputs, problem.d + 1), problem.X.dtype
+        self.weights, self.value = np.zeros(shape, dtype), np.empty(1)
+        # Without a penalty; never stepped.
+        model = (
+            problem.loss._kernel(problem.n_outputs), problem.loss._kernel_row(), SGD()._kernel(),
+            SGD()._kernel_row(), 0.0, 0.0, 1.0,
+        )
+        self.trainer = Trainer(
+            problem.X, problem.target, problem.target_kind, problem.weight, problem.rows, shift,
+            self.weights, [model], np.zeros((1, 1, self.weights.size), dtype),
+            np.zeros(1, np.int64), batch_size=1, shuffle=False, seed=0,
+        )
+
+    def __call__(self, weights):
+        self.weights[...] = weights
+        self.trainer.evaluate(self.value)
+        return float(self.value[0])
+
+
+def set_aside(X, code, weight, rows, fraction, seed):
+    """Choose rows for validation.
+
+    Each class gives about ``fraction`` of its weight, but never all its distinct rows and, if it
+    has two of them, at least one. Rows are ordered by a hash of their content: the choice does
+    not depend on the order of the rows, equal rows are not parted (a validation row that was
+    trained on proves nothing), and an integer weight is as good as equal rows.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    code : ndarray of shape (n,) or None
+        Class indices; None for targets that are no classes.
+    weight : ndarray of shape (n,) or None
+    rows : ndarray of uint32 or None
+        The rows to choose from; None for all.
+    fraction : float
+    seed : int
+
+    Returns
+    -------
+    training, validation : ndarray of uint32
+        Sorted indices. ``validation`` is empty where no class has two distinct rows.
+    """
+    index = np.arange(X.shape[0], dtype=np.uint32) if rows is None else rows
+    share = np.ones(len(index)) if weight is None else weight[index]
+    key = _keys(X, index, np.random.default_rng(seed))
+    if len(index) > COPIES * (key.max() + 1):
+        key = _numbered(key)
+    if code is None:
+        parts = [np.argsort(key, kind="stable")]
+    else:
+        order = np.lexsort((key, code[index]))
+        parts = np.split(order, np.flatnonzero(np.diff(code[index][order])) + 1)
+    chosen = np.zeros(len(index), bool)
+    for part in parts:
+        first = np.flatnonzero(np.append(True, np.diff(key[part]) != 0))
+        mass = np.add.reduceat(share[part], first)
+        end = np.cumsum(mass)
+        take = end - 0.5 * mass < fraction * end[-1]
+        take[0], take[-1] = True, False
+        chosen[part] = np.repeat(take, np.diff(np.append(first, len(part))))
+    return index[~chosen], index[chosen]
+
+
+def _keys(X, index, random):
+    """Ranks of rows in the order of their hashes; equal for equal rows."""
+    d = X.shape[1]
+    key, more = _hashes(X[:, :: -(-d // COLUMNS)], index, random), np.zeros(len(index), np.uint64)
+    order = np.argsort(key, kind="stable")
+    tied = np.diff(key[order]) == 0
+    if tied.any():
+        # Equal in some columns: look at all of them.
+        tied = order[np.append(tied, False) | np.append(False, tied)]
+        more[tied] = _hashes(X, index[tied], random)
+        order = np.lexsort((more, key))
+    new = (np.diff(key[order]) != 0) | (np.diff(more[order]) != 0)
+    rank = np.empty(len(index), np.uint64)
+    rank[order] = np.append(0, np.cumsum(new))
+    return rank
+
+
+def _hashes(X, index, random):
+    """A 64-bit hash of each row's numbers: a random linear function of their bits, mixed."""
+    factors = random.integers(1, 2**64, X.shape[1], np.uint64) | np.uint64(1)
+    out = np.empty(len(index), np.uint64)
+    block = max(1, BLOCK_SIZE // X.shape[1])
+    for start in range(0, len(index), block):
+        numbers = X[index[start : start + block]].astype(np.float64)
+        numbers += 0.0  # -0.0 is 0.0
+        bits = numbers.view(np.uint64)
+        # Round numbers have no low bits, and a product's low bits depend on low bits alone.
+        bits ^= bits >> np.uint64(32)
+        out[start : start + block] = bits @ factors
+    return _mixed(out)
+
+
+def _mixed(h):
+    """The finalizer of SplitMix64 (Steele, Lea and Flood 2014): every bit depends on all."""
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+def _numbered(key):
+    """Keys that differ among equal ones."""
+    order = np.argsort(key, kind="stable")
+    first = np.flatnonzero(np.append(True, np.diff(key[order]) != 0))
+    sizes = np.diff(np.append(first, len(key)))
+    number = np.empty(len(key), np.uint64)
+    number[order] = np.arange(len(key)) - np.repeat(first, sizes)
+    return _mixed(key + number * np.uint64(0x9E3779B97F4A7C15))

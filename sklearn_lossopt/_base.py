@@ -21,7 +21,7 @@ from sklearn_lossopt._compat import (
     threadpool_controller,
 )
 from sklearn_lossopt._component import as_objects
-from sklearn_lossopt._holdout import HoldsOut
+from sklearn_lossopt._holdout import HoldsOut, canonical
 from sklearn_lossopt._problem import Problem
 from sklearn_lossopt._scale import residual_scale
 from sklearn_lossopt._training import Settings, train
@@ -214,11 +214,7 @@ class BaseGradientEstimator(HoldsOut, BaseEstimator):
                 "precondition='whiten' would make sparse X dense. Use precondition='scale' or "
                 "'auto'."
             )
-        if not X.has_canonical_format:
-            # Numbers stored twice for one place are to be added; not in the caller's X.
-            X = X.copy()
-            X.sum_duplicates()
-        return sparse.csr_array(X), y
+        return canonical(X), y
 
     @staticmethod
     def _used_rows(sample_weight, X):

@@ -6,6 +6,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.validation import validate_data
@@ -25,11 +26,20 @@ def naming(name):
         raise ValueError(f"{name}: {error}") from error
 
 
+def canonical(X):
+    """Sparse X as the engine takes it."""
+    if not X.has_canonical_format:
+        # Numbers stored twice for one place are to be added; not in the caller's X.
+        X = X.copy()
+        X.sum_duplicates()
+    return sparse.csr_array(X)
+
+
 @dataclass
 class Data:
     """Rows to train on or to validate with."""
 
-    X: np.ndarray
+    X: np.ndarray | sparse.csr_array
     y: np.ndarray  # as the user knows it
     target: np.ndarray  # as a Problem does
     code: np.ndarray | None  # class indices, if they are classes
@@ -83,9 +93,12 @@ class HoldsOut:
                 raise ValueError(f"{other} is passed, but {name} is not. Pass both or neither.")
         with naming("X_val"):
             array = check_array(
-                X_val, dtype=data.X.dtype, order="C", accept_large_sparse=False,
-                input_name="X_val",
+                X_val, dtype=data.X.dtype, order="C", accept_sparse="csr", input_name="X_val"
             )
+            if sparse.issparse(data.X):
+                array = canonical(sparse.csr_array(array))
+            elif sparse.issparse(array):
+                array = array.toarray()
             # The names and the number of the features.
             validate_data(self, X_val, reset=False, skip_check_array=True)
         with naming("y_val"):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._problem import BLOCK_SIZE, Problem
@@ -58,7 +59,7 @@ def set_aside(X, code, weight, rows, fraction, seed):
 
     Parameters
     ----------
-    X : ndarray of shape (n, d)
+    X : ndarray or csr_array of shape (n, d)
     code : ndarray of shape (n,) or None
         Class indices; None for targets that are no classes.
     weight : ndarray of shape (n,) or None
@@ -95,14 +96,14 @@ def set_aside(X, code, weight, rows, fraction, seed):
 
 def _keys(X, index, random):
     """Ranks of rows in the order of their hashes; equal for equal rows."""
-    d = X.shape[1]
-    key, more = _hashes(X[:, :: -(-d // COLUMNS)], index, random), np.zeros(len(index), np.uint64)
+    step = -(-X.shape[1] // COLUMNS)
+    key, more = _hashes(X, index, step, random), np.zeros(len(index), np.uint64)
     order = np.argsort(key, kind="stable")
     tied = np.diff(key[order]) == 0
     if tied.any():
         # Equal in some columns: look at all of them.
         tied = order[np.append(tied, False) | np.append(False, tied)]
-        more[tied] = _hashes(X, index[tied], random)
+        more[tied] = _hashes(X, index[tied], 1, random)
         order = np.lexsort((more, key))
     new = (np.diff(key[order]) != 0) | (np.diff(more[order]) != 0)
     rank = np.empty(len(index), np.uint64)
@@ -110,19 +111,26 @@ def _keys(X, index, random):
     return rank
 
 
-def _hashes(X, index, random):
-    """A 64-bit hash of each row's numbers: a random linear function of their bits, mixed."""
-    factors = random.integers(1, 2**64, X.shape[1], np.uint64) | np.uint64(1)
+def _hashes(X, index, step, random):
+    """A 64-bit hash of rows' numbers in every ``step``-th column: a random linear function of
+    their bits, to which zeros add nothing, mixed."""
+    factors = random.integers(1, 2**64, -(-X.shape[1] // step), np.uint64) | np.uint64(1)
+    if sparse.issparse(X):
+        each = np.zeros(X.shape[1], np.uint64)
+        each[::step] = factors
+        ends = np.append(np.uint64(0), np.cumsum(_bits(X.data) * each[X.indices]))
+        return _mixed((ends[X.indptr[1:]] - ends[X.indptr[:-1]])[index])
     out = np.empty(len(index), np.uint64)
-    block = max(1, BLOCK_SIZE // X.shape[1])
+    block = max(1, BLOCK_SIZE // len(factors))
     for start in range(0, len(index), block):
-        numbers = X[index[start : start + block]].astype(np.float64)
-        numbers += 0.0  # -0.0 is 0.0
-        bits = numbers.view(np.uint64)
-        # Round numbers have no low bits, and a product's low bits depend on low bits alone.
-        bits ^= bits >> np.uint64(32)
-        out[start : start + block] = bits @ factors
+        out[start : start + block] = _bits(X[index[start : start + block], ::step]) @ factors
     return _mixed(out)
+
+
+def _bits(numbers):
+    bits = (numbers.astype(np.float64) + 0.0).view(np.uint64)  # -0.0 + 0.0 is 0.0
+    # Round numbers have no low bits, and a product's low bits depend on low bits alone.
+    return bits ^ (bits >> np.uint64(32))
 
 
 def _mixed(h):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from catalogue import COVER, ESTIMATORS, TEXTBOOK, make, make_data, same_model
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -76,6 +77,43 @@ def test_the_choice_is_that_of_the_rows_whatever_their_order():
     assert set(order[moved]) == set(held)
     for same in (X.astype(">f8").astype(float), np.where(X == 0, -0.0, X), np.asfortranarray(X)):
         assert_array_equal(set_aside(same, code, None, None, 0.2, 3)[1], held)
+
+
+def test_sparse_rows_are_chosen_as_dense_ones_are():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 40)) * (rng.random((300, 40)) < 0.1)
+    rows = np.flatnonzero(rng.random(300) < 0.8).astype(np.uint32)
+    stored = sparse.csr_array(X)
+    stored.data[::7] = 0.0  # explicit ones
+    for used in (None, rows):
+        expected = set_aside(stored.toarray(), None, None, used, 0.3, 0)
+        for got, part in zip(set_aside(stored, None, None, used, 0.3, 0), expected, strict=True):
+            assert_array_equal(got, part)
+
+
+@quietly
+@each_task
+@pytest.mark.parametrize("settings", [CONSTANT, {}], ids=["constant", "auto"])
+@pytest.mark.parametrize("scoring", ["loss", None])
+def test_sparse_and_dense_validation_data_are_the_same(task, settings, scoring):
+    X, y, X_val, y_val = parts(task)
+    X, X_val = np.where(X < 0.5, 0, X), np.where(X_val < 0.5, 0, X_val)
+    model = make(task, scoring=scoring, early_stopping=True, max_iter=20, **settings)
+    for rows, others in [
+        (X, [sparse.csr_array(X_val), sparse.coo_array(X_val)]),
+        (sparse.csr_array(X), [sparse.csc_array(X_val), sparse.coo_matrix(X_val)]),
+    ]:
+        expected = model.fit(rows, y, X_val=X_val, y_val=y_val).validation_curve_
+        for other in others:
+            curve = clone(model).fit(rows, y, X_val=other, y_val=y_val).validation_curve_
+            assert_allclose(curve, expected, rtol=1e-9)
+    # Rows set aside of sparse X: those that would be passed.
+    model.fit(sparse.csr_array(X), y)
+    train, held = held_out(model, X, y)
+    explicit = clone(model).fit(
+        sparse.csr_array(X[train]), y[train], X_val=X[held], y_val=y[held]
+    )
+    assert_allclose(model.validation_curve_, explicit.validation_curve_, rtol=1e-9)
 
 
 def test_whole_weights_are_repeated_rows():

@@ -119,7 +119,9 @@ class Problem:
         """A typical size of the targets, greater than 0."""
         if self.target_kind != "values":
             return 1.0
-        unit = self.loss._unit(self.target[self.thinned(50_000)].astype(np.float64))
+        index = self.thinned(50_000)
+        weight = None if self.weight is None else self.weight[index]
+        unit = self.loss._unit(self.target[index].astype(np.float64), weight)
         return unit if unit > 0 else 1.0
 
     def moments(self):

@@ -428,3 +428,20 @@ def test_unit_follows_the_units_of_y(name):
         assert_allclose(loss._unit(y + 50), loss._unit(y), rtol=1e-9)
         # most targets equal: a median deviation of 0 is no unit
         assert Loss._unit(loss, np.r_[np.zeros(90), np.ones(10)][:, None]) > 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_units_count_weights_as_repeated_rows(dtype):
+    rng = np.random.default_rng(0)
+    for loss in [found() for found in registry().values() if found.regression]:
+        for n in (7, 12):
+            y, repeats = rng.gamma(2, size=(n, 2)), rng.integers(1, 5, n)
+            weight = (repeats / repeats.mean()).astype(dtype)
+            assert_allclose(loss._unit(y, weight), loss._unit(y.repeat(repeats, axis=0)), rtol=1e-6)
+            nearly_equal = np.r_[np.zeros((9 * n, 2)), y]
+            weight = np.r_[np.ones(9 * n), repeats].astype(dtype)
+            assert_allclose(
+                loss._unit(nearly_equal, weight / weight.mean()),
+                loss._unit(nearly_equal.repeat(weight.astype(int), axis=0)),
+                rtol=1e-5,
+            )

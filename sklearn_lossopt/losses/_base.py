@@ -82,13 +82,18 @@ class Loss(Component, family="loss"):
 
     # What the default settings need to know of a loss. `unit` is a typical size of the targets.
 
-    def _unit(self, y):
+    def _unit(self, y, weight=None):
         """A robust scale of y (n, k): 1.4826 times its median absolute deviation, or a mean
         deviation where half of the targets are nearly equal."""
-        distance = np.abs(y - np.median(y, axis=0))
-        unit, wide = 1.4826 * np.median(distance), np.quantile(distance, 0.95)
+        distance = np.abs(y - weighted_median(y, weight)).reshape(-1, 1)
+        if weight is not None:
+            weight = np.repeat(weight, y.shape[1])
+        unit = 1.4826 * weighted_median(distance, weight)[0]
+        wide = weighted_quantile(distance, weight, 0.95)[0]
         if unit <= 1e-3 * wide:
-            unit = np.minimum(distance, wide).mean() or distance.mean()
+            distance = distance[:, 0]
+            near = np.average(np.minimum(distance, wide), weights=weight)
+            unit = near or np.average(distance, weights=weight)
         return float(unit)
 
     def _curvature_bound(self, unit, n_outputs=1):
@@ -147,6 +152,28 @@ class Loss(Component, family="loss"):
         raise NotImplementedError
 
 
+def weighted_quantile(y, weight, level):
+    """The quantile of each column of y (n, k), an observed value; shape (k,)."""
+    # Rounded weights are to be as good as repeated rows, where a share is the level to rounding.
+    level *= 1 - 1e-6
+    if weight is None:
+        return np.quantile(y, level, axis=0, method="inverted_cdf")
+    out = np.empty(y.shape[1])
+    for column in range(y.shape[1]):
+        order = np.argsort(y[:, column])
+        share = np.cumsum(weight[order], dtype=np.float64)
+        at = np.searchsorted(share, level * share[-1])
+        out[column] = y[order[min(at, len(y) - 1)], column]
+    return out
+
+
+def weighted_median(y, weight):
+    """The median of each column of y (n, k), halfway between two middle values; shape (k,)."""
+    if weight is None:
+        return np.median(y, axis=0)
+    return 0.5 * sum(weighted_quantile(y, weight, level) for level in (0.5, 0.5 + 1e-6))
+
+
 def bisect_constant(loss, y, weight, low, high):
     """The constant (k,) at which the mean gradient of each column of y (n, k) changes sign."""
     low, high = np.broadcast_to(low, y.shape[1]), np.broadcast_to(high, y.shape[1])
@@ -182,7 +209,7 @@ class ClassificationLoss(Loss):
     classification = True
     joint = True
 
-    def _unit(self, y):
+    def _unit(self, y, weight=None):
         return 1.0
 
     def _constant(self, y, weight):

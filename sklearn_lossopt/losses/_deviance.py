@@ -30,8 +30,8 @@ class _LogLink(RegressionLoss):
     def _predict(self, raw):
         return np.exp(raw)
 
-    def _unit(self, y):
-        return float(y.mean())
+    def _unit(self, y, weight=None):
+        return float(np.average(y, weights=weight, axis=0).mean())
 
     def _raw_unit(self, unit):
         return 1.0

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
-from sklearn_lossopt.losses._base import RegressionLoss
+from sklearn_lossopt.losses._base import RegressionLoss, weighted_quantile
 
 __all__ = [
     "AbsoluteError",
@@ -20,17 +20,6 @@ __all__ = [
 
 # Huber's constant: 95% efficiency if the errors are normal.
 AUTO_HUBER = 1.345
-
-
-def weighted_quantile(y, weight, level):
-    """The quantile of each column of y (n, k), an observed value; shape (k,)."""
-    out = np.empty(y.shape[1])
-    for column in range(y.shape[1]):
-        order = np.argsort(y[:, column])
-        share = np.cumsum(np.ones(len(y)) if weight is None else weight[order], dtype=np.float64)
-        at = np.searchsorted(share, level * share[-1])
-        out[column] = y[order[min(at, len(y) - 1)], column]
-    return out
 
 
 class SquaredError(

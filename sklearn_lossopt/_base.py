@@ -8,6 +8,7 @@ from threading import Lock, local
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
+from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -17,6 +18,7 @@ from sklearn_lossopt._compat import (
     Options,
     StrOptions,
     check_sample_weight,
+    has_callbacks,
     release_blas,
     threadpool_controller,
 )
@@ -82,7 +84,36 @@ def all_or_nothing(method):
     return guarded
 
 
-class BaseGradientEstimator(HoldsOut, BaseEstimator):
+class Epochs:
+    """Tells callbacks of epochs, which are subtasks of the fit.
+
+    Parameters
+    ----------
+    root : CallbackContext
+        That of the fit.
+    task : dict
+        What callbacks are told of the data.
+    attributes : callable
+        Makes fitted attributes of an Outcome.
+    """
+
+    def __init__(self, root, task, attributes):
+        self.root, self.task, self.attributes = root, task, attributes
+
+    def begin(self, outcome):
+        self.context = self.root.subcontext(task_name="epoch")
+        self.context.call_on_fit_task_begin(**self._told(outcome))
+
+    def end(self, outcome):
+        """Returns whether a callback asks for the end of the fit."""
+        return self.context.call_on_fit_task_end(**self._told(outcome))
+
+    def _told(self, outcome):
+        # A function, which is called only for a callback that wants the fitted estimator.
+        return {**self.task, "reconstruction_attributes": lambda: self.attributes(outcome())}
+
+
+class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
     """Parameters, validation and training common to regressor and classifier."""
 
     _parameter_constraints: dict = {
@@ -229,7 +260,9 @@ class BaseGradientEstimator(HoldsOut, BaseEstimator):
 
     # -- training ---------------------------------------------------------------------------
 
-    def _train(self, data, held, target_kind, n_outputs, loss, settings, shape, factors=None):
+    def _train(
+        self, data, held, target_kind, n_outputs, loss, settings, shape, given, factors=None
+    ):
         """Train, and set the fitted attributes.
 
         Parameters
@@ -242,6 +275,8 @@ class BaseGradientEstimator(HoldsOut, BaseEstimator):
         settings : Settings
         shape : callable
             Makes an estimator's own attributes of coefficients (k, d) and intercepts (k,).
+        given : tuple
+            X and sample weights as the user passed them, for callbacks.
         factors : ndarray or None
             Weights of the classes.
         """
@@ -253,18 +288,26 @@ class BaseGradientEstimator(HoldsOut, BaseEstimator):
                 start = coef, np.atleast_1d(self.intercept_)
                 state = self._memory(settings.optimizer, data.X.dtype)
         attributes = partial(self._attributes, problem, loss, settings, held is not None, shape)
+        for name in ("delta_", "validation_curve_", "best_iter_"):
+            vars(self).pop(name, None)
+        X, weight = given
+        task = dict(estimator=self, X=X, y=data.y)
+        task["metadata"] = None if weight is None else {"sample_weight": weight}
+        # Without callbacks too: it is what the tasks of a pipeline or a search hang together by.
+        root = self._init_callback_context(max_subtasks=settings.max_iter)
+        root.call_on_fit_task_begin(**task)
+        watch = Epochs(root, task, attributes) if has_callbacks(self) else None
         with ONE_BLAS_THREAD:
             problem.loss = loss._prepared(partial(residual_scale, problem))
             validation = None
             if held is not None:
                 validation = self._validation(held, factors, attributes, problem)
-            outcome = train(problem, settings, data.seed, start, state, validation)
+            outcome = train(problem, settings, data.seed, start, state, validation, watch)
         if outcome.warning:
             # The caller of fit, past the wrappers around it.
             warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
-        for name in ("delta_", "validation_curve_", "best_iter_"):
-            vars(self).pop(name, None)
         vars(self).update(attributes(outcome))
+        root.call_on_fit_task_end(**task, reconstruction_attributes={})
         return self
 
     def _attributes(self, problem, loss, settings, validated, shape, outcome):

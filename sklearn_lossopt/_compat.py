@@ -22,10 +22,16 @@ __all__ = [
     "check_sample_weight",
     "check_y",
     "fit_context",
+    "has_callbacks",
     "release_blas",
     "threadpool_controller",
     "validate_parameter_constraints",
 ]
+
+
+def has_callbacks(estimator):
+    """Whether callbacks are set on an estimator, or propagated to it."""
+    return bool(getattr(estimator, "_skl_callbacks", ()))
 
 
 def release_blas():

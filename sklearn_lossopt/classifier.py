@@ -108,7 +108,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     random_state : int, RandomState instance or None, default=None
         Seeds the order of the rows; an int makes fits reproducible bit for bit.
     verbose : int, default=0
-        With 1, one line an epoch is printed.
+        With 1, a line is printed after each epoch and, where one takes long, every five seconds;
+        with 2, it also has the batch size and the seconds.
 
     Attributes
     ----------
@@ -216,8 +217,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         )
         self.class_weight = class_weight
 
-    @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
     ):
@@ -251,7 +252,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss, settings = self._resolve_loss(), self._settings()
+        loss, settings, given = self._resolve_loss(), self._settings(), (X, sample_weight)
         X, y = self._validate(X, y)
         if y.dtype.kind not in "biu":
             check_classification_targets(y)
@@ -268,7 +269,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
             kind, n_outputs = "class" if loss.joint else "one_vs_rest", len(classes)
         return self._train(
             data, held, kind, n_outputs, loss, settings,
-            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b}, factors,
+            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
+            given, factors,
         )
 
     @staticmethod

@@ -89,7 +89,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     random_state : int, RandomState instance or None, default=None
         Seeds the order of the rows; an int makes fits reproducible bit for bit.
     verbose : int, default=0
-        With 1, one line an epoch is printed.
+        With 1, a line is printed after each epoch and, where one takes long, every five seconds;
+        with 2, it also has the batch size and the seconds.
 
     Attributes
     ----------
@@ -208,8 +209,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
             return True
         return False
 
-    @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
     ):
@@ -243,7 +244,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss, settings = self._resolve_loss(), self._settings()
+        loss, settings, given = self._resolve_loss(), self._settings(), (X, sample_weight)
         X, y = self._validate(X, y, multi_output=True, y_numeric=True)
         weight, rows = self._used_rows(sample_weight, X)
         if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():
@@ -259,6 +260,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         return self._train(
             data, held, "values", k, loss, settings,
             lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b},
+            given,
         )
 
     @staticmethod

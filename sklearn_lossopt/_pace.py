@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sklearn_lossopt._problem import ScaledRows
-from sklearn_lossopt._proximal import ProximalNewton
+from sklearn_lossopt._proximal import ProximalNewton, WithUnitRows
 
 # Numbers in the rows of a problem that is finished by one direct solution.
 SMALL = 50_000
@@ -146,45 +146,77 @@ class KinkCorrector:
 
     def _start(self):
         run, problem = self.run, self.run.problem
-        self.rows = rows = ScaledRows(problem, run.space.shift)
+        rows = extended = ScaledRows(problem, run.space.shift)
+        if problem.l1 > 0:
+            extended = WithUnitRows(rows, problem.l1)
         self.small = problem.n * (problem.d + 1) <= SMALL and not problem.sparse
         penalty = np.full(len(rows.scale), float(problem.l2))
         penalty[-1] = float(not problem.fit_intercept)
         y = problem.targets(problem.thinned(problem.n)).astype(np.float64)
         unit = problem.unit()
-        self.solvers = [
-            ProximalNewton(
-                rows,
-                [tuple(part[:, r] for part in kink) for kink in problem.loss._kinks(y)],
+        self.rows, self.solvers = rows, []
+        for r in range(problem.n_outputs):
+            kinks = [tuple(part[:, r] for part in kink) for kink in problem.loss._kinks(y)]
+            self.solvers.append(ProximalNewton(
+                extended,
+                kinks if extended is rows else list(extended.extend(kinks)),
                 penalty / rows.scale**2,
                 unit,
                 rows.coordinates(run.saved[0, r].astype(np.float64)),
-            )
-            for r in range(problem.n_outputs)
-        ]
+            ))
 
     def step(self):
         run = self.run
         if self.solvers is None:
             self._start()
         tol = run.target(run.best) / len(self.solvers)
-        for r, solver in enumerate(self.solvers):
-            if solver.gap > tol:
+        farthest = max(solver.gap for solver in self.solvers)
+        if farthest <= tol:
+            # What was kept, with exact zeros, lies a little above the solvers' point.
+            tol = 0.1 * farthest
+        for solver in self.solvers:
+            if solver.gap > tol and not solver.finished:
                 solver.step(tol)
                 if self.small and solver.settled and solver.gap > tol:
                     solver.finish(tol)
-                elif self.small and solver.gap <= tol:
+        self._judge()
+        if self.small and run.gap <= run.target(run.best):
+            for solver in self.solvers:
+                if not solver.finished:
                     self._finish(solver, tol)
-            run.weights[0, r] = self.rows.weights(solver.v)
-        if not run.problem.fit_intercept:
-            run.weights[0, :, -1] = 0.0
-        value = run.evaluate()
+            self._judge()
+        run.restore()
+
+    def _judge(self):
+        """Keep the solvers' point where it is the best; estimate how far that is from F*."""
+        run = self.run
+        value = self._place([solver.v for solver in self.solvers])
         gap = sum(solver.gap for solver in self.solvers)
+        least = value - gap
+        if run.problem.l1 > 0:
+            sparse = self._place([self._sparse(solver) for solver in self.solvers])
+            if sparse <= value + min(gap, 1e-6 * abs(value)):
+                value = sparse
+            else:
+                self._place([solver.v for solver in self.solvers])
         if value < run.best or (gap <= 1e-6 * value and value <= run.best + 1e-10 * abs(run.best)):
             run.keep(value)
         # The gap is that of the solvers' point; the best one found may lie lower.
-        run.gap = gap - (value - run.best)
-        run.restore()
+        run.gap = run.best - least
+
+    def _place(self, points):
+        """The objective at points of the solvers."""
+        run = self.run
+        for r, v in enumerate(points):
+            run.weights[0, r] = self.rows.weights(v)
+        if not run.problem.fit_intercept:
+            run.weights[0, :, -1] = 0.0
+        return run.evaluate()
+
+    def _sparse(self, solver):
+        """A solver's point with zeros where the penalty's kink holds the coefficient."""
+        zero = solver.on[:, self.run.problem.n :].any(axis=0)
+        return np.append(np.where(zero, 0.0, solver.v[:-1]), solver.v[-1])
 
     @staticmethod
     def _finish(solver, tol):

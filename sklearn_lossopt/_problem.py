@@ -18,11 +18,14 @@ from sklearn_lossopt._linear_algebra import (
     squares,
     whitener,
 )
+from sklearn_lossopt._sparse_newton import sparse_newton_direction
 from sklearn_lossopt.losses import Loss
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
 # larger data. 16 MB.
 SAMPLE_SIZE = 2_000_000
+# The same where an l1 penalty leaves few of many columns.
+SPARSE_SAMPLE_SIZE = 8_000_000
 # Numbers in one block of rows where all rows are needed but not held.
 BLOCK_SIZE = 200_000
 # The largest curvature matrix that is formed; beyond it, conjugate gradients.
@@ -174,8 +177,10 @@ class Curvature:
     @cached_property
     def sample(self):
         """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
-        problem = self.problem
-        index = problem.thinned(int(self.size / problem.row_size))
+        problem, size = self.problem, self.size
+        if problem.l1 > 0 and problem.d > MATRIX_SIZE and size == SAMPLE_SIZE:
+            size = SPARSE_SAMPLE_SIZE
+        index = problem.thinned(int(size / problem.row_size))
         x = extended(problem.X[index], float(problem.fit_intercept), self.shift)
         weight = np.ones((x.shape[0], 1))
         if problem.weight is not None:
@@ -252,6 +257,8 @@ class Curvature:
         Leaves in ``whiteners`` the ``whitener`` of each output's own block of the Hessian; None
         where blocks are too large.
         """
+        if self.problem.l1 > 0:
+            return sparse_newton_direction(self, weights, gradient, floor)
         if self.basis is None:
             return self._newton_direction(self.sample[0], weights, gradient, floor)
         # Within the span of the rows; outside of it there is the penalty alone.
@@ -398,6 +405,15 @@ class ScaledRows:
 
     def take(self, index):
         return self._read(index) if self.held is None else self.held[index]
+
+    def gram(self, index, weight):
+        """The sum of weight x x' over some of the rows."""
+        H = np.zeros((len(self.scale),) * 2)
+        for start in range(0, len(index), self.block):
+            part = slice(start, start + self.block)
+            x = self.take(index[part])
+            H += gram(scale_rows(x, weight[part]), x)
+        return H
 
     def __matmul__(self, v):
         out = np.empty(self.problem.n)

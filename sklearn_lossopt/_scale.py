@@ -4,6 +4,7 @@ import numpy as np
 
 from sklearn_lossopt._linear_algebra import conjugate_gradients, squares, whitener
 from sklearn_lossopt._problem import MATRIX_SIZE, Curvature
+from sklearn_lossopt._sparse_newton import Model, minimise, thresholds
 
 # Numbers in the rows that the scale is estimated from: it takes many passes over them.
 SAMPLE_SIZE = 500_000
@@ -30,12 +31,13 @@ def residual_scale(problem, epsilon):
 
 def _scale(curvature, y, epsilon, least):
     x, _, weight = curvature.sample
-    weight, l2 = weight[:, 0], curvature.problem.l2
+    problem = curvature.problem
+    weight, l2, l1 = weight[:, 0], problem.l2, problem.l1
     share = weight / weight.sum()
     wide = x.shape[1] > MATRIX_SIZE
     x_squares = squares(x) if wide else None
     w = np.zeros(x.shape[1])
-    w[-1] = np.median(y) if curvature.problem.fit_intercept else 0.0
+    w[-1] = np.median(y) if problem.fit_intercept else 0.0
 
     def scale_of(r):
         # The mean of min(r / sigma, epsilon)^2 falls with sigma; it is 1 at the minimum.
@@ -58,7 +60,8 @@ def _scale(curvature, y, epsilon, least):
     def objective(w, delta):
         size = np.abs(y - x @ w)
         clipped = np.minimum(size, delta)
-        return share @ (clipped * (size - 0.5 * clipped)) + 0.5 * l2 * w[:-1] @ w[:-1]
+        value = share @ (clipped * (size - 0.5 * clipped)) + 0.5 * l2 * w[:-1] @ w[:-1]
+        return value + l1 * np.abs(w[:-1]).sum()
 
     def step(w, delta, newton):
         r = y - x @ w
@@ -67,6 +70,9 @@ def _scale(curvature, y, epsilon, least):
         h = (size <= delta).astype(float) if newton else np.minimum(1.0, delta / size)
         g = (share * np.clip(r, -delta, delta)) @ x
         g[:-1] -= l2 * w[:-1]
+        if l1 > 0:
+            model = Model(x, share[:, None], h[:, None].__mul__, 1, l2)
+            return minimise(model, w, -g, thresholds(problem))[0]
         if wide:
             h *= share
             diagonal = h @ x_squares

@@ -299,7 +299,7 @@ class _Run:
     def newton(self, floor):
         """Estimate the gap at the current weights; returns Newton's direction."""
         loss = self.problem.loss
-        if not loss.smooth or not self.problem.curved or self.problem.l1 > 0:
+        if not loss.smooth or not self.problem.curved:
             self.gap = math.inf
             return None
         self.evaluate(gradient=True)
@@ -362,15 +362,15 @@ class _Run:
 
     def _corrector(self):
         problem, precondition = self.problem, self.settings.precondition
-        if problem.l1 > 0:
-            return None
         if problem.loss.smooth:
             wanted = precondition in ("auto", "whiten") and self.problem.curved
             return NewtonCorrector(self) if wanted else None
         if precondition is False:
             return None
         duals = problem.n * problem.n_outputs * problem.kinks
-        small = (problem.d if problem.sparse else min(problem.d, problem.n)) <= KINK_MATRIX_SIZE
+        # Without l1, the optimum lies in the span of the rows.
+        spans = problem.l1 == 0 and not problem.sparse
+        small = (min(problem.d, problem.n) if spans else problem.d) <= KINK_MATRIX_SIZE
         return KinkCorrector(self) if small and 0 < duals <= DUALS else None
 
     def _settle(self, rate):

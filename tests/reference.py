@@ -12,6 +12,7 @@ To add one: write the function, add it to ``LOSSES`` or ``OPTIMIZERS``.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.special import xlogy
@@ -275,6 +276,82 @@ def lion(theta, gradient, state, learning_rate, beta_1=0.9, beta_2=0.99, weight_
     return theta - learning_rate * (direction + weight_decay * _weights(theta))
 
 
+# Proximal steps for an l1 penalty ----------------------------------------------------------------
+
+
+def _shrunk(theta, by):
+    return np.sign(theta) * np.maximum(np.abs(theta) - by, 0)
+
+
+def _share_of_unit_gradient(optimizer, state, before, learning_rate, parameters):
+    """By how much the last step moves where the gradient has always been 1 more, the scaling of
+    coordinates being what it was: memory is then 1 after the correction of its start."""
+    t = state["count"]
+    given = parameters.get
+    if optimizer in ("gradient_descent", "sgd"):
+        return learning_rate
+    if optimizer in ("momentum", "nesterov"):
+        mu, nesterov_ = given("momentum", 0.9), optimizer == "nesterov" or given("nesterov", False)
+        past = sum(mu**i for i in range(t))
+        return learning_rate * (1 + mu * past if nesterov_ else past)
+    if optimizer == "rmsprop":
+        mu, spread = given("momentum", 0.0), state["square"]
+        if given("centered", False):
+            spread = spread - state["mean"] ** 2
+        past = sum(mu**i for i in range(t))
+        return learning_rate * past / (np.sqrt(spread) + given("epsilon", 1e-8))
+    if optimizer == "adagrad":
+        return learning_rate / (np.sqrt(state["s"]) + given("epsilon", 1e-10))
+    if optimizer == "adadelta":
+        epsilon = given("epsilon", 1e-6)
+        return learning_rate * np.sqrt((before.get("u", 0.0) + epsilon) / (state["s"] + epsilon))
+    if optimizer == "adamax":
+        return learning_rate / state["u"]
+    beta_1, beta_2, epsilon = given("beta_1", 0.9), given("beta_2", 0.999), given("epsilon", 1e-8)
+    s = state["largest"] if optimizer == "amsgrad" or given("amsgrad", False) else state["s"]
+    root = np.sqrt(s / (1 - beta_2**t)) + epsilon
+    if optimizer == "nadam":
+        mu = beta_1 * (1 - 0.96 ** (np.arange(1, t + 2) * given("momentum_decay", 0.004)) / 2)
+        now = (1 - mu[-2]) / (1 - mu[:-1].prod())
+        return learning_rate * (now + mu[-1] / (1 - mu.prod()) * (1 - beta_1**t)) / root
+    if optimizer == "radam":
+        longest = 2 / (1 - beta_2) - 1
+        length = longest - 2 * t * beta_2**t / (1 - beta_2**t)
+        if length <= 5:
+            return learning_rate
+        r = (length - 4) / (longest - 4) * (length - 2) / (longest - 2) * longest / length
+        return learning_rate * np.sqrt(r * (1 - beta_2**t)) / (np.sqrt(s) + epsilon)
+    assert optimizer in ("adam", "amsgrad", "adamw")
+    return learning_rate / root
+
+
+def proximal_step(optimizer, theta, gradient, state, learning_rate, l1, **parameters):
+    """A step of ``optimizer`` for a penalty l1 |weights|, of which ``gradient`` knows nothing."""
+    threshold = l1 * _weights(np.ones_like(theta))
+    if optimizer == "lion":
+        return _lion_against_subgradient(
+            theta, gradient, state, learning_rate, threshold, **parameters
+        )
+    before = dict(state)
+    moved = OPTIMIZERS[optimizer](theta, gradient, state, learning_rate, **parameters)
+    state["count"] = state.get("count", 0) + 1
+    scale = _share_of_unit_gradient(optimizer, state, before, learning_rate, parameters)
+    return np.where(threshold > 0, _shrunk(moved, scale * threshold), moved)
+
+
+def _lion_against_subgradient(
+    theta, gradient, state, learning_rate, threshold, beta_1=0.9, beta_2=0.99, weight_decay=0.0
+):
+    """Lion with the sign of the smallest subgradient, stopping at 0 on its way."""
+    m = state.get("m", 0.0)
+    c = beta_1 * m + (1 - beta_1) * gradient
+    state["m"] = beta_2 * m + (1 - beta_2) * gradient
+    theta = theta - learning_rate * weight_decay * _weights(theta)
+    c = np.where(theta == 0, _shrunk(c, threshold), c + threshold * np.sign(theta))
+    moved = theta - learning_rate * np.sign(c)
+    return np.where((threshold > 0) & (moved * theta < 0), 0.0, moved)
+
+
 def _weights(theta):
     """Theta (k, d + 1) with zeros for the intercepts, its last column."""
     return theta * (np.arange(theta.shape[-1]) < theta.shape[-1] - 1)
@@ -312,9 +389,9 @@ class Trajectory:
 
 
 def penalty(coef, alpha, l1_ratio=0.0):
-    """Value and (sub)gradient of the elastic-net penalty, the latter 0 where |w| has its kink."""
+    """Value of the elastic-net penalty and gradient of its smooth part."""
     value = alpha * ((1 - l1_ratio) / 2 * (coef**2).sum() + l1_ratio * np.abs(coef).sum())
-    return value, alpha * ((1 - l1_ratio) * coef + l1_ratio * np.sign(coef))
+    return value, alpha * (1 - l1_ratio) * coef
 
 
 def batch_objective(coef, intercept, X, y, scale, loss, loss_params, alpha, l1_ratio=0.0):
@@ -353,6 +430,8 @@ def textbook_fit(
     Trajectory
     """
     step = OPTIMIZERS[optimizer]
+    if alpha * l1_ratio > 0:
+        step = partial(proximal_step, optimizer, l1=alpha * l1_ratio)
     s = np.ones(len(X), X.dtype) if sample_weight is None else np.asarray(sample_weight, X.dtype)
     X, y, s = X[s > 0], y[s > 0], s[s > 0]
     scale = s / s.mean()

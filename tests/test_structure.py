@@ -25,6 +25,7 @@ FLOORS = [
     ("sklearn_lossopt.schedules", 1),
     ("sklearn_lossopt._problem", 2),
     ("sklearn_lossopt._proximal", 2),
+    ("sklearn_lossopt._sparse_newton", 2),
     ("sklearn_lossopt._coordinates", 2),
     ("sklearn_lossopt._pace", 2),
     ("sklearn_lossopt._scale", 2),

@@ -24,6 +24,8 @@ from sklearn_lossopt.losses import Loss
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
 # larger data. 16 MB.
 SAMPLE_SIZE = 2_000_000
+# The same where rows are sparse and all are needed: they cannot be read again as cheaply.
+SPARSE_SIZE = 16_000_000
 # The same where an l1 penalty leaves few of many columns.
 SPARSE_SAMPLE_SIZE = 8_000_000
 # Numbers in one block of rows where all rows are needed but not held.
@@ -68,6 +70,11 @@ class Problem:
     def row_size(self):
         """Numbers in an extended row, on average where rows are sparse."""
         return 1 + (self.X.nnz / max(1, self.X.shape[0]) if self.sparse else self.d)
+
+    @property
+    def holdable(self):
+        """Whether a float64 copy of all rows used is small enough to be held."""
+        return self.n * self.row_size <= (SPARSE_SIZE if self.sparse else SAMPLE_SIZE)
 
     @property
     def kinks(self):
@@ -360,7 +367,7 @@ class ScaledRows:
         self.problem, self.shift = problem, shift
         d = problem.d
         self.block = max(1, int(BLOCK_SIZE / problem.row_size))
-        whole = problem.n * problem.row_size <= SAMPLE_SIZE
+        whole = problem.holdable
         self.basis, self.scale = None, np.ones(d + 1)
         self.held = self._read(slice(0, problem.n)) if whole else None
         spans = problem.l2 > 0 and problem.l1 == 0 and not problem.sparse
@@ -414,6 +421,11 @@ class ScaledRows:
             x = self.take(index[part])
             H += gram(scale_rows(x, weight[part]), x)
         return H
+
+    def operator(self, index, weight):
+        """The product with ``gram``'s matrix, which is not formed, and its diagonal."""
+        x = self.take(index)
+        return lambda v: (weight * (x @ v)) @ x, weight @ squares(x)
 
     def __matmul__(self, v):
         out = np.empty(self.problem.n)

@@ -24,6 +24,12 @@ method for solving Lasso problems. SIAM Journal on Optimization 28(1), 433-458.
 import numpy as np
 from scipy import linalg
 
+from sklearn_lossopt._linear_algebra import conjugate_gradients
+
+# The largest matrix of a Newton step; beyond it, conjugate gradients.
+MATRIX_SIZE = 800
+CG_STEPS = 1000
+
 
 def total(kinks):
     """Sum over kinks (q, n), without a copy where there is one."""
@@ -104,6 +110,8 @@ class ProximalNewton:
         self.theta = 0.5 * (self.low + self.high)
         # The rows on their kinks after the last step, and whether the one before had the same.
         self.on, self.settled = None, False
+        # Of conjugate gradients, where they solve for the step.
+        self.accuracy = 0.05
         # Whether v is the solution of ``finish``.
         self.finished = False
 
@@ -123,10 +131,35 @@ class ProximalNewton:
     def _newton_direction(self, g, dual):
         bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
         rows = np.flatnonzero(bends)
-        H = self.x.gram(rows, self.share[rows] * bends[rows] / self.width)
-        H[np.diag_indices_from(H)] += self.penalty + self.ridge / self.width
+        weight, added = self.share[rows] * bends[rows] / self.width, self.penalty
+        added = added + self.ridge / self.width
+        if len(g) > MATRIX_SIZE:
+            return self._iterate(g, rows, weight, added)
+        H = self.x.gram(rows, weight)
+        H[np.diag_indices_from(H)] += added
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
-        return -linalg.cho_solve(factor, g, check_finite=False)
+        direction = -linalg.cho_solve(factor, g, check_finite=False)
+        return direction, -0.5 * g @ direction
+
+    def _iterate(self, g, rows, weight, added):
+        """The same by conjugate gradients. What their residual r leaves of the decrement,
+        r' H^-1 r / 2, is at most what the penalty's part of H makes of it."""
+        along, diagonal = self.x.operator(rows, weight)
+        diagonal += added
+
+        def product(v):
+            return along(v) + added * v
+
+        direction, _ = conjugate_gradients(
+            product, lambda v: v / diagonal, -g, self.accuracy, CG_STEPS
+        )
+        r = g + product(direction)
+        least = added.copy()
+        least[-1] = diagonal[-1]
+        decrement, rest = -0.5 * g @ direction, 0.5 * r @ (r / least)
+        if rest > decrement:
+            self.accuracy = max(0.1 * self.accuracy, 1e-9)
+        return direction, decrement + rest
 
     def step(self, tol, max_newton=30):
         """One outer step: minimise the smooth problem, then replace its duals.
@@ -150,11 +183,10 @@ class ProximalNewton:
             dual = self._dual(z, self.theta)
             g = (self.share * total(dual)) @ self.x + self.penalty * v
             try:
-                direction = self._newton_direction(g, dual)
+                direction, decrement = self._newton_direction(g, dual)
             except linalg.LinAlgError:
                 self.ridge = self.least_ridge = 10 * self.ridge
                 continue
-            decrement = -0.5 * g @ direction
             gap = self._gap(z, dual)
             del dual
             if decrement <= 0.05 * max(gap, tol):

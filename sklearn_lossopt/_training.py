@@ -11,6 +11,7 @@ from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._monitor import Monitor
 from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector, Pocket
+from sklearn_lossopt._problem import MATRIX_SIZE
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
@@ -20,8 +21,6 @@ DIVERGED = 10.0
 RATES_AT_ONCE = 1_000_000
 # Dual variables of a proximal Newton solver, at most: they take ten arrays of that length.
 DUALS = 600_000
-# The largest matrix of such a solver.
-KINK_MATRIX_SIZE = 800
 
 
 @dataclass
@@ -368,10 +367,8 @@ class _Run:
         if precondition is False:
             return None
         duals = problem.n * problem.n_outputs * problem.kinks
-        # Without l1, the optimum lies in the span of the rows.
-        spans = problem.l1 == 0 and not problem.sparse
-        small = (min(problem.d, problem.n) if spans else problem.d) <= KINK_MATRIX_SIZE
-        return KinkCorrector(self) if small and 0 < duals <= DUALS else None
+        solvable = problem.d <= MATRIX_SIZE or (problem.l1 == 0 and problem.holdable)
+        return KinkCorrector(self) if solvable and 0 < duals <= DUALS else None
 
     def _settle(self, rate):
         """Let the optimizer's momentum run out, so that its position can be judged."""

@@ -185,8 +185,13 @@ def tasks():
     return found
 
 
-def optimizers():
+def optimizers(loss):
     """Every documented way to name an optimizer that stands for a different update rule.
+
+    Parameters
+    ----------
+    loss : Loss
+        Those that need a smooth loss are left out where it has kinks.
 
     Returns
     -------
@@ -195,6 +200,8 @@ def optimizers():
     """
     names = []
     for name, found in Optimizer.registry().items():
+        if found().needs_smooth and not loss.smooth:
+            continue
         names += [name, *(alias for alias, arguments in found.aliases.items() if arguments)]
     return names
 
@@ -358,7 +365,7 @@ def report(task, counts):
             continue
         loss = with_numbers(task, name)
         theirs = [peer_row(task, loss, label, model) for label, model in peers(task, loss)]
-        ours = [our_row(task, loss, optimizer) for optimizer in optimizers()]
+        ours = [our_row(task, loss, optimizer) for optimizer in optimizers(loss)]
         best = min(row.objective for row in theirs + ours)
         print(name, *(row.line(best) for row in theirs + ours), sep="\n")
         for who, rows in (("scikit-learn", theirs), ("sklearn_lossopt", ours)):

@@ -198,7 +198,41 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
             )
         return loss
 
-    def _settings(self):
+    def _check_smooth(self, loss, optimizer):
+        """Raise where the optimizer cannot minimise the objective for its kinks."""
+        if not optimizer.needs_smooth:
+            return
+        if not loss.smooth:
+            smooth = sorted(
+                name for name, found in Loss.registry().items()
+                if getattr(found, self._task) and found.smooth
+            )  # fmt: skip
+            raise ValueError(
+                f"optimizer={self.optimizer!r} needs a loss without kinks, which "
+                f"loss={self.loss!r} has. Use another optimizer, such as 'adam', or one of the "
+                f"losses {', '.join(map(repr, smooth))}."
+            )
+        if self.l1_ratio > 0 and self.alpha > 0:
+            raise ValueError(
+                f"optimizer={self.optimizer!r} needs a penalty without kinks, which "
+                f"l1_ratio={self.l1_ratio!r} with loss={self.loss!r} has. Use l1_ratio=0, or "
+                "another optimizer, such as 'adam', which takes proximal steps."
+            )
+
+    def _check_unused(self, optimizer):
+        """Raise where a parameter is set that the optimizer does not know."""
+        if optimizer.minimize is None:
+            return
+        for name in ("learning_rate", "schedule"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value == "auto"):
+                raise ValueError(
+                    f"{name}={value!r} cannot be set with optimizer={self.optimizer!r}, which "
+                    f"finds the length of its steps by a line search. Leave {name}='auto', or use "
+                    "another optimizer, such as 'nesterov'."
+                )
+
+    def _settings(self, loss):
         self._scorer()  # raises if there is none
         optimizer = Optimizer.resolve(self.optimizer)
         automatic = isinstance(self.schedule, str) and self.schedule == "auto"
@@ -209,6 +243,8 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
                 f"{self.optimizer!r}, which always uses all rows. Leave batch_size='auto', or "
                 f"use optimizer='sgd' for mini-batches."
             )
+        self._check_unused(optimizer)
+        self._check_smooth(loss, optimizer)
         if self.precondition == "whiten" and self.l1_ratio > 0 and self.alpha > 0:
             raise ValueError(
                 f"precondition='whiten' mixes the features, which l1_ratio={self.l1_ratio!r} "

@@ -91,7 +91,9 @@ class Monitor:
 
     def _state(self, weights):
         """All arrays that an epoch moves; weights last, which coordinates may be the same as."""
-        return self.run.space.coordinates, self.run.state.slots, self.run.state.steps, weights
+        run = self.run
+        moving = () if run.mean.moving is None else (run.mean.moving,)
+        return run.space.coordinates, run.state.slots, run.state.steps, *moving, weights
 
     def _validate(self, weights):
         settings = self.run.settings

@@ -30,11 +30,12 @@ class Pocket:
             run.trainer.run(run.state.epoch + epoch, 1, rates, history)
             epoch += 1
             run.state.updates += -(-run.problem.n // run.trainer.batch_size)
-            run.curve.append(run.evaluate())
-            wrong = float(np.sum(weight * (y * (x @ run.weights[0].T) <= 0)))
-            since += 1
-            if wrong < fewest:
-                fewest, since, saved = wrong, 0, (run.weights.copy(), run.curve[-1])
+            with run.mean.predicting():
+                run.curve.append(run.evaluate())
+                wrong = float(np.sum(weight * (y * (x @ run.weights[0].T) <= 0)))
+                since += 1
+                if wrong < fewest:
+                    fewest, since, saved = wrong, 0, (run.weights.copy(), run.curve[-1])
             done = settings.tol > 0 and (wrong == 0 or since >= 4 * settings.n_iter_no_change)
             if run.monitor.end(run.weights if saved is None else saved[0], run.rate) or done:
                 break

@@ -9,9 +9,11 @@ import numpy as np
 from sklearn_lossopt._coordinates import Coordinates
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._mean import Mean
 from sklearn_lossopt._monitor import Monitor
 from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector, Pocket
 from sklearn_lossopt._problem import MATRIX_SIZE
+from sklearn_lossopt._quasi_newton import WholeObjective
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
@@ -41,7 +43,8 @@ class Settings:
 
 @dataclass
 class State:
-    """What a later call needs to go on: optimizer memory, counts, seed, what a schedule reads."""
+    """What a later call needs to go on: optimizer memory, counts, seed, what a schedule reads, and
+    the weights that training moves where the model has others."""
 
     seed: int
     slots: np.ndarray
@@ -49,6 +52,7 @@ class State:
     epoch: int = 0
     updates: int = 0
     curve: list = field(default_factory=list)  # F after each epoch
+    moving: np.ndarray | None = None
 
 
 @dataclass
@@ -115,8 +119,12 @@ class _Run:
         self.batch_size = self._batch_size()
         self.space = space = Coordinates(problem, settings.precondition, self.batch_size, start)
         self.weights, self.curvature = space.weights, space.curvature
+        self.mean = Mean(self)
+        self.mean.take_up(state.moving)
         self.rate = settings.learning_rate
-        if self.rate is None:
+        if optimizer.minimize is not None:
+            self.rate = 1.0
+        elif self.rate is None:
             self.rate = optimizer._auto_rate(*space.smoothness_and_noise(self.batch_size))
         self.trainer = Trainer(
             problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
@@ -165,6 +173,8 @@ class _Run:
     def _train(self):
         """Run the epochs; returns whether the optimum is certified."""
         schedule = self.settings.schedule
+        if self.settings.optimizer.minimize is not None:
+            return WholeObjective(self).train()
         if schedule is not None:
             return self._follow(schedule)
         if self.problem.loss.learns_at_optimum:
@@ -184,6 +194,7 @@ class _Run:
         state = replace(
             self.state, slots=self.state.slots.copy(), steps=self.state.steps.copy(),
             epoch=self.state.epoch + len(self.curve), curve=self.state.curve + self.curve,
+            moving=None if self.mean.moving is None else self.mean.moving.copy(),
         )
         return Outcome(
             coef.astype(dtype), intercept.astype(dtype), state, len(self.curve), self.rate,
@@ -221,14 +232,16 @@ class _Run:
         """Train by a rule for the rate; returns whether the optimum is certified."""
         settings, first, monitor = self.settings, self.state.epoch, self.monitor
         per_epoch = -(-self.problem.n // self.batch_size)
-        look = settings.tol > 0 or schedule.needs_curve
+        # Batches' running mean of the objective is that of the weights that training moves.
+        look = self.mean.begin() or settings.tol > 0 or schedule.needs_curve
         # Without a tolerance the start is only the measure of divergence.
         at_zero = settings.tol == 0 and not self.weights.any()
         self.start = start = self.problem.objective_at_zero() if at_zero else self.evaluate()
         at_once = 1 if look or monitor.active else max(1, RATES_AT_ONCE // per_epoch)
         best, best_epoch, epoch = math.inf, 0, 0
         while epoch < settings.max_iter:
-            monitor.begin(self.weights)
+            with self.mean.predicting():
+                monitor.begin(self.weights)
             count = min(at_once, settings.max_iter - epoch)
             rates = self._rates(schedule, first + epoch, count, per_epoch)
             history = np.empty((count, 1))
@@ -236,19 +249,21 @@ class _Run:
             self.state.updates += done * per_epoch
             self.curve.extend(history[:done, 0])
             epoch += done
-            if look:
-                self.curve[-1] = self.evaluate()
-            value = self.curve[-1]
-            if not math.isfinite(value):
-                self._diverged(epoch, value, start)
-            if monitor.end(self.weights, rates[0, -1]):
-                break
+            with self.mean.predicting():
+                if look:
+                    self.curve[-1] = self.evaluate()
+                value = self.curve[-1]
+                if not math.isfinite(value):
+                    self._diverged(epoch, value, start)
+                if monitor.end(self.weights, rates[0, -1]):
+                    break
             if value < best - settings.tol * abs(best) or best == math.inf:
                 best, best_epoch = value, epoch
             elif settings.tol > 0 and not monitor.stopping and (
                 epoch - best_epoch >= settings.n_iter_no_change
             ):
                 break
+        self.mean.end()
         ended = monitor.finish()
         value = self.curve[ended - 1]
         scale = max(start, 1.0) if self.problem.loss.classification else start

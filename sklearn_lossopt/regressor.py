@@ -36,7 +36,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     optimizer : str or Optimizer, default="adam"
         A name or an object of ``sklearn_lossopt.optimizers``: "gradient_descent" ("gd"), "sgd",
         "momentum", "nesterov", "rmsprop", "adam", "amsgrad", "adamw", "nadam", "radam",
-        "adamax", "adagrad", "adadelta", "lion", or an object such as ``Adam(beta_1=0.8)``.
+        "adamax", "adagrad", "adadelta", "lion", "averaged" ("asgd"), "schedule_free_sgd"
+        ("schedule_free"), "schedule_free_adamw" and, for smooth losses, "lbfgs"; or an object such
+        as ``Adam(beta_1=0.8)``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside.
     l1_ratio : float, default=0.0
@@ -56,7 +58,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     batch_size : int or "auto", default="auto"
         Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
         when the objective stops falling if the schedule is "auto" too. Cannot be set with
-        "gradient_descent", which uses all rows.
+        "gradient_descent" and "lbfgs", which use all rows.
     max_iter : int, default=1000
         The greatest number of epochs (passes over the data).
     tol : float, default=1e-6
@@ -244,7 +246,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss, settings, given = self._resolve_loss(), self._settings(), (X, sample_weight)
+        loss = self._resolve_loss()
+        settings, given = self._settings(loss), (X, sample_weight)
         X, y = self._validate(X, y, multi_output=True, y_numeric=True)
         weight, rows = self._used_rows(sample_weight, X)
         if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():

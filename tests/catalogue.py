@@ -39,12 +39,40 @@ def takes(task, loss):
     return getattr(losses.registry()[spellings(losses)[loss]], task)
 
 
+def optimizer_of(name):
+    """The optimizer that a string stands for."""
+    return optimizers.Optimizer.resolve(name)
+
+
+def combine(loss, optimizer):
+    """Whether an optimizer, given as a string, can minimise a loss, given as one."""
+    smooth = losses.registry()[spellings(losses)[loss]].smooth
+    return smooth or not optimizer_of(optimizer).needs_smooth
+
+
+def settable(optimizer, **parameters):
+    """Of an estimator's parameters, those that are not refused with an optimizer."""
+    found, refused = optimizer_of(optimizer), set()
+    if found.full_batch:
+        refused |= {"batch_size"}
+    if found.minimize is not None:
+        refused |= {"learning_rate", "schedule"}
+    return {name: value for name, value in parameters.items() if name not in refused}
+
+
 OPTIMIZERS = meanings(optimizers)
+# Those that make steps at a learning rate, rather than look for the minimum by themselves.
+STEPPING = [name for name in OPTIMIZERS if optimizer_of(name).minimize is None]
 SCHEDULES = meanings(schedules)
 # (task, loss) of every estimator with every loss that it takes
 PAIRS = [(task, loss) for task in ESTIMATORS for loss in meanings(losses) if takes(task, loss)]
-# (task, loss, optimizer), all of them
-TRIPLES = [(*pair, optimizer) for pair in PAIRS for optimizer in OPTIMIZERS]
+# (task, loss, optimizer), all that go together
+TRIPLES = [
+    (*pair, optimizer)
+    for pair in PAIRS
+    for optimizer in OPTIMIZERS
+    if combine(pair[1], optimizer)
+]
 # Of these, every loss with one optimizer, and every optimizer with a loss of each kind (one output,
 # joint and one-vs-rest columns): for what no pair of them can break if none alone does.
 COVER = [

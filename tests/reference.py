@@ -6,7 +6,8 @@ is fast, and nothing here may import ``sklearn_lossopt``.
 A loss maps ``(y, raw)`` to its per-row value and its gradient with respect to ``raw``. With k
 columns, losses that work column by column take ``y`` of raw's shape and their value is the sum over
 the columns; ``softmax`` takes the class index. An optimizer maps ``(theta, gradient, state,
-learning_rate)`` to the next ``theta`` and keeps what it must remember in the dict ``state``.
+learning_rate)`` to the next ``theta`` and keeps what it must remember in the dict ``state``; where
+the model is not ``theta``, it is ``state["prediction"]``.
 
 To add one: write the function, add it to ``LOSSES`` or ``OPTIMIZERS``.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.special import xlogy
+from scipy.special import poch, xlogy
 
 # Losses ------------------------------------------------------------------------------------------
 
@@ -276,6 +277,56 @@ def lion(theta, gradient, state, learning_rate, beta_1=0.9, beta_2=0.99, weight_
     return theta - learning_rate * (direction + weight_decay * _weights(theta))
 
 
+def averaged(theta, gradient, state, learning_rate, optimizer="sgd", start=0, power=0.0):
+    """Another optimizer's steps; predicts by the mean of the points after ``start`` of them.
+
+    The i-th of them weighs Gamma(i + power) / Gamma(i), which is what the share (power + 1) /
+    (m + power) of each new one comes to (Shamir and Zhang 2013, section 4)."""
+    inner = state.setdefault("inner", {})
+    theta = OPTIMIZERS[optimizer](theta, gradient, inner, learning_rate)
+    t = state["t"] = state.get("t", 0) + 1
+    points = state.setdefault("points", [])
+    state["prediction"] = theta
+    if t > start:
+        points.append(theta)
+        weights = poch(np.arange(1.0, len(points) + 1), power)
+        state["prediction"] = np.average(points, axis=0, weights=weights)
+    return theta
+
+
+def schedule_free_sgd(
+    theta, gradient, state, learning_rate, momentum=0.9, warmup_steps=0, r=0.0
+):  # fmt: skip
+    """Defazio et al. (2024): x as the weighted mean of all z, y between them."""
+    t = state["t"] = state.get("t", 0) + 1
+    rate = learning_rate * min(1, t / warmup_steps) if warmup_steps else learning_rate
+    z = state["z"] = state.get("z", theta) - rate * gradient
+    return _schedule_free_y(state, z, t, rate, momentum, r)
+
+
+def schedule_free_adamw(
+    theta, gradient, state, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
+    weight_decay=0.0, warmup_steps=0, r=0.0,
+):  # fmt: skip
+    """Algorithm 1 of Defazio et al. (2024); theta is y, where also the decay is taken."""
+    t = state["t"] = state.get("t", 0) + 1
+    rate = learning_rate * min(1, t / warmup_steps) if warmup_steps else learning_rate
+    rate *= (1 - beta_2**t) ** 0.5
+    s = state["s"] = beta_2 * state.get("s", 0.0) + (1 - beta_2) * gradient**2
+    step = gradient / (np.sqrt(s) + epsilon) + weight_decay * _weights(theta)
+    z = state["z"] = state.get("z", theta) - rate * step
+    return _schedule_free_y(state, z, t, rate, beta_1, r)
+
+
+def _schedule_free_y(state, z, t, rate, beta, r):
+    state.setdefault("points", []).append(z)
+    state["top"] = max(rate, state.get("top", 0.0))
+    state.setdefault("weights", []).append(t**r * state["top"] ** 2)
+    x = np.average(state["points"], axis=0, weights=state["weights"])
+    state["prediction"] = x
+    return (1 - beta) * z + beta * x
+
+
 # Proximal steps for an l1 penalty ----------------------------------------------------------------
 
 
@@ -372,6 +423,9 @@ OPTIMIZERS = {
     "adagrad": adagrad,
     "adadelta": adadelta,
     "lion": lion,
+    "averaged": averaged,
+    "schedule_free_sgd": schedule_free_sgd,
+    "schedule_free_adamw": schedule_free_adamw,
 }
 
 
@@ -384,7 +438,9 @@ class Trajectory:
 
     coef: np.ndarray  # (epochs, k, d)
     intercept: np.ndarray  # (epochs, k)
-    running_loss: np.ndarray  # (epochs,), mean over the rows of their loss when visited
+    # (epochs,), mean over the rows of their loss when visited; where the model is another than
+    # what was visited, of its loss at the end
+    running_loss: np.ndarray
     penalty_range: np.ndarray  # (epochs, 2), smallest and largest penalty from start to end
 
 
@@ -454,9 +510,14 @@ def textbook_fit(
             seen += (value - met[-1]) * len(X[batch])
             gradient = np.column_stack([coef_gradient, intercept_gradient * fit_intercept])
             theta = step(theta, gradient, state, learning_rate, **(optimizer_params or {}))
-        coefs.append(theta[:, :d])
-        intercepts.append(theta[:, d])
+        model = state.get("prediction", theta)
+        coefs.append(model[:, :d])
+        intercepts.append(model[:, d])
+        if "prediction" in state:
+            seen, met = n * batch_objective(
+                model[:, :d], model[:, d], X, y, scale, loss, loss_params or {}, 0.0
+            )[0], []  # fmt: skip
         losses.append(seen / n)
-        met.append(penalty(theta[:, :d], alpha, l1_ratio)[0])
+        met.append(penalty(model[:, :d], alpha, l1_ratio)[0])
         penalties.append((min(met), max(met)))
     return Trajectory(*map(np.array, (coefs, intercepts, losses, penalties)))

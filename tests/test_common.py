@@ -16,13 +16,16 @@ from catalogue import (
     ESTIMATORS,
     OPTIMIZERS,
     PAIRS,
+    STEPPING,
     TEXTBOOK,
     TRIPLES,
+    combine,
     fit_seed,
     make,
     make_data,
     real_data,
     same_model,
+    settable,
     spellings,
     takes,
 )
@@ -95,6 +98,8 @@ def test_an_alias_is_its_name(task, optimizer):
     given = optimizers.Optimizer.resolve(optimizer)
     canonical = make(task, optimizer=optimizers.registry()[name](**given.get_params()))
     for loss in [loss for loss in spellings(losses) if takes(task, loss)]:
+        if not combine(loss, optimizer):
+            continue
         model = make(task, loss, optimizer, max_iter=3)
         expected = clone(canonical).set_params(loss=spellings(losses)[loss], max_iter=3)
         with warnings.catch_warnings():
@@ -135,10 +140,11 @@ def test_a_grid_over_a_pipeline_on_a_mixed_frame(task):
     pipeline = make_pipeline(columns, make(task))
     step = pipeline.steps[-1][0]
     pair = ["squared_error", "huber"] if task == "regression" else ["log_loss", "hinge"]
+    able = [name for name in OPTIMIZERS if all(combine(loss, name) for loss in pair)]
     grid = [
         {
             f"{step}__loss": pair,
-            f"{step}__optimizer": OPTIMIZERS,
+            f"{step}__optimizer": able,
         },
         {
             f"{step}__optimizer": ["adam", Adam(amsgrad=True)],
@@ -153,7 +159,7 @@ def test_a_grid_over_a_pipeline_on_a_mixed_frame(task):
         warnings.simplefilter("default", ConvergenceWarning)
         search.fit(frame, y)
     assert search.best_score_ > 0.75
-    assert len(search.cv_results_["params"]) == 2 * len(OPTIMIZERS) + 2**4
+    assert len(search.cv_results_["params"]) == 2 * len(able) + 2**4
     # The grid's own objects are not touched.
     assert grid[1][f"{step}__optimizer"][1].beta_1 == 0.9
     assert pipeline[-1].optimizer == "adam"
@@ -374,10 +380,9 @@ def test_rows_of_weight_zero_are_removed(task, loss, optimizer, batch_size, dtyp
     weight = rng.gamma(2, size=len(X)) * (rng.random(len(X)) > 0.4)
     weight[:3] = 1.0
     kept = weight > 0
-    if optimizer == "gradient_descent":
-        batch_size = "auto"
     for settings in ({}, TEXTBOOK | {"learning_rate": 1e-3}):
-        model = make(task, loss, optimizer, batch_size=batch_size, max_iter=8, **settings)
+        settings = settable(optimizer, batch_size=batch_size, **settings)
+        model = make(task, loss, optimizer, max_iter=8, **settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(X, y, sample_weight=weight)
@@ -443,13 +448,13 @@ def test_whole_weights_are_repeated_rows_at_the_optimum(task, loss, optimizer):
 # Resuming -----------------------------------------------------------------------------------------
 
 
-@each_case
+@pytest.mark.parametrize(
+    "task, loss, optimizer", [case for case in COVER if case[2] in STEPPING]
+)
 @pytest.mark.parametrize("batch_size", ["auto", 1, 7])
 def test_two_warm_starts_are_one_run(task, loss, optimizer, batch_size):
     X, y = make_data(task, loss, n_targets=2)
-    if optimizer == "gradient_descent":
-        batch_size = "auto"
-    settings = TEXTBOOK | {"learning_rate": 3e-4, "batch_size": batch_size}
+    settings = settable(optimizer, learning_rate=3e-4, batch_size=batch_size, **TEXTBOOK)
     once = make(task, loss, optimizer, max_iter=10, **settings).fit(X, y)
     twice = make(task, loss, optimizer, max_iter=5, warm_start=True, **settings).fit(X, y)
     half = twice.loss_curve_
@@ -525,8 +530,11 @@ def test_without_tolerance_all_epochs_run_in_silence(task, loss, optimizer):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for settings in ({}, TEXTBOOK | {"learning_rate": 1e-3}, {"schedule": "cosine"}):
-            model = make(task, loss, optimizer, max_iter=17, **settings | {"tol": 0}).fit(X, y)
-            assert model.n_iter_ == 17 and len(model.loss_curve_) == 17
+            settings = settable(optimizer, **settings | {"tol": 0})
+            model = make(task, loss, optimizer, max_iter=17, **settings).fit(X, y)
+            # A line search ends where rounding hides what is left.
+            least = 17 if optimizer in STEPPING else 1
+            assert least <= model.n_iter_ <= 17 and len(model.loss_curve_) == model.n_iter_
             assert not model.converged_
 
 
@@ -536,7 +544,8 @@ def test_the_objective_is_what_the_curve_says(task, loss, optimizer):
     X, y = make_data(task, loss, n_targets=2)
     weight = np.random.default_rng(0).gamma(2, size=len(X))
     for settings in ({}, {"schedule": "cosine"}, {"precondition": False, "max_iter": 20}):
-        model = make(task, loss, optimizer, alpha=0.05, **{"max_iter": 200} | settings)
+        settings = settable(optimizer, **{"max_iter": 200} | settings)
+        model = make(task, loss, optimizer, alpha=0.05, **settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(X, y, sample_weight=weight)

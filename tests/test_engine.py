@@ -346,12 +346,17 @@ for estimator, sets in data.items():
         name for name, kind in losses.registry().items() if getattr(kind, estimator._task)
     ]
     pairs = [(loss, "sgd") for loss in names]
-    pairs += [(names[0], optimizer) for optimizer in optimizers.registry()]
+    smooth = [name for name in names if losses.registry()[name].smooth]
+    pairs += [
+        ((smooth if kind.needs_smooth is True else names)[0], optimizer)
+        for optimizer, kind in optimizers.registry().items()
+    ]
     for loss, optimizer in pairs:
-        full = optimizers.registry()[optimizer].full_batch
+        kind = optimizers.registry()[optimizer]()
+        steps = {} if kind.minimize else {"schedule": "constant", "learning_rate": 1e-3}
         model = estimator(
-            loss, optimizer, precondition=False, schedule="constant", learning_rate=1e-3,
-            batch_size="auto" if full else 13, tol=0, max_iter=3, random_state=0,
+            loss, optimizer, precondition=False, tol=0, max_iter=3, random_state=0,
+            batch_size="auto" if kind.full_batch else 13, **steps,
         )
         for i, (X, y) in enumerate(sets):
             for dtype in ("float64", "float32"):

@@ -11,10 +11,14 @@ from catalogue import (
     ESTIMATORS,
     PAIRS,
     POSITIVE_TARGETS,
+    STEPPING,
     TEXTBOOK,
     TRIPLES,
+    combine,
     make,
     make_data,
+    optimizer_of,
+    settable,
     spellings,
     takes,
 )
@@ -39,17 +43,21 @@ from sklearn_lossopt.losses import (
     Tweedie,
 )
 from sklearn_lossopt.optimizers import (
+    LBFGS,
     Adadelta,
     Adagrad,
     Adam,
     Adamax,
     AdamW,
     AMSGrad,
+    Averaged,
     Lion,
     Momentum,
     NAdam,
     RAdam,
     RMSprop,
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
 )
 from sklearn_lossopt.schedules import (
     Cosine,
@@ -296,6 +304,7 @@ UNIT = [-0.1, 1.0, np.nan, "much"]
 POSITIVE = [0.0, -1.0, np.nan, np.inf]
 NOT_NEGATIVE = [-1e-9, np.nan, np.inf]
 FACTOR = [-0.1, 1.1, np.nan]
+COUNT = [-1, 0.5, np.nan, "many"]
 SWITCH = ["yes", None]
 ADAM = {"beta_1": UNIT, "beta_2": UNIT, "epsilon": POSITIVE}
 COMPONENTS_OUT_OF_RANGE = {
@@ -313,11 +322,17 @@ COMPONENTS_OUT_OF_RANGE = {
         Adamax: ADAM,
         AdamW: ADAM | {"weight_decay": NOT_NEGATIVE, "amsgrad": SWITCH},
         AMSGrad: ADAM,
+        # Its 'optimizer' is resolved as an estimator's is: the tests below.
+        Averaged: {"optimizer": [], "start": COUNT, "power": NOT_NEGATIVE},
+        LBFGS: {"memory": [0, *COUNT]},
         Lion: {"beta_1": UNIT, "beta_2": UNIT, "weight_decay": NOT_NEGATIVE},
         Momentum: {"momentum": UNIT, "nesterov": SWITCH},
         NAdam: ADAM | {"momentum_decay": NOT_NEGATIVE},
         RAdam: ADAM,
         RMSprop: {"rho": UNIT, "epsilon": POSITIVE, "momentum": UNIT, "centered": SWITCH},
+        ScheduleFreeAdamW: ADAM
+        | {"weight_decay": NOT_NEGATIVE, "warmup_steps": COUNT, "r": NOT_NEGATIVE},
+        ScheduleFreeSGD: {"momentum": UNIT, "warmup_steps": COUNT, "r": NOT_NEGATIVE},
     },
     "schedule": {
         InverseScaling: {"power": NOT_NEGATIVE},
@@ -365,7 +380,7 @@ def test_a_component_parameter_out_of_range_is_named(family, component, name, va
 FULL_BATCH = [
     spelling
     for spelling, name in spellings(optimizers).items()
-    if optimizers.registry()[name].full_batch
+    if not settable(name, batch_size=1)
 ]
 FAMILIES = {"loss": losses, "optimizer": optimizers, "schedule": schedules}
 
@@ -441,6 +456,54 @@ def test_the_full_batch_takes_no_batch_size(task, batch_size, optimizer):
         make(task, optimizer=optimizer, batch_size=batch_size).fit(X, y)
 
 
+WITHOUT_STEPS = [name for name in spellings(optimizers) if not settable(name, learning_rate=1.0)]
+NEEDS_SMOOTH = [name for name in spellings(optimizers) if optimizer_of(name).needs_smooth]
+
+
+@each_task
+@pytest.mark.parametrize("optimizer", WITHOUT_STEPS)
+@pytest.mark.parametrize("name, value", [("learning_rate", 0.1), ("schedule", "constant"),
+                                         ("schedule", OneCycle())])  # fmt: skip
+def test_a_line_search_takes_no_steps_from_outside(task, optimizer, name, value):
+    X, y = make_data(task)
+    message = rf"{name}={re.escape(repr(value))} cannot be set with optimizer='{optimizer}'.*'auto'"
+    with pytest.raises(ValueError, match=message):
+        make(task, optimizer=optimizer).set_params(**{name: value}).fit(X, y)
+
+
+@pytest.mark.parametrize("optimizer", NEEDS_SMOOTH)
+@pytest.mark.parametrize("task, loss", PAIRS)
+def test_an_optimizer_for_smooth_objectives_refuses_kinks(task, loss, optimizer):
+    X, y = make_data(task, loss)
+    if combine(loss, optimizer):
+        message = f"optimizer='{optimizer}' needs a penalty.*l1_ratio=0.5 with loss='{loss}'.*=0,"
+        with pytest.raises(ValueError, match=message):
+            make(task, loss, optimizer, l1_ratio=0.5).fit(X, y)
+        # Without a strength there is no kink.
+        make(task, loss, optimizer, l1_ratio=0.5, alpha=0, max_iter=1, tol=0).fit(X, y)
+        return
+    with pytest.raises(ValueError, match=f"optimizer='{optimizer}' .* loss='{loss}'") as caught:
+        make(task, loss, optimizer).fit(X, y)
+    offered = str(caught.value).split("losses ")[1]
+    for known in losses.registry():
+        assert (repr(known) in offered) == (takes(task, known) and combine(known, optimizer))
+
+
+@each_task
+def test_what_cannot_be_averaged_is_named(task):
+    X, y = make_data(task)
+    for inner in ("averaged", "schedule_free", "lbfgs", LBFGS()):
+        message = f"'optimizer' parameter of Averaged cannot be {re.escape(repr(inner))}"
+        with pytest.raises(ValueError, match=message):
+            make(task, optimizer=Averaged(inner)).fit(X, y)
+    with pytest.raises(ValueError, match="Unknown optimizer 'nonsense'"):
+        make(task, optimizer=Averaged("nonsense")).fit(X, y)
+    with pytest.raises(TypeError, match="optimizer=3 must be a string or an instance"):
+        make(task, optimizer=Averaged(3)).fit(X, y)
+    with pytest.raises(ValueError, match="The 'beta_1' parameter of Adam must be"):
+        make(task, optimizer=Averaged(Adam(beta_1=2.0))).fit(X, y)
+
+
 @each_task
 def test_a_nested_name_must_exist(task):
     with pytest.raises(ValueError, match=r"Invalid parameter 'beta_1' for estimator SGD\(\)"):
@@ -456,20 +519,19 @@ def test_a_nested_name_must_exist(task):
 
 @pytest.mark.parametrize(
     "task, loss, optimizer, dtype, batch_size",
-    [(*case, "float64", 16) for case in TRIPLES]
+    [(*case, "float64", 16) for case in TRIPLES if case[2] in STEPPING]
     + [
         (*case, dtype, batch_size)
         for case in COVER
+        if case[2] in STEPPING
         for dtype, batch_size in [("float32", 16), ("float64", 1), ("float64", 100)]
     ],
 )
 def test_divergence_is_an_error(task, loss, optimizer, dtype, batch_size):
     """Every run at an absurd rate ends in the error; none in a model, none in a NaN."""
     X, y = make_data(task, loss)
-    batch = {} if optimizer == "gradient_descent" else {"batch_size": batch_size}
-    model = make(
-        task, loss, optimizer, learning_rate=1e12, max_iter=30, **TEXTBOOK | {"tol": 0.01}, **batch
-    )
+    settings = settable(optimizer, batch_size=batch_size, **TEXTBOOK | {"tol": 0.01})
+    model = make(task, loss, optimizer, learning_rate=1e12, max_iter=30, **settings)
     if optimizer in TO_AND_FRO:
         assert_diverges_or_returns(model, X.astype(dtype), y)
         return

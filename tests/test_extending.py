@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from catalogue import OPTIMIZERS, PAIRS, TEXTBOOK, make, make_data, same_model
+from catalogue import OPTIMIZERS, PAIRS, STEPPING, TEXTBOOK, make, make_data, same_model, settable
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -73,13 +73,13 @@ def assert_same_iterates(model, expected, rtol=1e-10):
 # The same iterates as the built-in ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", STEPPING)
 @each_loss
 def test_a_loss_takes_the_same_steps_with_every_optimizer(
     own, built_in, task, n_targets, optimizer
 ):
     X, y, weight = weighted_data(task, n_targets)
-    settings = STEPS | ({} if optimizer in ("gradient_descent", "gd") else {"batch_size": 32})
+    settings = settable(optimizer, batch_size=32, **STEPS)
     model, expected = (
         make(task, loss, optimizer, **settings).fit(X, y, sample_weight=weight)
         for loss in (own, built_in)

@@ -28,6 +28,8 @@ FLOORS = [
     ("sklearn_lossopt._sparse_newton", 2),
     ("sklearn_lossopt._coordinates", 2),
     ("sklearn_lossopt._pace", 2),
+    ("sklearn_lossopt._mean", 2),
+    ("sklearn_lossopt._quasi_newton", 2),
     ("sklearn_lossopt._scale", 2),
     ("sklearn_lossopt._validation", 2),
     ("sklearn_lossopt._monitor", 2),

@@ -320,6 +320,132 @@ cdef void lion(
         w[j] = moved
 
 
+cdef inline void move_mean(
+    Py_ssize_t n, floating* mean, floating* lost, const floating* value, double share,
+) noexcept nogil:
+    """Move a running mean towards a value by that share of the way.
+
+    What rounding takes from one move is made up for in the next (Kahan): late in a long float32
+    run every move alone would be rounded away."""
+    cdef floating c = <floating> share, before, step
+    cdef Py_ssize_t j
+    for j in range(n):
+        before = mean[j]
+        step = c * (value[j] - before) - lost[j]
+        mean[j] = before + step
+        lost[j] = (mean[j] - before) - step
+
+
+# The other kernels by their number in STEP_KERNELS, for the one that calls another.
+cdef enum:
+    MOST_KERNELS = 64
+cdef void* steps_double[MOST_KERNELS]
+cdef void* steps_float[MOST_KERNELS]
+
+
+cdef void averaged(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
+) noexcept nogil:
+    # Slots: the mean, what rounding took from it, and in the first number of the third the count
+    # of steps after which the mean began anew.
+    cdef int inner = <int> param[0]
+    cdef double power = param[2], before = state[2 * n]
+    if floating is double:
+        (<step_double> steps_double[inner])(
+            n, row, w, g, l1, state + 3 * n, t, rate, param + 3)
+    else:
+        (<step_float> steps_float[inner])(
+            n, row, w, g, l1, state + 3 * n, t, rate, param + 3)
+    before = t - (before if before > param[1] else param[1])
+    if before > 0:
+        move_mean(n, state, state + n, w, (power + 1) / (before + power))
+
+
+cdef inline double schedule_free_share(
+    Py_ssize_t n, const floating* w, floating* z, floating* x, floating* lost, floating* sums,
+    long long t, double rate, double power,
+) noexcept nogil:
+    """The share c of the next z in the mean x.
+
+    Its weight is t^power times the square of the largest learning rate so far, which counts the
+    steps of a warm-up less.  `sums` holds the sum of weights, in units of that square, and the
+    rate.  A sum of 0 starts the mean at w."""
+    cdef double top = sums[1] if sums[1] > rate else rate, weight = pow(t, power), total
+    if sums[0] == 0:
+        memcpy(z, w, n * sizeof(floating))
+        memcpy(x, w, n * sizeof(floating))
+        memset(lost, 0, n * sizeof(floating))
+    if top == 0:
+        return 0
+    total = weight + sums[0] * (sums[1] / top) * (sums[1] / top)
+    sums[0] = <floating> total
+    sums[1] = <floating> top
+    return weight / total
+
+
+cdef inline void place_between(
+    Py_ssize_t n, floating* w, const floating* z, const floating* x, double beta
+) noexcept nogil:
+    """w = (1 - beta) z + beta x, where the next gradient is taken."""
+    cdef floating b = <floating> beta, rest = <floating> (1 - beta)
+    cdef Py_ssize_t j
+    for j in range(n):
+        w[j] = rest * z[j] + b * x[j]
+
+
+cdef inline double warmed(double rate, long long t, double steps) noexcept nogil:
+    return rate * t / steps if t < steps else rate
+
+
+cdef void schedule_free_sgd(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
+) noexcept nogil:
+    cdef floating* z = state
+    cdef floating* x = state + n
+    cdef floating* lost = state + 2 * n
+    cdef floating a
+    cdef double share
+    cdef Py_ssize_t j
+    rate = warmed(rate, t, param[1])
+    a = <floating> rate
+    share = schedule_free_share(n, w, z, x, lost, state + 3 * n, t, rate, param[2])
+    for j in range(n):
+        z[j] -= a * g[j]
+        if l1 != NULL:
+            z[j] = shrink(z[j], a * l1[j])
+    move_mean(n, x, lost, z, share)
+    place_between(n, w, z, x, param[0])
+
+
+cdef void schedule_free_adamw(
+    Py_ssize_t n, Py_ssize_t row, floating* w, const floating* g, const floating* l1,
+    floating* state, long long t, double rate, const double* param,
+) noexcept nogil:
+    cdef floating* z = state
+    cdef floating* x = state + n
+    cdef floating* lost = state + 2 * n
+    cdef floating* v = state + 4 * n
+    cdef floating a, decay, scaled, epsilon = <floating> param[2]
+    cdef floating b2 = <floating> param[1], keep_2 = <floating> (1 - param[1])
+    cdef double share
+    cdef Py_ssize_t j
+    rate = warmed(rate, t, param[4]) * sqrt(1 - pow(param[1], t))
+    a = <floating> rate
+    share = schedule_free_share(n, w, z, x, lost, state + 3 * n, t, rate, param[5])
+    for j in range(n):
+        v[j] = b2 * v[j] + keep_2 * g[j] * g[j]
+        scaled = a / (square_root(v[j]) + epsilon)
+        # Weights, not intercepts, decay by their value where the gradient was taken.
+        decay = 0 if j % row == row - 1 else <floating> (rate * param[3])
+        z[j] -= scaled * g[j] + decay * w[j]
+        if l1 != NULL:
+            z[j] = shrink(z[j], scaled * l1[j])
+    move_mean(n, x, lost, z, share)
+    place_between(n, w, z, x, param[0])
+
+
 STEP_KERNELS = {
     "sgd": StepKernel.of(sgd[double], sgd[float]),
     "momentum": StepKernel.of(momentum[double], momentum[float]),
@@ -332,4 +458,17 @@ STEP_KERNELS = {
     "radam": StepKernel.of(radam[double], radam[float]),
     "adamax": StepKernel.of(adamax[double], adamax[float]),
     "lion": StepKernel.of(lion[double], lion[float]),
+    "averaged": StepKernel.of(averaged[double], averaged[float]),
+    "schedule_free_sgd": StepKernel.of(schedule_free_sgd[double], schedule_free_sgd[float]),
+    "schedule_free_adamw": StepKernel.of(schedule_free_adamw[double], schedule_free_adamw[float]),
 }
+
+
+cdef number_kernels():
+    cdef StepKernel kernel
+    for number, kernel in enumerate(STEP_KERNELS.values()):
+        steps_double[<int> number] = kernel.for_double
+        steps_float[<int> number] = kernel.for_float
+
+
+number_kernels()

@@ -4,11 +4,15 @@ from sklearn_lossopt.optimizers._adam import *
 from sklearn_lossopt.optimizers._adam import __all__ as _adam
 from sklearn_lossopt.optimizers._adaptive import *
 from sklearn_lossopt.optimizers._adaptive import __all__ as _adaptive
+from sklearn_lossopt.optimizers._averaging import *
+from sklearn_lossopt.optimizers._averaging import __all__ as _averaging
 from sklearn_lossopt.optimizers._base import Optimizer
+from sklearn_lossopt.optimizers._lbfgs import *
+from sklearn_lossopt.optimizers._lbfgs import __all__ as _lbfgs
 from sklearn_lossopt.optimizers._momentum import *
 from sklearn_lossopt.optimizers._momentum import __all__ as _momentum
 
 registry = Optimizer.registry
 
 __all__ = ["Optimizer", "registry"]
-__all__ += _adam + _adaptive + _momentum
+__all__ += _adam + _adaptive + _averaging + _lbfgs + _momentum

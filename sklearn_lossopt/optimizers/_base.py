@@ -15,11 +15,19 @@ class Optimizer(Component, family="optimizer"):
     n_slots = 0
     # Whether every update is made from the gradient of all rows.
     full_batch = False
+    # Whether the loss must be without kinks and the penalty without its L1 part.
+    needs_smooth = False
+    # ``minimize(objective, start, max_iter, after)``, for methods that look for the minimum of
+    # the full objective by themselves: there are no batches, no learning rate and no ``step``.
+    minimize = None
     # The compiled kernel, where its name is not the optimizer's.
     _kernel_name = None
 
     def _kernel(self):
-        """The compiled kernel's name, or the Python method where there is none."""
+        """The compiled kernel's name, or the Python method where there is none; None for
+        methods that do not step."""
+        if self.minimize is not None:
+            return None
         compiled = self._kernel_name or self.name
         if compiled is None or type(self).step is not Optimizer.step:
             return self.step
@@ -57,3 +65,13 @@ class Optimizer(Component, family="optimizer"):
 
     def _settle(self, parameters, state, t, learning_rate):
         """Make, in place, the moves that the memory would still make if gradients stopped."""
+
+    def _prediction(self, parameters, state, t):
+        """The parameters that predict, where training moves others: a new array, or else
+        ``parameters`` itself."""
+        return parameters
+
+    @property
+    def _has_mean(self):
+        """Whether other parameters predict than those that training moves."""
+        return type(self)._prediction is not Optimizer._prediction

@@ -1,0 +1,82 @@
+"""Weights that predict, where training moves others. Floor 2."""
+
+from contextlib import contextmanager
+
+
+class Mean:
+    """The model of a run whose optimizer predicts from other parameters than it moves.
+
+    For other optimizers nothing here does anything.
+
+    Parameters
+    ----------
+    run : _Run
+
+    Attributes
+    ----------
+    moving : ndarray or None
+        The weights that training moves, as of the last look at those that predict; None where they
+        are the same.
+    """
+
+    def __init__(self, run):
+        self.run, self.moving = run, None
+        self.exists = run.settings.optimizer._has_mean
+
+    def take_up(self, moving):
+        """Go on from the weights that training last moved, if the run's are still what they made
+        of them; a mean of others is forgotten."""
+        if not self.exists:
+            return
+        run, same = self.run, False
+        given = run.weights.copy()
+        if moving is not None:
+            self._set(moving)
+            with self.predicting():
+                same = (run.weights == given).all()
+        if not same:
+            self._set(given)
+            run.state.slots[...] = 0
+            run.state.steps[...] = 0
+
+    def _set(self, weights):
+        self.run.weights[...] = weights
+        self.run.space.to_coordinates()
+
+    def begin(self):
+        """Take note from now on of what training moves; returns whether it has to be."""
+        if self.exists:
+            self.moving = self.run.weights.copy()
+        return self.exists
+
+    @contextmanager
+    def predicting(self):
+        """The weights that predict, in place of those that training moves."""
+        if not self.exists:
+            yield
+            return
+        run, before = self.run, self._both()
+        if self.moving is not None:
+            self.moving[...] = run.weights
+        parameters = run.space.coordinates[0].reshape(-1)
+        parameters[...] = run.settings.optimizer._prediction(
+            parameters, run.state.slots[0], int(run.state.steps[0])
+        )
+        run.space.to_weights()
+        try:
+            yield
+        finally:
+            self._place(before)
+
+    def end(self):
+        """Stay with the weights that predict."""
+        with self.predicting():
+            after = self._both()
+        self._place(after)
+
+    def _both(self):
+        return self.run.weights.copy(), self.run.space.coordinates.copy()
+
+    def _place(self, both):
+        # In this order: without a metric they are one array.
+        self.run.weights[...], self.run.space.coordinates[...] = both

@@ -1,0 +1,322 @@
+"""Optimizers whose predictions come from a mean of the points that training visits."""
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from sklearn_lossopt._compat import Interval
+from sklearn_lossopt._component import as_objects
+from sklearn_lossopt._engine import STEP_KERNELS
+from sklearn_lossopt.optimizers._base import Optimizer
+
+__all__ = ["Averaged", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
+
+
+class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
+    r"""Iterate averaging: any optimizer's steps, and predictions from the mean of where they lead.
+
+    With :math:`w_t` the iterates of ``optimizer``, which training goes on from as if there were no
+    mean, and m = t - ``start``,
+
+    .. math::
+
+        \bar w_t = \bar w_{t-1} + \frac{p + 1}{m + p} (w_t - \bar w_{t-1}), \qquad m \ge 1,
+
+    and :math:`\bar w_t = w_t` before. With :math:`p = 0` that is the plain mean of all iterates
+    after the first ``start`` (Polyak-Ruppert), as with ``SGDClassifier(average=start)``, which
+    counts rows, and as ``torch.optim.ASGD`` keeps in ``ax``; with p > 0 an iterate's weight grows
+    like :math:`t^p`, so that the way from the starting point is soon forgotten. A constant learning
+    rate leaves the iterates of a noisy method at a distance from the optimum; their mean gets much
+    closer.
+
+    ``coef_`` and the objective that stops training and fills ``loss_curve_`` are those of the
+    mean; a warm start with ``precondition=False`` goes on from both. With ``schedule="auto"``
+    training moves to the mean after each epoch, and averages anew from there.
+
+    With an L1 penalty a mean has an exact zero only where all the iterates in it have one, save
+    with ``schedule="auto"``, which also takes those of the last iterate of an epoch.
+
+    Parameters
+    ----------
+    optimizer : str or Optimizer, default="sgd"
+        The optimizer that makes the steps; one with a ``step``, and no mean of its own.
+    start : int, default=0
+        Number of updates before averaging begins, at least 0.
+    power : float, default=0.0
+        The exponent p, at least 0.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_lossopt import GradientClassifier
+    >>> from sklearn_lossopt.optimizers import Averaged
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = GradientClassifier(
+    ...     optimizer=Averaged("momentum"), schedule="constant", random_state=0
+    ... ).set_params(optimizer__optimizer__momentum=0.8, max_iter=20, tol=0)
+    >>> print(model.fit(X, y).score(X, y) > 0.95)
+    True
+
+    References
+    ----------
+    Polyak, B. T. and Juditsky, A. B. (1992). Acceleration of stochastic approximation by
+    averaging. SIAM Journal on Control and Optimization 30(4), 838-855.
+
+    Ruppert, D. (1988). Efficient estimations from a slowly convergent Robbins-Monro process.
+    Cornell University, technical report 781.
+
+    Shamir, O. and Zhang, T. (2013). Stochastic gradient descent for non-smooth optimization:
+    convergence results and optimal averaging schemes. ICML (p > 0).
+    """
+
+    _parameter_constraints = {
+        # Checked by Optimizer.resolve, whose message lists the known names.
+        "optimizer": "no_validation",
+        "start": [Interval(Integral, 0, None, closed="left")],
+        "power": [Interval(Real, 0, None, closed="left")],
+    }
+    _kernel_params = ("start", "power")
+
+    def __init__(self, optimizer="sgd", start=0, power=0.0):
+        self.optimizer = optimizer
+        self.start = start
+        self.power = power
+
+    def set_params(self, **params):
+        """Set parameters, those of ``optimizer`` included.
+
+        Parameters
+        ----------
+        **params : dict
+            Such as ``start=100`` or ``optimizer__momentum=0.8``.
+
+        Returns
+        -------
+        self : Averaged
+        """
+        return super().set_params(**as_objects(self, {"optimizer": Optimizer}, params))
+
+    def _check(self):
+        super()._check()
+        inner = self._inner
+        if inner._has_mean or inner.minimize is not None:
+            why = "predicts from a mean itself" if inner._has_mean else "makes no steps to average"
+            raise ValueError(
+                f"The 'optimizer' parameter of Averaged cannot be {self.optimizer!r}, which {why}. "
+                "Use it alone, or average another such as 'sgd' or 'adam'."
+            )
+
+    @property
+    def _inner(self):
+        return Optimizer.resolve(self.optimizer)
+
+    @property
+    def n_slots(self):
+        return 3 + self._inner.n_slots
+
+    @property
+    def full_batch(self):
+        return self._inner.full_batch
+
+    @property
+    def needs_smooth(self):
+        return self._inner.needs_smooth
+
+    def _kernel(self):
+        inner = self._inner._kernel()
+        return "averaged" if isinstance(inner, str) else self.step
+
+    def _kernel_row(self):
+        inner = self._inner
+        number = [*STEP_KERNELS].index(inner._kernel()) if isinstance(inner._kernel(), str) else -1
+        return [float(number), *super()._kernel_row(), *inner._kernel_row()]
+
+    def step(self, parameters, gradient, state, t, learning_rate):
+        """Make one update with an optimizer that has no compiled kernel; see ``Optimizer.step``.
+
+        Parameters
+        ----------
+        parameters : ndarray of shape (n_parameters,)
+            Changed in place.
+        gradient : ndarray of shape (n_parameters,)
+            Gradient of the batch's objective.
+        state : ndarray of shape (n_slots, n_parameters)
+            The mean and the optimizer's memory; changed in place.
+        t : int
+            Number of this update, from 1.
+        learning_rate : float
+            Step size.
+        """
+        self._inner.step(parameters, gradient, state[3:], t, learning_rate)
+        m = self._averaged(state, t)
+        if m > 0:
+            state[0] += (self.power + 1) / (m + self.power) * (parameters - state[0])
+
+    def _averaged(self, state, t):
+        """The number of iterates in the mean."""
+        return max(0, t - max(self.start, int(state[2, 0])))
+
+    def _auto_rate(self, smoothness, noise):
+        return self._inner._auto_rate(smoothness, noise)
+
+    def _prediction(self, parameters, state, t):
+        return state[0].copy() if self._averaged(state, t) > 0 else parameters
+
+    def _settle(self, parameters, state, t, learning_rate):
+        mean = self._prediction(parameters, state, t)
+        self._inner._settle(parameters, state[3:], t, learning_rate)
+        if mean is not parameters:
+            parameters[...] = mean
+            state[:3] = 0
+            state[2, 0] = t
+
+
+class _ScheduleFree(Optimizer):
+    """z, their mean x, what rounding took from x, and the sum of the mean's weights."""
+
+    def _prediction(self, parameters, state, t):
+        return state[1].copy() if state[3, 0] > 0 else parameters
+
+    def _settle(self, parameters, state, t, learning_rate):
+        if state[3, 0] > 0:
+            # A proximal step's exact zeros are z's.
+            parameters[...] = np.where(state[0] == 0, 0, state[1])
+            state[:4] = 0
+
+
+class ScheduleFreeSGD(_ScheduleFree, name="schedule_free_sgd", aliases={"schedule_free": {}}):
+    r"""Schedule-Free SGD: the accuracy of a decaying learning rate, from a constant one.
+
+    .. math::
+
+        \eta_t &= \eta \min(1, t / T_\text{warmup}) \\
+        z &\leftarrow z - \eta_t g \\
+        x &\leftarrow (1 - c) x + c z, \qquad
+            c = t^r \eta_t^2 \Big/ \textstyle\sum_{i \le t} i^r \eta_i^2 \\
+        y &\leftarrow (1 - \mu) z + \mu x
+
+    where g is the gradient at y, and x predicts. As in the authors' ``SGDScheduleFree``, where
+    :math:`\mu` is the momentum, the weight's :math:`\eta_t` is the largest so far, and there is
+    nothing to switch between training and evaluation: ``coef_`` and the objective that stops
+    training and fills ``loss_curve_`` are those of x, and a warm start with
+    ``precondition=False`` goes on from x, y and z. Meant for ``schedule="constant"``; "auto" moves
+    y and z to x after each epoch.
+
+    With an L1 penalty it is z that makes proximal steps. Its exact zeros are zeros of x only where
+    all z had them, save with ``schedule="auto"``, which also takes those of the last z of an epoch.
+
+    Parameters
+    ----------
+    momentum : float, default=0.9
+        :math:`\mu`, how close to x the gradients are taken, in [0, 1). At 0, y is z and x its
+        mean (Polyak-Ruppert).
+    warmup_steps : int, default=0
+        Number of updates in which the learning rate rises to its value.
+    r : float, default=0.0
+        The power of t in the weights of the mean, at least 0.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_lossopt import GradientClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = GradientClassifier(
+    ...     optimizer="schedule_free", schedule="constant", max_iter=20, tol=0, random_state=0
+    ... )
+    >>> print(model.fit(X, y).score(X, y) > 0.95)
+    True
+
+    References
+    ----------
+    Defazio, A., Yang, X. A., Mehta, H., Mishchenko, K., Khaled, A. and Cutkosky, A. (2024). The
+    road less scheduled. NeurIPS.
+    """
+
+    _parameter_constraints = {
+        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "warmup_steps": [Interval(Integral, 0, None, closed="left")],
+        "r": [Interval(Real, 0, None, closed="left")],
+    }
+    _kernel_params = ("momentum", "warmup_steps", "r")
+    n_slots = 4
+
+    def __init__(self, momentum=0.9, warmup_steps=0, r=0.0):
+        self.momentum = momentum
+        self.warmup_steps = warmup_steps
+        self.r = r
+
+
+class ScheduleFreeAdamW(_ScheduleFree, name="schedule_free_adamw"):
+    r"""Schedule-Free AdamW: Adam's scaling, and the mean of its points in place of a schedule.
+
+    .. math::
+
+        \eta_t &= \eta \sqrt{1 - \beta_2^t} \, \min(1, t / T_\text{warmup}) \\
+        v &\leftarrow \beta_2 v + (1 - \beta_2) g^2 \\
+        z &\leftarrow z - \eta_t \, (g / (\sqrt{v} + \epsilon) + \lambda y)
+            \quad\text{(intercepts without } \lambda\text{)} \\
+        x &\leftarrow (1 - c) x + c z, \qquad
+            c = t^r \eta_t^2 \Big/ \textstyle\sum_{i \le t} i^r \eta_i^2 \\
+        y &\leftarrow (1 - \beta_1) z + \beta_1 x
+
+    where g is the gradient at y, and x predicts; as in the authors' ``AdamWScheduleFree``, in which
+    the weight's :math:`\eta_t` is the largest so far. See ``ScheduleFreeSGD`` for what is reported,
+    warm starts, schedules and the L1 penalty. The decay belongs to the steps and not to the
+    objective, as in ``AdamW``.
+
+    Parameters
+    ----------
+    beta_1 : float, default=0.9
+        How close to x the gradients are taken, in [0, 1).
+    beta_2 : float, default=0.999
+        Decay of the mean of the gradient's square, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the root; greater than 0.
+    weight_decay : float, default=0.0
+        :math:`\lambda`, at least 0.
+    warmup_steps : int, default=0
+        Number of updates in which the learning rate rises to its value.
+    r : float, default=0.0
+        The power of t in the weights of the mean, at least 0.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_lossopt import GradientClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = GradientClassifier(
+    ...     optimizer="schedule_free_adamw", schedule="constant", max_iter=20, tol=0,
+    ...     random_state=0,
+    ... )
+    >>> print(model.fit(X, y).score(X, y) > 0.95)
+    True
+
+    References
+    ----------
+    Defazio, A., Yang, X. A., Mehta, H., Mishchenko, K., Khaled, A. and Cutkosky, A. (2024). The
+    road less scheduled. NeurIPS.
+    """
+
+    _parameter_constraints = {
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "warmup_steps": [Interval(Integral, 0, None, closed="left")],
+        "r": [Interval(Real, 0, None, closed="left")],
+    }
+    _kernel_params = ("beta_1", "beta_2", "epsilon", "weight_decay", "warmup_steps", "r")
+    n_slots = 5
+
+    def __init__(
+        self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, warmup_steps=0, r=0.0
+    ):
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.weight_decay = weight_decay
+        self.warmup_steps = warmup_steps
+        self.r = r
+
+    def _auto_rate(self, smoothness, noise):
+        return 0.02

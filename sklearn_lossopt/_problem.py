@@ -1,7 +1,7 @@
 """The problem that a fit solves, and its second-order facts. Floor 2."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ from sklearn_lossopt._linear_algebra import (
 )
 from sklearn_lossopt._sparse_newton import sparse_newton_direction
 from sklearn_lossopt.losses import Loss
+from sklearn_lossopt.losses._base import weighted_quantile
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
 # larger data. 16 MB.
@@ -127,6 +128,26 @@ class Problem:
         unit = self.loss._unit(self.target[index].astype(np.float64), weight)
         return unit if unit > 0 else 1.0
 
+    def curvature_bound(self, unit):
+        """The loss's bound of its second derivative. For a user's loss that has none, nearly the
+        largest one at the best constant model; where it has kinks, as if each were that wide."""
+        loss, k = self.loss, self.n_outputs
+        bound = loss._curvature_bound(unit, k)
+        if bound is not None:
+            return bound
+        sample = replace(self, rows=np.arange(self.X.shape[0])[self.thinned(2000)])
+        y, raw = self.targets(sample.rows), np.tile(sample.best_constant(), (sample.n, 1))
+        if self.curved:
+            h = loss._curvature(y, raw)
+        else:
+            y, raw = (y.reshape(-1), raw[:, 0]) if k == 1 else (y, raw)
+            h = np.abs(loss.loss_gradient(y, raw)[1]).reshape(sample.n, k) / unit
+        h = np.where(np.isfinite(h), h, 0)
+        weight = None if self.weight is None else self.weight[sample.rows]
+        # The outputs of a joint loss add to each other's curvature: twice, for softmax.
+        joint = 2.0 if self.target_kind == "class" else 1.0
+        return joint * float(weighted_quantile(h, weight, 0.95).max() or h.max()) or 1.0
+
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""
         rough = self.X[self.thinned(256)].mean(axis=0, dtype=np.float64)
@@ -192,7 +213,7 @@ class Curvature:
         trace, with columns multiplied by ``metric`` (d + 1,)."""
         problem = self.problem
         x = Curvature(problem, self.shift, 2000 * problem.row_size).sample[0]
-        h = problem.loss._curvature_bound(self.unit, problem.n_outputs)
+        h = problem.curvature_bound(self.unit)
         x *= math.sqrt(h / x.shape[0])
         if metric is not None:
             x = scale_columns(x, metric)

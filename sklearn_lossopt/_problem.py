@@ -9,13 +9,16 @@ from scipy import sparse
 
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt._linear_algebra import (
+    block_solver,
     conjugate_gradients,
     extended,
     gram,
     row_basis,
+    row_blocks,
     scale_columns,
     scale_rows,
     squares,
+    weighted_grams,
     whitener,
 )
 from sklearn_lossopt._sparse_newton import sparse_newton_direction
@@ -227,11 +230,9 @@ class Curvature:
         # The power method ends below the eigenvalue.
         return 1.1 * size, float(squares(x).sum())
 
-    def matrix(self, h, x=None):
-        """Mean of h x x' over the sample (or rows x of its length), plus the penalty's
-        curvature; h is (m,) or a number."""
-        weight = self.sample[2]
-        x = self.sample[0] if x is None else x
+    def matrix(self, h):
+        """Mean of h x x' over the sample, plus the penalty's curvature; h is (m,) or a number."""
+        x, _, weight = self.sample
         half = np.sqrt(h * weight[:, 0])
         scaled = scale_rows(x, half) if self.problem.weight is not None or np.ndim(h) else x
         H = gram(scaled, scaled) / x.shape[0]
@@ -303,8 +304,8 @@ class Curvature:
         h = np.maximum(curvature, floor)
         joint = self.problem.target_kind == "class"
         if not joint and x.shape[1] <= MATRIX_SIZE:
-            self.whiteners = [whitener(self.matrix(column, x)) for column in h.T]
-            direction = -self._block_solve(gradient)
+            self._whiten(x, h)
+            direction = -block_solver(self.whiteners)(gradient)
         else:
             direction = self._iterate(x, y, weight, raw, h, gradient)
         valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
@@ -312,33 +313,40 @@ class Curvature:
         )
         return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
-    def _block_solve(self, g):
-        return np.stack(
-            [T @ (T.T @ row) for (T, _), row in zip(self.whiteners, g, strict=True)]
-        )
+    def _whiten(self, x, h):
+        matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
+        self.whiteners = [whitener(self.with_penalty(H)) for H in matrices]
 
     def _iterate(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
         too large; preconditioned by the outputs' own blocks, or by the diagonal."""
         loss, l2 = self.problem.loss, self.problem.l2
         joint = self.problem.target_kind == "class"
-        along = loss._curvature_operator(y, raw) if joint else h.__mul__
         share = weight / x.shape[0]
         if joint and gradient.size <= JOINT_MATRIX_SIZE:
-            return self._solve_jointly(x, along, share, gradient)
+            return self._solve_jointly(x, loss._curvature_operator(y, raw), share, gradient)
+        blocks = [
+            (
+                rows, share[part],
+                loss._curvature_operator(y[part], raw[part]) if joint else h[part].__mul__,
+            )
+            for part, rows in row_blocks(x)
+        ]  # fmt: skip
 
         def product(v):
-            moved = along(x @ v.T)
-            moved *= share
-            out = moved.T @ x
+            columns, out = np.ascontiguousarray(v.T), np.zeros_like(v)
+            for rows, part, along in blocks:
+                moved = along(rows @ columns)
+                moved *= part
+                out += moved.T @ rows
             out[:, :-1] += l2 * v[:, :-1]
             return out
 
         if x.shape[1] <= MATRIX_SIZE:
             # Old blocks serve until they take many iterations: they cost as much as ten.
             if self.whiteners is None or self.iterations > 12:
-                self.whiteners = [whitener(self.matrix(column, x)) for column in h.T]
-            solve = self._block_solve
+                self._whiten(x, h)
+            solve = block_solver(self.whiteners)
         else:
             diagonal = (h * share).T @ squares(x)
             diagonal[:, :-1] += l2

@@ -55,7 +55,7 @@ class Coordinates:
                     f"y is too large: the loss of its typical size, {unit:.3g}, overflows. Divide "
                     "y by a constant first."
                 )
-            self.bound = h = problem.loss._curvature_bound(unit, k)
+            self.bound = h = problem.curvature_bound(unit)
             self.whiten = precondition == "whiten" or (
                 precondition == "auto" and d < min(MATRIX_SIZE, 16 * batch_size)
                 and problem.l1 == 0 and not problem.sparse

@@ -3,6 +3,11 @@
 import numpy as np
 from scipy import linalg, sparse
 
+# Rows whose products with some ten columns stay in the cache.
+BLOCK_ROWS = 256
+# From so many weighted sums on, and up to so many columns, they are one matrix product.
+MANY_SUMS, FEW_COLUMNS = 8, 100
+
 
 def squares(x):
     """The square of every number of a dense or sparse matrix."""
@@ -23,6 +28,40 @@ def gram(x, y):
     """x' y as an ndarray."""
     product = x.T @ y
     return product.toarray() if sparse.issparse(product) else product
+
+
+def row_blocks(x, size=BLOCK_ROWS):
+    """A list of (slice, rows), the rows of x in order."""
+    if sparse.issparse(x):
+        # A block's share of x' y has the size of x's columns, whatever few numbers its rows hold.
+        size = max(size, x.shape[0] * x.shape[1] // max(1, x.nnz))
+    return [(slice(i, i + size), x[i : i + size]) for i in range(0, x.shape[0], size)]
+
+
+def weighted_grams(x, h):
+    """x' diag(h_r) x for each column h_r of h (m, k) >= 0, one after the other."""
+    d, k = x.shape[1], h.shape[1]
+    if k < MANY_SUMS or d > FEW_COLUMNS:
+        for column in h.T:
+            scaled = scale_rows(x, np.sqrt(column))
+            yield gram(scaled, scaled)
+        return
+    # The pairs of columns are multiplied once for all.
+    i, j = np.triu_indices(d)
+    sums = np.zeros((k, len(i)))
+    for part, rows in row_blocks(x, max(64, 100_000 // len(i))):
+        columns = (rows.toarray() if sparse.issparse(rows) else rows).T
+        sums += (np.take(columns, i, axis=0) * np.take(columns, j, axis=0) @ h[part]).T
+    for row in sums:
+        H = np.empty((d, d))
+        H[i, j] = H[j, i] = row
+        yield H
+
+
+def block_solver(whiteners):
+    """The function that multiplies each row of (k, d) by its T T', given (T, inverse) pairs."""
+    T = np.stack([T for T, _ in whiteners])
+    return lambda g: (T @ (T.swapaxes(1, 2) @ g[:, :, None]))[:, :, 0]
 
 
 def extended(rows, last, shift=None):

@@ -1,7 +1,7 @@
 """The problem that a fit solves, and its second-order facts. Floor 2."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,17 +9,21 @@ from scipy import sparse
 
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt._linear_algebra import (
+    block_solver,
     conjugate_gradients,
     extended,
     gram,
     row_basis,
+    row_blocks,
     scale_columns,
     scale_rows,
     squares,
+    weighted_grams,
     whitener,
 )
 from sklearn_lossopt._sparse_newton import sparse_newton_direction
 from sklearn_lossopt.losses import Loss
+from sklearn_lossopt.losses._base import weighted_quantile
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
 # larger data. 16 MB.
@@ -134,6 +138,26 @@ class Problem:
         unit = self.loss._unit(self.target[index].astype(np.float64), weight)
         return unit if unit > 0 else 1.0
 
+    def curvature_bound(self, unit):
+        """The loss's bound of its second derivative. For a user's loss that has none, nearly the
+        largest one at the best constant model; where it has kinks, as if each were that wide."""
+        loss, k = self.loss, self.n_outputs
+        bound = loss._curvature_bound(unit, k)
+        if bound is not None:
+            return bound
+        sample = replace(self, rows=np.arange(self.X.shape[0])[self.thinned(2000)])
+        y, raw = self.targets(sample.rows), np.tile(sample.best_constant(), (sample.n, 1))
+        if self.curved:
+            h = loss._curvature(y, raw)
+        else:
+            y, raw = (y.reshape(-1), raw[:, 0]) if k == 1 else (y, raw)
+            h = np.abs(loss.loss_gradient(y, raw)[1]).reshape(sample.n, k) / unit
+        h = np.where(np.isfinite(h), h, 0)
+        weight = None if self.weight is None else self.weight[sample.rows]
+        # The outputs of a joint loss add to each other's curvature: twice, for softmax.
+        joint = 2.0 if self.target_kind == "class" else 1.0
+        return joint * float(weighted_quantile(h, weight, 0.95).max() or h.max()) or 1.0
+
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""
         rough = self.X[self.thinned(256)].mean(axis=0, dtype=np.float64)
@@ -199,7 +223,7 @@ class Curvature:
         trace, with columns multiplied by ``metric`` (d + 1,)."""
         problem = self.problem
         x = Curvature(problem, self.shift, 2000 * problem.row_size).sample[0]
-        h = problem.loss._curvature_bound(self.unit, problem.n_outputs)
+        h = problem.curvature_bound(self.unit)
         x *= math.sqrt(h / x.shape[0])
         if metric is not None:
             x = scale_columns(x, metric)
@@ -213,11 +237,9 @@ class Curvature:
         # The power method ends below the eigenvalue.
         return 1.1 * size, float(squares(x).sum())
 
-    def matrix(self, h, x=None):
-        """Mean of h x x' over the sample (or rows x of its length), plus the penalty's
-        curvature; h is (m,) or a number."""
-        weight = self.sample[2]
-        x = self.sample[0] if x is None else x
+    def matrix(self, h):
+        """Mean of h x x' over the sample, plus the penalty's curvature; h is (m,) or a number."""
+        x, _, weight = self.sample
         half = np.sqrt(h * weight[:, 0])
         scaled = scale_rows(x, half) if self.problem.weight is not None or np.ndim(h) else x
         H = gram(scaled, scaled) / x.shape[0]
@@ -289,8 +311,8 @@ class Curvature:
         h = np.maximum(curvature, floor)
         joint = self.problem.target_kind == "class"
         if not joint and x.shape[1] <= MATRIX_SIZE:
-            self.whiteners = [whitener(self.matrix(column, x)) for column in h.T]
-            direction = -self._block_solve(gradient)
+            self._whiten(x, h)
+            direction = -block_solver(self.whiteners)(gradient)
         else:
             direction = self._iterate(x, y, weight, raw, h, gradient)
         valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
@@ -298,33 +320,40 @@ class Curvature:
         )
         return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
-    def _block_solve(self, g):
-        return np.stack(
-            [T @ (T.T @ row) for (T, _), row in zip(self.whiteners, g, strict=True)]
-        )
+    def _whiten(self, x, h):
+        matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
+        self.whiteners = [whitener(self.with_penalty(H)) for H in matrices]
 
     def _iterate(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
         too large; preconditioned by the outputs' own blocks, or by the diagonal."""
         loss, l2 = self.problem.loss, self.problem.l2
         joint = self.problem.target_kind == "class"
-        along = loss._curvature_operator(y, raw) if joint else h.__mul__
         share = weight / x.shape[0]
         if joint and gradient.size <= JOINT_MATRIX_SIZE:
-            return self._solve_jointly(x, along, share, gradient)
+            return self._solve_jointly(x, loss._curvature_operator(y, raw), share, gradient)
+        blocks = [
+            (
+                rows, share[part],
+                loss._curvature_operator(y[part], raw[part]) if joint else h[part].__mul__,
+            )
+            for part, rows in row_blocks(x)
+        ]  # fmt: skip
 
         def product(v):
-            moved = along(x @ v.T)
-            moved *= share
-            out = moved.T @ x
+            columns, out = np.ascontiguousarray(v.T), np.zeros_like(v)
+            for rows, part, along in blocks:
+                moved = along(rows @ columns)
+                moved *= part
+                out += moved.T @ rows
             out[:, :-1] += l2 * v[:, :-1]
             return out
 
         if x.shape[1] <= MATRIX_SIZE:
             # Old blocks serve until they take many iterations: they cost as much as ten.
             if self.whiteners is None or self.iterations > 12:
-                self.whiteners = [whitener(self.matrix(column, x)) for column in h.T]
-            solve = self._block_solve
+                self._whiten(x, h)
+            solve = block_solver(self.whiteners)
         else:
             diagonal = (h * share).T @ squares(x)
             diagonal[:, :-1] += l2

@@ -281,8 +281,9 @@ class _Run:
 
     def target(self, value):
         """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
-        rounding = np.finfo(self.problem.X.dtype).eps * max(self.start, self.space.value_unit)
-        return max(self.settings.tol * abs(value), rounding)
+        # Not the start's: one far away would allow any gap.
+        size = max(min(self.start, abs(value)), self.space.value_unit)
+        return max(self.settings.tol * abs(value), np.finfo(self.problem.X.dtype).eps * size)
 
     def _certify(self, value):
         """Whether the estimated gap is below tolerance; warns where it is not."""

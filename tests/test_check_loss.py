@@ -235,17 +235,21 @@ class NeitherTask(Loss):
         return squared(y, raw)
 
 
-class InheritsKinks(AbsoluteError):
+class WrongKinks(AbsoluteError):
     def loss_gradient(self, y, raw):
         r = raw - y
         value = np.where(r > 0, 0.1 * r, -0.9 * r)
         return value if raw.ndim == 1 else value.sum(axis=1), np.where(r > 0, 0.1, -0.9)
 
+    _kinks = AbsoluteError._kinks
 
-class InheritsCurvature(SquaredError):
+
+class WrongCurvature(SquaredError):
     def loss_gradient(self, y, raw):
         value, gradient = squared(y, raw)
         return 0.1 * value, 0.1 * gradient
+
+    _curvature = SquaredError._curvature
 
 
 class Picky(Right):
@@ -279,8 +283,8 @@ MISTAKES = [
     (ChangesItsArgument(), "cannot be cloned: .* store each argument"),
     (ForgetsItsArgument(), "cannot be cloned: .* store each argument"),
     (Unpicklable(lambda: 0), "cannot be pickled: .* top level of a module"),
-    (InheritsKinks(), r"_kinks, which it inherits from AbsoluteError, .* the slope is -?1 where"),
-    (InheritsCurvature(), "_curvature, which it inherits from .* is 1 where 0.1 is found"),
+    (WrongKinks(), r"WrongKinks._kinks does not fit .* the slope is -?1 where"),
+    (WrongCurvature(), "WrongCurvature._curvature does not fit .* is 1 where 0.1 is found"),
     (NeitherTask(), "neither numbers nor classes. Subclass RegressionLoss"),
     (Picky(), "refuses all targets tried.*Pass y"),
 ]

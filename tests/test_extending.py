@@ -12,7 +12,9 @@ import pytest
 from catalogue import OPTIMIZERS, PAIRS, STEPPING, TEXTBOOK, make, make_data, same_model, settable
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import PoissonRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -28,7 +30,16 @@ from test_components import (
 )
 
 from sklearn_lossopt import DivergenceError, GradientClassifier, GradientRegressor
-from sklearn_lossopt.losses import ClassificationLoss, Huber, RegressionLoss, check_loss
+from sklearn_lossopt.losses import (
+    AbsoluteError,
+    ClassificationLoss,
+    Huber,
+    Poisson,
+    Quantile,
+    RegressionLoss,
+    SquaredError,
+    check_loss,
+)
 from sklearn_lossopt.optimizers import Adam, Momentum, Optimizer
 
 STEPS = TEXTBOOK | {"learning_rate": 1e-3, "max_iter": 4}
@@ -294,6 +305,165 @@ def test_a_subclass_of_a_built_in_loss():
     assert_allclose(model.coef_, expected.fit(X, y).coef_, rtol=1e-10)
     automatic = make("regression", Doubled("auto")).fit(X, y)
     assert automatic.converged_ and automatic.delta_ > 0
+
+
+class SteepBelow(AbsoluteError):
+    """The quantile loss of level 0.9."""
+
+    def loss_gradient(self, y, raw):
+        r = raw - y
+        return np.where(r > 0, 0.1 * r, -0.9 * r), np.where(r > 0, 0.1, -0.9)
+
+
+class SteepBelowAgain(SteepBelow):
+    """Inherits the formula, and says what is true of it."""
+
+    def _kinks(self, y):
+        return [(y, np.full(y.shape, -0.9), np.full(y.shape, 0.1))]
+
+
+class WithoutExtremes(SteepBelowAgain):
+    """Another formula again, its own kinks and no others."""
+
+    def loss_gradient(self, y, raw):
+        value, gradient = super().loss_gradient(y, raw)
+        return np.minimum(value, 50), np.where(value < 50, gradient, 0)
+
+
+class Tilted(Poisson):
+    def loss_gradient(self, y, raw):
+        value, gradient = super().loss_gradient(y, raw)
+        return value + 1e-3 * raw**4, gradient + 4e-3 * raw**3
+
+
+class HalfSquares:
+    """A formula as a mixin."""
+
+    def loss_gradient(self, y, raw):
+        return (raw - y) ** 2 / 4, (raw - y) / 2
+
+
+class Mixed(HalfSquares, SquaredError):
+    pass
+
+
+class LogLink(RegressionLoss):
+    """What losses of one link share, and no formula."""
+
+    def _raw_unit(self, unit):
+        return 1.0
+
+
+class Linked(LogLink):
+    def loss_gradient(self, y, raw):
+        return np.exp(raw) - y * raw, np.exp(raw) - y
+
+
+def test_another_formula_inherits_no_facts_of_the_old_one():
+    y, raw = np.array([[1.0], [2.0]]), np.array([[0.5], [3.0]])
+    assert SteepBelow()._kinks(y) is None
+    assert len(SteepBelowAgain()._kinks(y)) == 1
+    assert WithoutExtremes()._kinks(y) is None
+    assert_allclose(Mixed()._curvature(y, raw), 0.5, rtol=1e-6)
+    assert_allclose(Tilted()._curvature(y, raw), np.exp(raw) + 0.012 * raw**2, rtol=1e-6)
+    # Built-in losses, what has no formula, and the names that belong to the kernel stay.
+    assert_array_equal(SquaredError()._curvature(y, raw), 1)
+    assert AbsoluteError()._kinks(y) is not None
+    assert Linked()._raw_unit(7.0) == 1.0
+    assert Tilted().name == "poisson" and Tilted()._predict(0.0) == 1
+
+
+def test_only_true_kinks_certify_an_optimum():
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    least = make("regression", Quantile(0.9)).fit(X, y).loss_curve_[-1]
+    proven = make("regression", SteepBelowAgain()).fit(X, y)
+    assert proven.converged_
+    assert_allclose(proven.loss_curve_[-1], least, rtol=2e-6)
+    with pytest.warns(ConvergenceWarning):
+        unproven = make("regression", SteepBelow(), max_iter=300).fit(X, y)
+    assert not unproven.converged_
+    assert least <= unproven.loss_curve_[-1] <= 1.01 * least
+
+
+# Where a loss is far from what its targets suggest --------------------------------------------
+
+
+class Counts(RegressionLoss):
+    """The Poisson loss, and nothing said about its units."""
+
+    def loss_gradient(self, y, raw):
+        value, gradient = np.exp(raw) - y * raw, np.exp(raw) - y
+        return value if raw.ndim == 1 else value.sum(axis=1), gradient
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 10, 1e6])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "gradient_descent"])
+def test_a_log_link_is_found_from_the_gradient_alone(optimizer, scale):
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    peer = PoissonRegressor(alpha=1e-4, solver="newton-cholesky", tol=1e-9 * max(1, scale))
+    peer.fit(X, scale * y)
+    model = make("regression", Counts(), optimizer).fit(X, scale * y)
+    assert model.converged_ and model.n_iter_ < 20
+    assert_allclose(np.exp(model.predict(X)), peer.predict(X), rtol=1e-3)
+
+
+@pytest.mark.parametrize("y", [-3.0, 0.5, 800.0, 1e7])
+def test_the_best_constant_may_lie_outside_the_targets(y):
+    """The minimum of exp(z) - y z over z + offset."""
+    targets = np.abs(y) * np.array([[0.5, 1.0], [1.5, 1.0]])
+    for offset in (-50.0, 0.0, 50.0):
+
+        class Moved(RegressionLoss):
+            def loss_gradient(self, y, raw, offset=offset):
+                mean = np.exp(raw - offset)
+                # As sloppy as can be far out: infinity less infinity.
+                return mean - y * raw, mean + (mean - mean) - y
+
+        found = Moved()._constant(targets, None)
+        assert_allclose(found, np.log(np.abs(y)) + offset, rtol=1e-12, atol=1e-12)
+
+
+def test_a_loss_that_only_falls_has_a_constant():
+    class Falls(RegressionLoss):
+        def loss_gradient(self, y, raw):
+            return -raw, -np.ones_like(raw)
+
+    assert_allclose(Falls()._constant(np.array([[1.0], [3.0]]), None), 3.0)
+
+
+def test_a_huge_start_allows_no_gap():
+    """Slow steps from a start of 1e90 are not convergence."""
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    model = make("regression", Counts(), warm_start=True, max_iter=20)
+    model.fit(X, y)
+    least, model.intercept_ = model.loss_curve_[-1], model.intercept_ + 200
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+    assert not model.converged_ or model.loss_curve_[-1] <= least + 1e-5 * abs(least)
+
+
+@pytest.mark.parametrize(
+    "loss, built_in, task",
+    [
+        (OwnSquaredError(), "squared_error", "regression"),
+        (OwnHuber(100.0), Huber(100.0), "regression"),
+        (SteepBelow(), Quantile(0.9), "regression"),
+        (Counts(), "poisson", "regression"),
+        (OwnLogLoss(), "log_loss", "classification"),
+        (OwnHinge(), "hinge", "classification"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, RegressionLoss) else None,
+)
+def test_steps_follow_the_curvature_of_a_loss(loss, built_in, task):
+    """The learning rate is within a small factor of what the built-in's bound gives."""
+    X, y = make_data(task, n=200)
+    y = 1000 * np.abs(y) if task == "regression" else y
+    own, known = (
+        make(task, f, "sgd", precondition=False, batch_size=64, max_iter=1, tol=0).fit(X, y)
+        for f in (loss, built_in)
+    )
+    assert 0.2 < own.learning_rate_ / known.learning_rate_ < 5
 
 
 def test_a_subclass_of_a_built_in_optimizer():

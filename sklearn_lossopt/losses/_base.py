@@ -5,6 +5,13 @@ import numpy as np
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._engine import LOSS_KERNELS
 
+# What a loss says of its formula beside the gradient. Certificates rest on it, so that a class
+# with another formula does not inherit it.
+FACTS = (
+    "_constant", "_curvature", "_curvature_bound", "_curvature_operator", "_kinks", "_raw_unit",
+    "_unit", "_value_unit", "shift_invariant",
+)  # fmt: skip
+
 
 class Loss(Component, family="loss"):
     """Base of all losses; subclass ``RegressionLoss`` or ``ClassificationLoss`` for your own.
@@ -25,6 +32,20 @@ class Loss(Component, family="loss"):
     shift_invariant = False
     # Whether the minimiser of the objective is worth having: see Perceptron.
     learns_at_optimum = True
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        owner = next(base for base in cls.__mro__ if "loss_gradient" in vars(base))
+        above = cls.__mro__[cls.__mro__.index(owner) + 1 :]
+        replaced = [i for i, base in enumerate(above) if _has_formula(base)]
+        if not replaced:
+            return
+        generic = (RegressionLoss, ClassificationLoss, Loss)
+        for fact in FACTS:
+            bases = [base for base in cls.__mro__ if fact in vars(base)]
+            if bases[0] in above[replaced[0] :] and bases[0] not in generic:
+                known = next(base for base in bases if base in generic)
+                setattr(cls, fact, vars(known)[fact])
 
     def _kernel(self, n_outputs):
         """The compiled kernel's name, or the Python method where the class overrides it."""
@@ -97,8 +118,11 @@ class Loss(Component, family="loss"):
         return float(unit)
 
     def _curvature_bound(self, unit, n_outputs=1):
-        """An upper bound of the second derivative; for a loss without one, a typical size."""
-        return 1.0
+        """An upper bound of the second derivative; for a loss without one, a typical size.
+
+        None where it has to be measured, see ``Problem.curvature_bound``.
+        """
+        return None if self._is_custom() else 1.0
 
     def _value_unit(self, unit):
         """A typical size of the loss."""
@@ -174,18 +198,51 @@ def weighted_median(y, weight):
     return 0.5 * sum(weighted_quantile(y, weight, level) for level in (0.5, 0.5 + 1e-6))
 
 
+def _has_formula(base):
+    return issubclass(base, Loss) and (
+        base.name is not None or base.loss_gradient is not Loss.loss_gradient
+    )
+
+
 def bisect_constant(loss, y, weight, low, high):
-    """The constant (k,) at which the mean gradient of each column of y (n, k) changes sign."""
-    low, high = np.broadcast_to(low, y.shape[1]), np.broadcast_to(high, y.shape[1])
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        raw = np.ascontiguousarray(np.broadcast_to(middle, y.shape), dtype=np.float64)
-        # Column by column: a custom loss of one output expects one-dimensional arrays.
-        slope = np.array([
-            np.average(loss.loss_gradient(y[:, c].astype(np.float64), raw[:, c])[1], weights=weight)
-            for c in range(y.shape[1])
-        ])
-        low, high = np.where(slope < 0, middle, low), np.where(slope < 0, high, middle)
+    """The constant (k,) at which the mean gradient of each column of y (n, k) changes sign.
+
+    The search starts in [low, high], which need not hold it: raw predictions can be in other
+    units than y.
+    """
+    low, high = (np.broadcast_to(np.float64(end), y.shape[1]) for end in (low, high))
+    # Column by column: a custom loss of one output expects one-dimensional arrays.
+    return np.array([
+        _bisect(loss, np.ascontiguousarray(column, np.float64), weight, *ends)
+        for column, *ends in zip(y.T, low, high, strict=True)
+    ])
+
+
+def _bisect(loss, y, weight, low, high):
+    def slope(z):
+        gradient = loss.loss_gradient(y, np.full(len(y), z))[1]
+        mean = np.average(gradient, weights=weight)
+        # What overflows does so far from 0.
+        return z if np.isnan(mean) else mean
+
+    ends, width = (low, high), max(high - low, 1.0)
+    with np.errstate(all="ignore"):
+        for _ in range(60):
+            if slope(low) > 0:
+                low, high = low - width, low
+            elif slope(high) < 0:
+                low, high = high, high + width
+            else:
+                break
+            width *= 2
+        else:
+            # It only falls, or only rises.
+            low, high = ends
+        for _ in range(100):
+            middle = 0.5 * (low + high)
+            if not low < middle < high or high - low <= 1e-15 * abs(middle):
+                break
+            low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return 0.5 * (low + high)
 
 

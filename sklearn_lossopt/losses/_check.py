@@ -26,8 +26,8 @@ def check_loss(loss, *, n_outputs=(1, 3), y=None, raw=None, random_state=0):
     Checked are the shapes of values and gradient; that they are finite; that the gradient is the
     derivative of the value, by finite differences; that no row depends on another, that columns
     add up and that the arguments are left alone; float32; large raw predictions; that a loss with
-    kinks says so, and that what it says, or inherits, about its curvature is true; copies by
-    ``clone`` and ``pickle``.
+    kinks says so, and that what it says about them and its curvature is true; copies by ``clone``
+    and ``pickle``.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def check_loss(loss, *, n_outputs=(1, 3), y=None, raw=None, random_state=0):
         if raw is None:
             probe.check_far()
         convex, smooth = probe.follow_lines(rng)
-        probe.check_inherited()
+        probe.check_facts()
         facts["convex"] &= convex
         facts["smooth"] &= smooth
         if domain not in facts["targets"]:

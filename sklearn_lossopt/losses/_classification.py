@@ -74,7 +74,8 @@ class LogLoss(
 
         def product(direction):
             moved = p * direction
-            return moved - p * moved.sum(axis=1, keepdims=True)
+            moved -= p * moved.sum(axis=1, keepdims=True)
+            return moved
 
         return product
 

@@ -271,11 +271,10 @@ class Probe:
             f"{_shown(low[worst])} for y = {_shown(self.y[index[worst]])}"
         )
 
-    def check_inherited(self):
-        """What the class says about its kinks and its curvature is about this loss.
+    def check_facts(self):
+        """What the class says about its kinks and its curvature is true.
 
-        Newton's steps and the certificates of an optimum are made with them, and a subclass of a
-        built-in loss inherits them.
+        Newton's steps and the certificates of an optimum are made with them.
         """
         raw = _columns(self.raw)
         y = _columns(self.y) if self.y.shape == self.raw.shape else self.y
@@ -311,11 +310,8 @@ class Probe:
         row, c = np.unravel_index(excess.argmax(), excess.shape)
         if excess[row, c] <= 0:
             return
-        name = type(self.loss).__name__
-        owner = next(base for base in type(self.loss).__mro__ if method in vars(base)).__name__
-        own = "" if owner == name else f", which it inherits from {owner},"
         raise ValueError(
-            f"{name}.{method}{own} does not fit {self.name}: in {self.at(row)} it says that "
-            f"{what} is {_shown(claimed[row, c])} where {_shown((low + high)[row, c] / 2)} is "
-            f"found. Override {method}, or subclass RegressionLoss or ClassificationLoss."
+            f"{type(self.loss).__name__}.{method} does not fit {self.name}: in {self.at(row)} it "
+            f"says that {what} is {_shown(claimed[row, c])} where "
+            f"{_shown((low + high)[row, c] / 2)} is found. Correct one of the two."
         )

@@ -1,0 +1,53 @@
+"""Products in blocks, beside the formulas they stand for."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse
+
+from sklearn_lossopt._linear_algebra import block_solver, row_blocks, weighted_grams, whitener
+
+LAYOUTS = {"dense": np.asarray, "sparse": sparse.csr_array}
+each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+
+
+def dense(x):
+    return x.toarray() if sparse.issparse(x) else x
+
+
+def make_rows(n, d, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.3)
+
+
+@each_layout
+@pytest.mark.parametrize("d", [1, 3, 101])
+@pytest.mark.parametrize("k", [1, 7, 8, 20])
+def test_weighted_grams(layout, d, k):
+    x, h = make_rows(700, d), np.random.default_rng(1).gamma(1, size=(700, k))
+    h[:, 0] *= h[:, 0] > 1
+    found = np.array(list(weighted_grams(layout(x), h)))
+    assert_allclose(found, np.einsum("ir,ij,il->rjl", h, x, x), rtol=1e-11, atol=1e-11)
+
+
+@each_layout
+@pytest.mark.parametrize("n, d", [(1, 2), (256, 5), (1000, 5), (900, 2000)])
+def test_row_blocks_are_the_rows(layout, n, d):
+    x = layout(make_rows(n, d))
+    parts, rows = zip(*row_blocks(x), strict=True)
+    assert np.concatenate([np.arange(n)[part] for part in parts]).tolist() == list(range(n))
+    assert np.array_equal(np.vstack([dense(block) for block in rows]), dense(x))
+
+
+def test_blocks_of_sparse_rows_hold_a_number_for_every_column():
+    x = sparse.random_array((5000, 4000), density=0.001, format="csr", rng=0)
+    assert min(block.nnz for _, block in row_blocks(x)[:-1]) > 0.8 * 4000
+
+
+def test_block_solver_divides_by_each_matrix():
+    rng = np.random.default_rng(0)
+    factors, g = rng.normal(size=(5, 4, 4)), rng.normal(size=(5, 4))
+    matrices = factors @ factors.swapaxes(1, 2) + np.eye(4)
+    found = block_solver([whitener(H) for H in matrices])(g)
+    assert_allclose(found, [np.linalg.solve(H, row) for H, row in zip(matrices, g, strict=True)],
+                    rtol=1e-8)

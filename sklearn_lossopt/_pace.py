@@ -196,11 +196,14 @@ class KinkCorrector:
         least = value - gap
         if run.problem.l1 > 0:
             sparse = self._place([self._sparse(solver) for solver in self.solvers])
-            if sparse <= value + min(gap, 1e-6 * abs(value)):
+            if sparse <= value + np.clip(gap, 1e-10 * abs(value), 1e-6 * abs(value)):
                 value = sparse
             else:
                 self._place([solver.v for solver in self.solvers])
-        if value < run.best or (gap <= 1e-6 * value and value <= run.best + 1e-10 * abs(run.best)):
+        near = gap <= 1e-6 * value and value <= run.best + 1e-10 * abs(run.best)
+        # Of points within tolerance, the one with exact zeros.
+        exact = run.problem.l1 > 0 and value - least <= run.target(value)
+        if value < run.best or near or exact:
             run.keep(value)
         # The gap is that of the solvers' point; the best one found may lie lower.
         run.gap = run.best - least

@@ -167,7 +167,7 @@ class ProximalNewton:
         Parameters
         ----------
         tol : float
-            The gap that is wanted; the smooth problem is not solved beyond a twentieth of it.
+            The gap that is wanted; the smooth problem is not solved beyond a hundredth of it.
         max_newton : int, default=30
 
         Notes
@@ -189,11 +189,11 @@ class ProximalNewton:
                 continue
             gap = self._gap(z, dual)
             del dual
-            if decrement <= 0.05 * max(gap, tol):
+            if decrement <= 0.01 * max(gap, tol):
                 # The decrement says what is left only where the ridge is negligible.
                 if self.ridge <= self.least_ridge:
-                    # Ten times: it takes the rows near their kinks to be those at the end.
-                    self.gap = gap + 10 * decrement
+                    # Many times: it takes the rows near their kinks to be those at the end.
+                    self.gap = gap + 30 * decrement
                     break
                 self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
                 continue

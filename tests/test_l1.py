@@ -348,6 +348,41 @@ def test_several_targets_are_fitted_one_by_one(l1_ratio):
             assert_array_equal(together.coef_[column] != 0, alone.coef_ != 0)
 
 
+@pytest.mark.parametrize(
+    "task, loss",
+    [("regression", "squared_error"), ("regression", "absolute_error"),
+     ("regression", "log_cosh"), ("classification", "log_loss"), ("classification", "hinge")],
+)
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_sparse_rows_have_the_optimum_of_dense_ones(task, loss, n_targets):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 25)) * (rng.random((200, 25)) < 0.3)
+    score = X[:, :12] @ rng.normal(size=(12, n_targets + 1)) + rng.normal(size=(200, n_targets + 1))
+    if task == "classification":
+        y = score.argmax(axis=1)
+    else:
+        y = score[:, 0] if n_targets == 1 else score[:, :n_targets]
+    dense, csr = (
+        make(task, loss, alpha=0.03, l1_ratio=0.9, tol=1e-7).fit(rows, y)
+        for rows in (X, sparse.csr_array(X))
+    )
+    assert csr.converged_ and dense.converged_
+    assert_allclose(csr.loss_curve_[-1], dense.loss_curve_[-1], rtol=3e-7)
+    assert np.mean((csr.coef_ != 0) == (dense.coef_ != 0)) >= 0.97
+
+
+def test_sparse_rows_with_many_columns():
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((500, 20_000), density=2e-3, rng=rng, format="csr")
+    y = X[:, :2000] @ rng.normal(size=2000) + 0.1 * rng.normal(size=500)
+    model = GradientRegressor(alpha=2e-3, l1_ratio=1.0, random_state=0).fit(X, y)
+    best = ElasticNet(alpha=2e-3, l1_ratio=1.0, tol=1e-10, max_iter=100_000).fit(X, y)
+    least = np.mean((y - best.predict(X)) ** 2) / 2 + penalty(best.coef_, 2e-3, 1.0)
+    assert model.converged_ and model.n_iter_ <= 10
+    assert model.loss_curve_[-1] <= least * (1 + 1e-7)
+    assert_array_equal(model.coef_ != 0, best.coef_ != 0)
+
+
 # The ends of the path -----------------------------------------------------------------------------
 
 
@@ -482,6 +517,26 @@ def test_estimates_of_runs_stopped_early(schedule, optimizer, max_iter):
                 told += 1
                 assert estimate >= (found - least) / 3 - 1e-6 * found
     assert told or schedule == "auto"
+
+
+@pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive", "hinge"])
+def test_estimates_for_kinks_stopped_early(loss, l1_ratio):
+    task = "classification" if loss == "hinge" else "regression"
+    X, y = load_breast_cancer(return_X_y=True) if loss == "hinge" else DIABETES
+    told = 0
+    for alpha in (0.01, 0.3):
+        best = make(task, loss, alpha=alpha, l1_ratio=l1_ratio, tol=1e-8).fit(X, y)
+        for max_iter in range(2, 13):
+            model = make(task, loss, alpha=alpha, l1_ratio=l1_ratio, max_iter=max_iter)
+            estimate, model = stopped_early(model, X, y)
+            gap = model.loss_curve_[-1] - best.loss_curve_[-1]
+            if model.converged_:
+                assert gap <= 1e-5 * best.loss_curve_[-1]
+            elif estimate is not None:
+                told += 1
+                assert estimate >= gap / 3
+    assert told
 
 
 @pytest.mark.parametrize("task, loss", LEARNING)

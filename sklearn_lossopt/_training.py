@@ -42,7 +42,12 @@ class Settings:
 
 @dataclass
 class State:
-    """What a later call needs to go on: optimizer memory, counts, seed, what a schedule reads."""
+    """What a later call needs to go on: optimizer memory, counts, seed, coordinates.
+
+    ``space`` names the coordinates that the memory belongs to, see ``Coordinates.fingerprint``.
+    ``position`` are the weights and coordinates at the end, which the coefficients in the units
+    of X give back only up to rounding; None without preconditioning.
+    """
 
     seed: int
     slots: np.ndarray
@@ -50,6 +55,15 @@ class State:
     epoch: int = 0
     updates: int = 0
     curve: list = field(default_factory=list)  # F after each epoch
+    space: bytes = b""
+    position: tuple | None = None
+
+    @classmethod
+    def fresh(cls, problem, optimizer, seed):
+        """The state before the first update."""
+        size = problem.n_outputs * (problem.d + 1)
+        slots = np.zeros((1, max(1, optimizer.n_slots), size), problem.X.dtype)
+        return cls(seed, slots, np.zeros(1, np.int64))
 
 
 @dataclass
@@ -66,6 +80,7 @@ class Outcome:
     warning: str | None = None
     validation_curve: list = field(default_factory=list)
     best_iter: int | None = None
+    stream: object = None  # of partial_fit
 
 
 def train(problem, settings, seed, start=None, state=None, validation=None, watch=None):
@@ -101,20 +116,9 @@ class _Run:
     def __init__(self, problem, settings, seed, start, state, validation, watch):
         self.problem, self.settings = problem, settings
         optimizer = settings.optimizer
-        k, d, dtype = problem.n_outputs, problem.d, problem.X.dtype
-        size = k * (d + 1)
-        if state is None or state.slots.shape != (1, max(1, optimizer.n_slots), size):
-            state = State(
-                seed,
-                np.zeros((1, max(1, optimizer.n_slots), size), dtype),
-                np.zeros(1, np.int64),
-            )
-        self.state = State(
-            state.seed, state.slots.copy(), state.steps.copy(), state.epoch, state.updates,
-            list(state.curve),
-        )
         self.batch_size = self._batch_size()
         self.space = space = Coordinates(problem, settings.precondition, self.batch_size, start)
+        self.state = self._go_on(State.fresh(problem, optimizer, seed), state, start)
         self.weights, self.curvature = space.weights, space.curvature
         self.rate = settings.learning_rate
         if self.rate is None:
@@ -127,10 +131,29 @@ class _Run:
         )
         self.curve = []
         self.objective = np.empty(1)
-        self.gradient = np.empty((1, k, d + 1))
+        self.gradient = np.empty((1, problem.n_outputs, problem.d + 1))
         self.gap = self.estimate = math.inf
         self.warning = None
         self.monitor = Monitor(self, validation, watch)
+
+    def _go_on(self, fresh, state, start):
+        """The earlier state, with the exact place where it ended, if its coordinates are those of
+        this run; else a fresh one."""
+        space = self.space
+        fresh.space = space.fingerprint()
+        if state is None or state.space != fresh.space or state.slots.shape != fresh.slots.shape:
+            return fresh
+        if state.position is not None:
+            weights, coordinates = state.position
+            ended = space.unshift(weights[0].astype(np.float64))
+            if all(map(np.array_equal, self._rounded(*ended), start)):
+                space.weights[...], space.coordinates[...] = weights, coordinates
+        return replace(fresh, slots=state.slots.copy(), steps=state.steps.copy(),
+                       epoch=state.epoch, updates=state.updates, curve=list(state.curve))
+
+    def _rounded(self, coef, intercept):
+        dtype = self.problem.X.dtype
+        return coef.astype(dtype), intercept.astype(dtype)
 
     def _models(self):
         problem, optimizer = self.problem, self.settings.optimizer
@@ -174,7 +197,7 @@ class _Run:
 
     def outcome(self, weights, converged=False):
         """What a fit that ended now with these weights would return."""
-        d, dtype = self.problem.d, self.problem.X.dtype
+        d = self.problem.d
         W = weights[0].astype(np.float64)
         if self.settings.schedule is None and self.problem.target_kind == "class" and (
             self.problem.loss.shift_invariant
@@ -186,8 +209,13 @@ class _Run:
             self.state, slots=self.state.slots.copy(), steps=self.state.steps.copy(),
             epoch=self.state.epoch + len(self.curve), curve=self.state.curve + self.curve,
         )
+        if self.space.metric is not None and self.settings.schedule is None:
+            # Corrections have left the coordinates that the memory belongs to.
+            state.space = b"corrected"
+        elif self.space.metric is not None and weights is self.weights:
+            state.position = weights.copy(), self.space.coordinates.copy()
         return Outcome(
-            coef.astype(dtype), intercept.astype(dtype), state, len(self.curve), self.rate,
+            *self._rounded(coef, intercept), state, len(self.curve), self.rate,
             converged, list(self.curve), None, list(self.monitor.curve), self.monitor.best_iter,
         )
 
@@ -261,7 +289,9 @@ class _Run:
         """Learning rates of the next updates, or one for all."""
         if schedule.name == "constant":
             return np.array([[self.rate]])
-        step = np.arange(epoch * per_epoch, (epoch + count) * per_epoch, dtype=np.float64)
+        # Calls of partial_fit make other numbers of updates; the curve has a value for each.
+        first = epoch * per_epoch if schedule.needs_curve else self.state.updates
+        step = np.arange(first, first + count * per_epoch, dtype=np.float64)
         curve = (self.state.curve + self.curve,) if schedule.needs_curve else ()
         return self.rate * schedule(step, per_epoch, self.settings.max_iter, *curve)[None]
 

@@ -285,12 +285,13 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
         return canonical(X), y
 
     @staticmethod
-    def _used_rows(sample_weight, X):
+    def _used_rows(sample_weight, X, may_be_none=False):
         """Checked weights, and the rows whose weight is not zero; None for all."""
         if sample_weight is None:
             return None, None
         weight = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True,
+            allow_all_zero_weights=may_be_none,
         )
         rows = np.flatnonzero(weight).astype(np.uint32)
         return weight, None if len(rows) == X.shape[0] else rows
@@ -351,7 +352,7 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
         """The fitted attributes of an Outcome."""
         found = {
             "_loss": loss, "_optimizer": settings.optimizer, "_state": outcome.state,
-            "n_iter_": outcome.n_iter, "t_": outcome.state.updates,
+            "_stream": outcome.stream, "n_iter_": outcome.n_iter, "t_": outcome.state.updates,
             "loss_curve_": np.array(outcome.loss_curve),
             "learning_rate_": outcome.learning_rate, "converged_": outcome.converged,
             **shape(outcome.coef, outcome.intercept),
@@ -390,7 +391,7 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
 
     def _memory(self, optimizer, dtype):
         """The last fit's optimizer state, if the same optimizer can go on from it."""
-        if self.precondition is not False or self._state.slots.dtype != dtype:
+        if self._state.slots.dtype != dtype:
             return None
         before = self._optimizer
         same = type(before) is type(optimizer) and before.get_params() == optimizer.get_params()

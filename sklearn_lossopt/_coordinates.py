@@ -1,11 +1,44 @@
 """The change of variables that training works in. Floor 2."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 
 from sklearn_lossopt._linear_algebra import whitener
 from sklearn_lossopt._problem import MATRIX_SIZE, Curvature
+
+
+def whitens(problem, precondition, batch_size):
+    """Whether the metric is a full matrix."""
+    return precondition == "whiten" or (
+        precondition == "auto" and problem.d < min(MATRIX_SIZE, 16 * batch_size)
+        and problem.l1 == 0 and not problem.sparse
+    )
+
+
+@dataclass
+class Statistics:
+    """What coordinates follow from, where it is not taken from the problem's own rows.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (d,) or None
+        Of the columns; None where they are not shifted.
+    variance : ndarray of shape (d,)
+        Of the columns; without ``mean``, their mean square.
+    unit : float
+        A typical size of the targets.
+    whitener : callable
+        Of the loss's curvature bound; returns T and its inverse.
+    """
+
+    mean: np.ndarray | None
+    variance: np.ndarray
+    unit: float
+    whitener: Callable
 
 
 class Coordinates:
@@ -20,6 +53,8 @@ class Coordinates:
     start : tuple of ndarray (k, d), (k,), or None
         Coefficients and intercepts to start from; otherwise the best constant or, without
         preconditioning, zero.
+    statistics : Statistics or None
+        None to measure the problem's rows.
 
     Attributes
     ----------
@@ -37,7 +72,7 @@ class Coordinates:
     curvature : Curvature
     """
 
-    def __init__(self, problem, precondition, batch_size, start):
+    def __init__(self, problem, precondition, batch_size, start, statistics=None):
         self.problem = problem
         k, d = problem.n_outputs, problem.d
         self.shift = self.metric = self.metric_inverse = None
@@ -46,8 +81,8 @@ class Coordinates:
         self.weights = np.zeros((1, k, d + 1), problem.X.dtype)
         self.coordinates = self.weights
         if precondition is not False:
-            variance = self._shift()
-            unit = problem.unit()
+            variance = self._shift(statistics)
+            unit = problem.unit() if statistics is None else statistics.unit
             with np.errstate(over="ignore"):
                 self.value_unit = float(problem.loss._value_unit(np.float64(unit))) or 1.0
             if not math.isfinite(self.value_unit):
@@ -56,13 +91,13 @@ class Coordinates:
                     "y by a constant first."
                 )
             self.bound = h = problem.curvature_bound(unit)
-            self.whiten = precondition == "whiten" or (
-                precondition == "auto" and d < min(MATRIX_SIZE, 16 * batch_size)
-                and problem.l1 == 0 and not problem.sparse
-            )
+            self.whiten = whitens(problem, precondition, batch_size)
             self.curvature = Curvature(problem, self.shift)
-            if self.whiten:
+            self.curvature.unit = unit
+            if self.whiten and statistics is None:
                 self.set_metric([whitener(self.curvature.matrix(h))])
+            elif self.whiten:
+                self.set_metric([statistics.whitener(h)])
             else:
                 scale = np.sqrt(np.append(h * variance + problem.l2, h))
                 scale[scale == 0] = 1.0
@@ -70,17 +105,26 @@ class Coordinates:
         else:
             self.curvature = Curvature(problem, None)
         if start is not None:
-            coef, intercept = start
-            self.weights[0, :, :d] = coef
-            self.weights[0, :, d] = intercept
-            if self.shift is not None:
-                self.weights[0, :, d] += np.asarray(coef, np.float64) @ self.shift
-        elif precondition is not False:
+            self.place(*start)
+            return
+        if precondition is not False:
             self.weights[0, :, d] = problem.best_constant()
         self.to_coordinates()
 
-    def _shift(self):
+    def place(self, coef, intercept):
+        """Go to coefficients (k, d) and intercepts (k,) for rows as they are."""
+        self.weights[0, :, :-1] = coef
+        self.weights[0, :, -1] = intercept
+        if self.shift is not None:
+            self.weights[0, :, -1] += np.asarray(coef, np.float64) @ self.shift
+        self.to_coordinates()
+
+    def _shift(self, statistics):
         problem = self.problem
+        if statistics is not None:
+            if statistics.mean is not None:
+                self.shift = statistics.mean.astype(problem.X.dtype)
+            return statistics.variance
         if problem.fit_intercept and not problem.sparse:
             mean, variance = problem.moments()
             self.shift = mean.astype(problem.X.dtype)
@@ -91,6 +135,15 @@ class Coordinates:
         dtype, root = self.problem.X.dtype, math.sqrt(self.value_unit)
         self.metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
         self.metric_inverse = np.stack([inverse / root for _, inverse in pairs])
+
+    def fingerprint(self):
+        """What tells the coordinates from others: empty for those of X."""
+        if self.metric is None:
+            return b""
+        digest = blake2b(self.metric.tobytes(), digest_size=16)
+        if self.shift is not None:
+            digest.update(self.shift.tobytes())
+        return digest.digest()
 
     def to_coordinates(self):
         """Recompute the optimizer's coordinates from the weights."""

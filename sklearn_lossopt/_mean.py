@@ -14,9 +14,9 @@ class Mean:
 
     Attributes
     ----------
-    moving : ndarray or None
-        The weights that training moves, as of the last look at those that predict; None where they
-        are the same.
+    moving : tuple of ndarray, or None
+        The weights that training moves and their coordinates, as of the last look at those that
+        predict; None where they are the same.
     """
 
     def __init__(self, run):
@@ -29,24 +29,23 @@ class Mean:
         if not self.exists:
             return
         run, same = self.run, False
-        given = run.weights.copy()
+        given = self._both()
         if moving is not None:
-            self._set(moving)
+            self._place(moving)
             with self.predicting():
-                same = (run.weights == given).all()
+                same = (run.weights == given[0]).all()
         if not same:
-            self._set(given)
+            self._place(given)
             run.state.slots[...] = 0
             run.state.steps[...] = 0
 
-    def _set(self, weights):
-        self.run.weights[...] = weights
-        self.run.space.to_coordinates()
+    def copy(self):
+        return self.moving and tuple(array.copy() for array in self.moving)
 
     def begin(self):
         """Take note from now on of what training moves; returns whether it has to be."""
         if self.exists:
-            self.moving = self.run.weights.copy()
+            self.moving = self._both()
         return self.exists
 
     @contextmanager
@@ -57,7 +56,8 @@ class Mean:
             return
         run, before = self.run, self._both()
         if self.moving is not None:
-            self.moving[...] = run.weights
+            for array, now in zip(self.moving, before, strict=True):
+                array[...] = now
         parameters = run.space.coordinates[0].reshape(-1)
         parameters[...] = run.settings.optimizer._prediction(
             parameters, run.state.slots[0], int(run.state.steps[0])

@@ -92,7 +92,7 @@ class Monitor:
     def _state(self, weights):
         """All arrays that an epoch moves; weights last, which coordinates may be the same as."""
         run = self.run
-        moving = () if run.mean.moving is None else (run.mean.moving,)
+        moving = run.mean.moving or ()
         return run.space.coordinates, run.state.slots, run.state.steps, *moving, weights
 
     def _validate(self, weights):

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from sklearn_lossopt._problem import ScaledRows
 from sklearn_lossopt._proximal import ProximalNewton, WithUnitRows
+from sklearn_lossopt._rows import ScaledRows
 
 # Numbers in the rows of a problem that is finished by one direct solution.
 SMALL = 50_000

@@ -32,8 +32,6 @@ SAMPLE_SIZE = 2_000_000
 SPARSE_SIZE = 16_000_000
 # The same where an l1 penalty leaves few of many columns.
 SPARSE_SAMPLE_SIZE = 8_000_000
-# Numbers in one block of rows where all rows are needed but not held.
-BLOCK_SIZE = 200_000
 # The largest curvature matrix that is formed; beyond it, conjugate gradients.
 MATRIX_SIZE = 800
 # The same for all outputs of a joint loss together.
@@ -379,91 +377,3 @@ class Curvature:
             self.with_penalty(H[s, :, s])
         T, _ = whitener(H.reshape(k * size, k * size))
         return -(T @ (T.T @ gradient.ravel())).reshape(k, size)
-
-
-class ScaledRows:
-    """All rows used, extended by the intercept's column and scaled to mean squares of 1.
-
-    Small data are held as one float64 array, larger data are read in blocks at each product.
-
-    Parameters
-    ----------
-    problem : Problem
-    shift : ndarray of shape (d,) or None
-    """
-
-    def __init__(self, problem, shift):
-        self.problem, self.shift = problem, shift
-        d = problem.d
-        self.block = max(1, int(BLOCK_SIZE / problem.row_size))
-        whole = problem.holdable
-        self.basis, self.scale = None, np.ones(d + 1)
-        self.held = self._read(slice(0, problem.n)) if whole else None
-        spans = problem.l2 > 0 and problem.l1 == 0 and not problem.sparse
-        if whole and problem.n < d and spans:
-            # Fewer rows than columns: the optimum lies in their span.
-            self.basis = row_basis(self.held[:, :-1])
-            self.held = self.held @ self.basis
-        self.share = np.ones(problem.n)
-        if problem.weight is not None:
-            self.share = problem.weight[problem.thinned(problem.n)].astype(np.float64)
-        self.share = self.share / self.share.sum()
-        sums = sum(self.share[part] @ squares(rows) for part, rows in self.blocks())
-        sums[sums == 0] = 1.0
-        self.scale = np.sqrt(sums)
-        if whole:
-            self.held = scale_columns(self.held, 1 / self.scale)
-
-    def _read(self, index):
-        """Rows by position among the rows used."""
-        problem = self.problem
-        index = index if problem.rows is None else problem.rows[index]
-        x = extended(problem.X[index], float(problem.fit_intercept), self.shift)
-        return scale_columns(x, 1 / self.scale)
-
-    def blocks(self):
-        n = self.problem.n
-        if self.held is not None:
-            yield slice(0, n), self.held
-            return
-        for start in range(0, n, self.block):
-            part = slice(start, min(n, start + self.block))
-            yield part, self._read(part)
-
-    def coordinates(self, w):
-        """Extended weights (d + 1,) in the scaled coordinates."""
-        return (w if self.basis is None else w @ self.basis) * self.scale
-
-    def weights(self, v):
-        """The extended weights that scaled coordinates stand for."""
-        w = v / self.scale
-        return w if self.basis is None else self.basis @ w
-
-    def take(self, index):
-        return self._read(index) if self.held is None else self.held[index]
-
-    def gram(self, index, weight):
-        """The sum of weight x x' over some of the rows."""
-        H = np.zeros((len(self.scale),) * 2)
-        for start in range(0, len(index), self.block):
-            part = slice(start, start + self.block)
-            x = self.take(index[part])
-            H += gram(scale_rows(x, weight[part]), x)
-        return H
-
-    def operator(self, index, weight):
-        """The product with ``gram``'s matrix, which is not formed, and its diagonal."""
-        x = self.take(index)
-        return lambda v: (weight * (x @ v)) @ x, weight @ squares(x)
-
-    def __matmul__(self, v):
-        out = np.empty(self.problem.n)
-        for part, rows in self.blocks():
-            out[part] = rows @ v
-        return out
-
-    def __rmatmul__(self, u):
-        return sum(u[part] @ rows for part, rows in self.blocks())
-
-    # Otherwise NumPy would broadcast `u @ rows` itself.
-    __array_ufunc__ = None

@@ -43,8 +43,13 @@ class Settings:
 
 @dataclass
 class State:
-    """What a later call needs to go on: optimizer memory, counts, seed, what a schedule reads, and
-    the weights that training moves where the model has others."""
+    """What a later call needs to go on: optimizer memory, counts, seed, coordinates.
+
+    ``space`` names the coordinates that the memory belongs to, see ``Coordinates.fingerprint``.
+    ``position`` are the weights and coordinates at the end, which the coefficients in the units
+    of X give back only up to rounding; None without preconditioning. ``moving`` are the same of
+    what training moves, where the model has other weights.
+    """
 
     seed: int
     slots: np.ndarray
@@ -52,7 +57,16 @@ class State:
     epoch: int = 0
     updates: int = 0
     curve: list = field(default_factory=list)  # F after each epoch
-    moving: np.ndarray | None = None
+    moving: tuple | None = None
+    space: bytes = b""
+    position: tuple | None = None
+
+    @classmethod
+    def fresh(cls, problem, optimizer, seed):
+        """The state before the first update."""
+        size = problem.n_outputs * (problem.d + 1)
+        slots = np.zeros((1, max(1, optimizer.n_slots), size), problem.X.dtype)
+        return cls(seed, slots, np.zeros(1, np.int64))
 
 
 @dataclass
@@ -69,6 +83,7 @@ class Outcome:
     warning: str | None = None
     validation_curve: list = field(default_factory=list)
     best_iter: int | None = None
+    stream: object = None  # of partial_fit
 
 
 def train(problem, settings, seed, start=None, state=None, validation=None, watch=None):
@@ -104,23 +119,12 @@ class _Run:
     def __init__(self, problem, settings, seed, start, state, validation, watch):
         self.problem, self.settings = problem, settings
         optimizer = settings.optimizer
-        k, d, dtype = problem.n_outputs, problem.d, problem.X.dtype
-        size = k * (d + 1)
-        if state is None or state.slots.shape != (1, max(1, optimizer.n_slots), size):
-            state = State(
-                seed,
-                np.zeros((1, max(1, optimizer.n_slots), size), dtype),
-                np.zeros(1, np.int64),
-            )
-        self.state = State(
-            state.seed, state.slots.copy(), state.steps.copy(), state.epoch, state.updates,
-            list(state.curve),
-        )
         self.batch_size = self._batch_size()
         self.space = space = Coordinates(problem, settings.precondition, self.batch_size, start)
+        self.state = self._go_on(State.fresh(problem, optimizer, seed), state, start)
         self.weights, self.curvature = space.weights, space.curvature
         self.mean = Mean(self)
-        self.mean.take_up(state.moving)
+        self.mean.take_up(self.state.moving)
         self.rate = settings.learning_rate
         if optimizer.minimize is not None:
             self.rate = 1.0
@@ -134,10 +138,30 @@ class _Run:
         )
         self.curve = []
         self.objective = np.empty(1)
-        self.gradient = np.empty((1, k, d + 1))
+        self.gradient = np.empty((1, problem.n_outputs, problem.d + 1))
         self.gap = self.estimate = math.inf
         self.warning = None
         self.monitor = Monitor(self, validation, watch)
+
+    def _go_on(self, fresh, state, start):
+        """The earlier state, with the exact place where it ended, if its coordinates are those of
+        this run; else a fresh one."""
+        space = self.space
+        fresh.space = space.fingerprint()
+        if state is None or state.space != fresh.space or state.slots.shape != fresh.slots.shape:
+            return fresh
+        if state.position is not None:
+            weights, coordinates = state.position
+            ended = space.unshift(weights[0].astype(np.float64))
+            if all(map(np.array_equal, self._rounded(*ended), start)):
+                space.weights[...], space.coordinates[...] = weights, coordinates
+        return replace(fresh, slots=state.slots.copy(), steps=state.steps.copy(),
+                       epoch=state.epoch, updates=state.updates, curve=list(state.curve),
+                       moving=state.moving)
+
+    def _rounded(self, coef, intercept):
+        dtype = self.problem.X.dtype
+        return coef.astype(dtype), intercept.astype(dtype)
 
     def _models(self):
         problem, optimizer = self.problem, self.settings.optimizer
@@ -183,7 +207,7 @@ class _Run:
 
     def outcome(self, weights, converged=False):
         """What a fit that ended now with these weights would return."""
-        d, dtype = self.problem.d, self.problem.X.dtype
+        d = self.problem.d
         W = weights[0].astype(np.float64)
         if self.settings.schedule is None and self.problem.target_kind == "class" and (
             self.problem.loss.shift_invariant
@@ -194,10 +218,15 @@ class _Run:
         state = replace(
             self.state, slots=self.state.slots.copy(), steps=self.state.steps.copy(),
             epoch=self.state.epoch + len(self.curve), curve=self.state.curve + self.curve,
-            moving=None if self.mean.moving is None else self.mean.moving.copy(),
+            moving=self.mean.copy(),
         )
+        if self.space.metric is not None and self.settings.schedule is None:
+            # Corrections have left the coordinates that the memory belongs to.
+            state.space = b"corrected"
+        elif self.space.metric is not None and weights is self.weights:
+            state.position = weights.copy(), self.space.coordinates.copy()
         return Outcome(
-            coef.astype(dtype), intercept.astype(dtype), state, len(self.curve), self.rate,
+            *self._rounded(coef, intercept), state, len(self.curve), self.rate,
             converged, list(self.curve), None, list(self.monitor.curve), self.monitor.best_iter,
         )
 
@@ -275,7 +304,9 @@ class _Run:
         """Learning rates of the next updates, or one for all."""
         if schedule.name == "constant":
             return np.array([[self.rate]])
-        step = np.arange(epoch * per_epoch, (epoch + count) * per_epoch, dtype=np.float64)
+        # Calls of partial_fit make other numbers of updates; the curve has a value for each.
+        first = epoch * per_epoch if schedule.needs_curve else self.state.updates
+        step = np.arange(first, first + count * per_epoch, dtype=np.float64)
         curve = (self.state.curve + self.curve,) if schedule.needs_curve else ()
         return self.rate * schedule(step, per_epoch, self.settings.max_iter, *curve)[None]
 

@@ -7,7 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._engine import Trainer
-from sklearn_lossopt._problem import BLOCK_SIZE, Problem
+from sklearn_lossopt._problem import Problem
+from sklearn_lossopt._rows import BLOCK_SIZE
 from sklearn_lossopt.optimizers import SGD
 
 # Equal rows stay together, unless equal rows are the rule: more than this many of each.

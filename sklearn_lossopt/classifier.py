@@ -2,20 +2,24 @@
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
+from sklearn_lossopt._chunks import TakesChunks
 from sklearn_lossopt._compat import StrOptions, fit_context
 from sklearn_lossopt._holdout import Data
+from sklearn_lossopt._labels import (
+    check_labels,
+    class_factors,
+    encode,
+    encode_known,
+    known_classes,
+    labels,
+)
 from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientClassifier"]
-
-# Labels encoded at once: bounds the memory that encoding takes.
-LABELS_AT_ONCE = 1_000_000
-
 
 def _has_probabilities(estimator):
     loss = getattr(estimator, "_loss", None) or Loss.resolve(estimator.loss)
@@ -27,7 +31,7 @@ def _has_probabilities(estimator):
     return True
 
 
-class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
+class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
     r"""Linear classification with any loss, trained by any gradient method.
 
     Minimises over coefficients w and intercept b
@@ -73,8 +77,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule.
     batch_size : int or "auto", default="auto"
         Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
-        when the objective stops falling if the schedule is "auto" too. Cannot be set with
-        "gradient_descent" and "lbfgs", which use all rows.
+        when the objective stops falling if the schedule is "auto" too; in ``partial_fit`` it is 64.
+        Cannot be set with "gradient_descent" and "lbfgs", which use all rows.
     max_iter : int, default=1000
         The greatest number of epochs (passes over the data).
     tol : float, default=1e-6
@@ -105,8 +109,9 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         Weights of the classes, multiplied with the sample weights; "balanced" makes them
         inversely proportional to the classes' (weighted) frequencies.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit's coefficients and, with
-        ``precondition=False``, the optimizer's memory.
+        Whether ``fit`` goes on from the last fit's coefficients and, under a fixed schedule, from
+        all that its optimizer knew, unless data or settings changed its coordinates: k epochs and
+        k more are then 2k epochs.
     random_state : int, RandomState instance or None, default=None
         Seeds the order of the rows; an int makes fits reproducible bit for bit.
     verbose : int, default=0
@@ -126,12 +131,12 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where X had string names.
     n_iter_ : int
-        Epochs run.
+        Epochs run, and calls of ``partial_fit`` since.
     t_ : int
-        Updates made.
+        Updates made, those of the calls that this one went on from included.
     loss_curve_ : ndarray of shape (n_iter_,)
         F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
-        epoch's batches.
+        epoch's batches, as for a chunk of ``partial_fit``.
     validation_curve_ : ndarray of shape (n_iter_,)
         Only with validation data: after each epoch, the mean loss of its rows, or the score if
         ``scoring`` is not "loss".
@@ -260,73 +265,72 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         if y.dtype.kind not in "biu":
             check_classification_targets(y)
         weight, rows = self._used_rows(sample_weight, X)
-        classes = self._labels(y, rows)
-        data = Data(X, y, *self._encode(y, classes, X.dtype), weight, rows, self._seed())
+        classes = labels(y, rows)
+        data = Data(X, y, *encode(y, classes, X.dtype), weight, rows, self._seed())
         held = self._hold_out(
             data, (X_val, y_val, sample_weight_val),
-            lambda y, rows: self._encode_known(y, rows, classes, X.dtype),
+            lambda y, rows: encode_known(y, rows, classes, X.dtype),
         )
-        factors = self._class_factors(classes, data)
-        kind, n_outputs = "values", 1
-        if len(classes) > 2:
-            kind, n_outputs = "class" if loss.joint else "one_vs_rest", len(classes)
+        factors = class_factors(self.class_weight, classes, data)
         return self._train(
-            data, held, kind, n_outputs, loss, settings,
+            data, held, *self._kind(classes, loss), loss, settings,
             lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
             given, factors,
         )
 
-    @staticmethod
-    def _labels(y, rows):
-        """Sorted labels of the rows used."""
-        classes = np.unique(y if rows is None else y[rows])
-        if len(classes) < 2:
-            raise ValueError(
-                f"y holds one class only, {classes[0]!r}, in the rows of positive weight; a "
-                "classifier needs samples of at least two classes."
-            )
-        return classes
+    @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train on one more chunk of a stream: one pass over its rows, in their order.
+
+        The optimizer's memory, the schedule and the statistics behind the preconditioning go on
+        from the last call, or from ``fit``. With ``precondition=False``, a number for
+        ``learning_rate`` and ``schedule="constant"``, chunks whose lengths are multiples of
+        ``batch_size`` are trained on as if they were one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The chunk; later ones are converted to the first one's float type.
+        y : array-like of shape (n_samples,)
+            Labels; not all of ``classes`` need be among them.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may come in any call; needed in the first one.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0, relative to their mean, class weights included, over
+            all rows so far. Rows of weight 0 are left out; a chunk of them changes nothing.
+
+        Returns
+        -------
+        self : GradientClassifier
+            The estimator, trained further.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
+        loss = self._resolve_loss()
+        settings = self._chunk_settings(loss)
+        classes = known_classes(self, classes)
+        X, y = self._validate_chunk(X, y)
+        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
+        encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
+        data = Data(X, y, *encoded, weight, rows, self._seed())
+        return self._train_chunk(
+            data, *self._kind(classes, loss), loss, settings,
+            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
+            class_factors(self.class_weight, classes, data),
+        )
 
     @staticmethod
-    def _encode(y, classes, dtype):
-        """Targets, +-1 for two classes, and class indices as floats, which more have as targets."""
-        code = np.empty(len(y), dtype)
-        for start in range(0, len(y), LABELS_AT_ONCE):
-            part = slice(start, start + LABELS_AT_ONCE)
-            code[part] = np.searchsorted(classes, y[part])
-        return (2 * code - 1)[:, None] if len(classes) == 2 else code, code
-
-    def _encode_known(self, y, rows, classes, dtype):
-        """The same for labels y_val, all of which must be known."""
-        rows = slice(None) if rows is None else rows
-        unknown = sorted(set(y[rows].tolist()) - set(classes.tolist()), key=repr)
-        if len(unknown):
-            raise ValueError(
-                f"y_val holds {', '.join(map(repr, unknown[:5]))}, which y does not. Its "
-                f"labels are {', '.join(map(repr, classes[:5].tolist()))}"
-                f"{', ...' if len(classes) > 5 else ''}."
-            )
-        known = np.full(len(y), classes[0])
-        known[rows] = y[rows]
-        return self._encode(known, classes, dtype)
-
-    def _class_factors(self, classes, data):
-        """Weights of the classes, or None."""
-        if self.class_weight is None:
-            return None
-        used = slice(None) if data.rows is None else data.rows
-        index = data.code[used].astype(np.intp)
-        if self.class_weight == "balanced":
-            weight = None if data.weight is None else data.weight[used]
-            counts = np.bincount(index, weights=weight, minlength=len(classes))
-            return counts.sum() / (len(classes) * counts)
-        factors = compute_class_weight(self.class_weight, classes=classes, y=classes[index])
-        if not (np.isfinite(factors).all() and (factors >= 0).all() and factors.any()):
-            raise ValueError(
-                f"class_weight={self.class_weight!r} must hold finite numbers that are at least "
-                "0, one of them positive."
-            )
-        return factors
+    def _kind(classes, loss):
+        """What a Problem calls its targets, and the number of outputs."""
+        if len(classes) == 2:
+            return "values", 1
+        return "class" if loss.joint else "one_vs_rest", len(classes)
 
     def decision_function(self, X):
         """Raw predictions.

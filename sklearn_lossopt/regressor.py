@@ -5,6 +5,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import column_or_1d
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
+from sklearn_lossopt._chunks import TakesChunks
 from sklearn_lossopt._compat import fit_context
 from sklearn_lossopt._holdout import Data
 from sklearn_lossopt.losses import Loss
@@ -12,7 +13,7 @@ from sklearn_lossopt.losses import Loss
 __all__ = ["GradientRegressor"]
 
 
-class GradientRegressor(RegressorMixin, BaseGradientEstimator):
+class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
     r"""Linear regression with any loss, trained by any gradient method.
 
     Minimises over coefficients w and intercept b
@@ -57,8 +58,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule.
     batch_size : int or "auto", default="auto"
         Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
-        when the objective stops falling if the schedule is "auto" too. Cannot be set with
-        "gradient_descent" and "lbfgs", which use all rows.
+        when the objective stops falling if the schedule is "auto" too; in ``partial_fit`` it is 64.
+        Cannot be set with "gradient_descent" and "lbfgs", which use all rows.
     max_iter : int, default=1000
         The greatest number of epochs (passes over the data).
     tol : float, default=1e-6
@@ -86,8 +87,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit's coefficients and, with
-        ``precondition=False``, the optimizer's memory.
+        Whether ``fit`` goes on from the last fit's coefficients and, under a fixed schedule, from
+        all that its optimizer knew, unless data or settings changed its coordinates: k epochs and
+        k more are then 2k epochs.
     random_state : int, RandomState instance or None, default=None
         Seeds the order of the rows; an int makes fits reproducible bit for bit.
     verbose : int, default=0
@@ -105,12 +107,12 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the features, where X had string names.
     n_iter_ : int
-        Epochs run.
+        Epochs run, and calls of ``partial_fit`` since.
     t_ : int
-        Updates made.
+        Updates made, those of the calls that this one went on from included.
     loss_curve_ : ndarray of shape (n_iter_,)
         F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
-        epoch's batches.
+        epoch's batches, as for a chunk of ``partial_fit``.
     validation_curve_ : ndarray of shape (n_iter_,)
         Only with validation data: after each epoch, the mean loss of its rows, or the score if
         ``scoring`` is not "loss".
@@ -250,20 +252,25 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         settings, given = self._settings(loss), (X, sample_weight)
         X, y = self._validate(X, y, multi_output=True, y_numeric=True)
         weight, rows = self._used_rows(sample_weight, X)
-        if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():
-            # scikit-learn's conformance suite asks this of all that cannot fit any (n, k) target.
-            y = column_or_1d(y, warn=True)
-        target = self._target(y, rows, loss, X.dtype)
-        data = Data(X, y, target, None, weight, rows, self._seed())
-        k, flat = target.shape[1], y.ndim == 1
+        data, shape = self._data(X, y, weight, rows, loss)
+        k = data.target.shape[1]
         held = self._hold_out(
             data, (X_val, y_val, sample_weight_val),
             lambda y, rows: (self._target(y, rows, loss, X.dtype, k), None),
         )
         return self._train(
-            data, held, "values", k, loss, settings,
-            lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b},
-            given,
+            data, held, "values", k, loss, settings, shape, given
+        )
+
+    def _data(self, X, y, weight, rows, loss):
+        """The rows, and what makes attributes of weights."""
+        if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():
+            # scikit-learn's conformance suite asks this of all that cannot fit any (n, k) target.
+            y = column_or_1d(y, warn=True)
+        flat = y.ndim == 1
+        target = self._target(y, rows, loss, X.dtype)
+        return Data(X, y, target, None, weight, rows, self._seed()), (
+            lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b}
         )
 
     @staticmethod
@@ -278,6 +285,51 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
             raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
         loss._check_target(columns if rows is None else columns[rows])
         return target
+
+    @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train on one more chunk of a stream: one pass over its rows, in their order.
+
+        The optimizer's memory, the schedule and the statistics behind the preconditioning go on
+        from the last call, or from ``fit``. With ``precondition=False``, a number for
+        ``learning_rate`` and ``schedule="constant"``, chunks whose lengths are multiples of
+        ``batch_size`` are trained on as if they were one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The chunk; later ones are converted to the first one's float type.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0, relative to the mean weight of all rows so far. Rows
+            of weight 0 are left out, and a chunk of such rows changes nothing.
+
+        Returns
+        -------
+        self : GradientRegressor
+            The estimator, trained further.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
+        loss = self._resolve_loss()
+        settings = self._chunk_settings(loss)
+        X, y = self._validate_chunk(X, y, multi_output=True, y_numeric=True)
+        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
+        data, shape = self._data(X, y, weight, rows, loss)
+        k = data.target.shape[1]
+        if hasattr(self, "coef_") and np.shape(self.intercept_) != data.y.shape[1:]:
+            raise ValueError(
+                f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has shape "
+                f"{np.shape(self.intercept_)}. Use fit to start anew."
+            )
+        return self._train_chunk(data, "values", k, loss, settings, shape)
 
     def predict(self, X):
         """Predict targets.

@@ -61,3 +61,54 @@ def test_a_fit_needs_little_memory_besides_its_data(case):
     increase, size = map(int, done.stdout.split())
     assert size > 190e6
     assert increase <= 0.1 * size + 50e6, f"{increase / 1e6:.0f} MB on {size / 1e6:.0f} MB"
+
+
+MAPPED = """
+import sys
+from pathlib import Path
+from threading import Event, Thread
+import numpy as np
+from sklearn_lossopt import GradientClassifier
+
+def anonymous():
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return 1024 * int(line.split()[1])
+
+path = Path(sys.argv[1])
+rng = np.random.default_rng(0)
+X = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=(150_000, 50))
+for start in range(0, 150_000, 10_000):
+    X[start : start + 10_000] = rng.normal(size=(10_000, 50))
+X.flush()
+y = (X[:, 0] + rng.normal(size=150_000) > 0).astype(np.int8)
+X = np.load(path, mmap_mode="r")
+model = GradientClassifier(random_state=0, **{settings!r})
+model.fit(X[:1000], y[:1000])
+before, most, done = anonymous(), 0, Event()
+
+def look():
+    global most
+    while not done.wait(0.001):
+        most = max(most, anonymous() - before)
+
+watcher = Thread(target=look)
+watcher.start()
+model.fit(X, y)
+done.set()
+watcher.join()
+assert model.score(X[:1000], y[:1000]) > 0.6
+print(most, X.nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RssAnon is Linux's")
+@pytest.mark.parametrize("settings", [{"max_iter": 3, "tol": 0}, TEXTBOOK])
+def test_a_mapped_file_is_not_copied(settings, tmp_path):
+    """Of 60 MB, what is held besides pages of the file are targets, order and the sample."""
+    done = subprocess.run(
+        [sys.executable, "-c", MAPPED.format(settings=settings), tmp_path / "X.npy"],
+        env=os.environ, stdout=subprocess.PIPE, check=True, text=True,
+    )  # fmt: skip
+    held, size = map(int, done.stdout.split())
+    assert 0 < held < (20e6 if settings is TEXTBOOK else 45e6) < size

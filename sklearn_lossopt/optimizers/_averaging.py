@@ -76,6 +76,7 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
         "power": [Interval(Real, 0, None, closed="left")],
     }
     _kernel_params = ("start", "power")
+    _position_slots = (0,)
 
     def __init__(self, optimizer="sgd", start=0, power=0.0):
         self.optimizer = optimizer
@@ -173,6 +174,8 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
 
 class _ScheduleFree(Optimizer):
     """z, their mean x, what rounding took from x, and the sum of the mean's weights."""
+
+    _position_slots = (0, 1)
 
     def _prediction(self, parameters, state, t):
         return state[1].copy() if state[3, 0] > 0 else parameters

@@ -71,6 +71,9 @@ class Optimizer(Component, family="optimizer"):
         ``parameters`` itself."""
         return parameters
 
+    # Which slots of state hold points, as parameters are, for predictions from a mean of them.
+    _position_slots = ()
+
     @property
     def _has_mean(self):
         """Whether other parameters predict than those that training moves."""

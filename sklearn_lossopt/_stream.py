@@ -1,0 +1,384 @@
+"""Training on a stream of chunks: running statistics, and one pass a chunk. Floor 2."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sklearn_lossopt._coordinates import Coordinates, Statistics, whitens
+from sklearn_lossopt._engine import Trainer
+from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._linear_algebra import whitener
+from sklearn_lossopt._moments import Moments, Sample
+from sklearn_lossopt._scale import residual_scale
+from sklearn_lossopt._training import DIVERGED, Outcome, State
+
+# Rows an update where the user leaves it open: the least that fit takes too.
+BATCH_SIZE = 64
+# Under schedule="auto" rates fall as 1 / (1 + t / t0), with t0 this many times the curvature that a
+# batch shows, so that the rate ends as t0 / t whatever it started from.
+DECAY = 4.0
+# A falling rate may start higher than one that has to end a fit; where rates follow from the
+# curvature they are as high as they can be. Over d columns, steps of one size add up to its root
+# of d.
+GAIN, GAIN_COLUMNS = 10.0, 16
+# By how much of itself, and of the first call's, an objective may rise in a pass.
+SLACK = 0.1, 0.01
+# Rows whose residuals settle a scale that the loss leaves open.
+SCALE_ROWS = 10_000
+
+
+@dataclass
+class Stream:
+    """What is known of a stream of chunks and goes on from call to call; arrays in it are replaced,
+    not changed.
+
+    Parameters
+    ----------
+    state : State
+        The optimizer's memory and counts.
+    """
+
+    state: State
+    # Updates of the first call: what schedules count as an epoch.
+    per_epoch: int = 0
+    rows: int = 0
+    mass: float = 0.0
+    moments: Moments | None = None
+    targets: Sample | None = None
+    # T and its inverse, and the rows, variances, bound and penalty that they come from.
+    whitener: tuple | None = None
+    # The scale of residuals, and the rows that it comes from.
+    scale: np.ndarray | float = 0.0
+    scale_rows: int = 0
+    # Of the curvature: its largest eigenvalue, its trace and the rows that they come from.
+    spectrum: tuple = (0.0, 0.0, 0)
+    # What the learning rate is cut by under schedule="auto".
+    factor: float = 1.0
+    # The first call's objective at its start.
+    start: float | None = None
+    # Where an optimizer predicts from other weights than it moves, in the units of X, as pairs of
+    # coefficients and intercepts: the model, what training moves, and the points in its memory.
+    points: tuple | None = None
+
+
+def advance(problem, weight, settings, stream, start=None):
+    """Train on one chunk, in the order of its rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        The chunk, without weights.
+    weight : ndarray of shape (n_rows,), float64, or None
+    settings : Settings
+    stream : Stream
+        Left as it is.
+    start : tuple of ndarray (k, d), (k,), or None
+        Coefficients and intercepts to start from.
+
+    Returns
+    -------
+    outcome : Outcome
+        Of the whole stream so far; ``outcome.stream`` is to go on from.
+
+    Raises
+    ------
+    DivergenceError
+        If the objective stops being finite, or is far above that of predicting 0 and rises.
+    """
+    return _Call(problem, weight, settings, stream, start).train()
+
+
+class _Call:
+    """One chunk's pass. The problem's weights and loss are set here."""
+
+    def __init__(self, problem, weight, settings, stream, start):
+        # A loss whose minimiser learns nothing is no guide: as in fit, steps stay as they are.
+        self.automatic = settings.schedule is None and problem.loss.learns_at_optimum
+        self.settings = settings
+        state = stream.state
+        self.stream = stream = replace(stream, state=replace(
+            state, slots=state.slots.copy(), steps=state.steps.copy(), epoch=state.epoch + 1
+        ))
+        size = settings.batch_size or BATCH_SIZE
+        # Rows of a full batch, where there is one.
+        self.size = problem.n if settings.optimizer.full_batch else size
+        self.batch_size = min(problem.n, self.size)
+        self.per_call = -(-problem.n // self.batch_size)
+        self.problem = problem
+        problem.weight = self._relative(weight)
+        statistics = None
+        if settings.precondition is not False:
+            statistics = self._observe(weight)
+        problem.loss = problem.loss._prepared(self._residual_scale)
+        stream.rows += problem.n
+        stream.per_epoch = stream.per_epoch or self.per_call
+        self.space = space = Coordinates(
+            problem, settings.precondition, self.size, start, statistics
+        )
+        optimizer = settings.optimizer
+        self.trainer = Trainer(
+            problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
+            space.shift, space.weights, [(
+                problem.loss._kernel(problem.n_outputs), problem.loss._kernel_row(),
+                optimizer._kernel(), optimizer._kernel_row(), problem.l2, problem.l1,
+                1 / space.value_unit,
+            )],
+            stream.state.slots, stream.state.steps, metric=space.metric,
+            coordinates=space.coordinates, intercept=problem.fit_intercept,
+            batch_size=self.batch_size, shuffle=False, seed=0,
+        )
+        self.objective = np.empty(1)
+        self._take_up_points(start)
+
+    def _take_up_points(self, start):
+        """Put the weights that training moves, and those in the optimizer's memory, where they are
+        in this call's coordinates."""
+        stream, space, optimizer = self.stream, self.space, self.settings.optimizer
+        if not optimizer._has_mean or start is None:
+            return
+        slots = stream.state.slots[0]
+        points = stream.points
+        if points is None or not all(map(np.array_equal, points[0], start)):
+            # The model is not what the memory belongs to.
+            slots[...] = 0
+            stream.state.steps[...] = 0
+            return
+        for slot, point in zip(optimizer._position_slots, points[2:], strict=True):
+            space.place(*point)
+            slots[slot] = space.coordinates[0].reshape(-1)
+        space.place(*points[1])
+
+    def _predicting(self):
+        """Turn the weights that training moved into those that predict, and note both."""
+        stream, space, optimizer = self.stream, self.space, self.settings.optimizer
+        if not optimizer._has_mean:
+            return
+        slots, steps = stream.state.slots[0], int(stream.state.steps[0])
+        parameters = space.coordinates[0].reshape(-1)
+        moved = parameters.copy()
+        model = np.array(optimizer._prediction(parameters, slots, steps))
+        points = []
+        for point in (moved, *(slots[slot] for slot in optimizer._position_slots), model):
+            parameters[...] = point
+            space.to_weights()
+            points.append(space.unshift(space.weights[0].astype(np.float64)))
+        dtype = self.problem.X.dtype
+        stream.points = (tuple(part.astype(dtype) for part in points.pop()), *points)
+
+    # -- what is known of the stream ----------------------------------------------------------
+
+    def _relative(self, weight):
+        """Weights over the mean weight of all rows up to the end of their own batch, so that it
+        does not matter where chunks end."""
+        stream, problem, n = self.stream, self.problem, self.problem.n
+        used = slice(None) if problem.rows is None else problem.rows
+        if weight is None:
+            stream.mass += n
+            return None
+        ends = np.minimum(np.arange(1, self.per_call + 1) * self.batch_size, n)
+        with np.errstate(over="ignore"):
+            masses = stream.mass + np.cumsum(weight[used])[ends - 1]
+        stream.mass = float(masses[-1])
+        if not math.isfinite(stream.mass):
+            raise ValueError(
+                "sample_weight is too large: its sum overflows. Divide it by a constant."
+            )
+        out = np.zeros(len(weight), problem.X.dtype)
+        mean = np.repeat(masses / (stream.rows + ends), np.diff(ends, prepend=0))
+        out[used] = weight[used] / mean
+        return out
+
+    def _observe(self, weight):
+        """Let the stream's statistics know the chunk."""
+        stream, problem = self.stream, self.problem
+        full = whitens(problem, self.settings.precondition, self.size)
+        mass = float(problem.n)
+        if weight is not None:
+            mass = float(weight.sum())
+            weight = (weight / weight.max()).astype(problem.X.dtype)
+        now = Moments.of(replace(problem, weight=weight), mass, full)
+        before = stream.moments
+        fits = before is not None and before.centred == now.centred
+        if not fits or before.second.ndim < now.second.ndim:
+            stream.moments, stream.whitener = now, None
+        else:
+            stream.moments = before.merged(now)
+        values = problem.target_kind == "values"
+        unit = 1.0
+        if values:
+            sample = stream.targets or Sample(np.empty((0, problem.n_outputs)))
+            index = problem.thinned(problem.n)
+            stream.targets = sample.extended(problem.target[index].astype(np.float64))
+            unit = problem.loss._unit(stream.targets.kept)
+        moments = stream.moments
+        return Statistics(
+            moments.mean if moments.centred else None, moments.variance, unit if unit > 0 else 1.0,
+            self._whitener,
+        )
+
+    def _residual_scale(self, epsilon):
+        """The mean of what each chunk says, until enough rows have been seen."""
+        stream, problem = self.stream, self.problem
+        if stream.scale_rows < SCALE_ROWS and (
+            problem.n > 4 * problem.d + 4 or stream.scale_rows == 0
+        ):
+            rows = stream.scale_rows + problem.n
+            share = problem.n / rows
+            found = np.asarray(residual_scale(problem, epsilon))
+            stream.scale = (1 - share) * stream.scale + share * found
+            stream.scale_rows = rows
+        return stream.scale if np.ndim(stream.scale) else float(stream.scale)
+
+    def _whitener(self, h):
+        """T for the curvature h times the second moments, shrunk towards their diagonal while few
+        rows have been seen. It costs as much as the moments of d rows, and is kept as long."""
+        stream, problem = self.stream, self.problem
+        variance, rows = stream.moments.variance, stream.rows + problem.n
+        if stream.whitener is not None:
+            T, inverse, then, before = stream.whitener
+            now = np.append(variance, [h, problem.l2])
+            steady = (now <= 2 * before).all() and (before <= 2 * now).all()
+            if rows < then + problem.d and steady:
+                return T, inverse
+        matrix = np.zeros((problem.d + 1, problem.d + 1))
+        inner = matrix[:-1, :-1]
+        share = problem.d / (problem.d + rows)
+        np.multiply(stream.moments.second, h * (1 - share), out=inner)
+        intercept = h if problem.fit_intercept else 1.0
+        np.fill_diagonal(matrix, np.append(h * variance + problem.l2, intercept))
+        T, inverse = whitener(matrix)
+        stream.whitener = T, inverse, rows, np.append(variance, [h, problem.l2])
+        return T, inverse
+
+    # -- the learning rate --------------------------------------------------------------------
+
+    def _smoothness_and_trace(self):
+        stream, problem, space = self.stream, self.problem, self.space
+        if space.whiten:
+            # The diagonal's share hides at most this much of the curvature.
+            return 1 / (1 - problem.d / (problem.d + stream.rows)), problem.d + 1.0
+        smoothness, trace, rows = stream.spectrum
+        metric, largest = None, 0.0
+        if space.metric is None:
+            h = problem.curvature_bound(space.curvature.unit)
+            largest = h * float(problem.raw_moment().sum())
+        else:
+            metric = space.metric[0] / math.sqrt(space.value_unit)
+        if stream.rows >= 2 * rows or largest > 2 * trace:
+            now = space.curvature.spectrum(metric)
+            share = problem.n / stream.rows
+            smoothness = max(now[0], (1 - share) * smoothness + share * now[0])
+            trace = max(now[1], (1 - share) * trace + share * now[1])
+            stream.spectrum = smoothness, trace, stream.rows
+        return smoothness, trace
+
+    def _rates(self):
+        """Learning rates of the call's updates, and the number that stands for "auto"."""
+        stream, settings, per_call = self.stream, self.settings, self.per_call
+        rate, size = settings.learning_rate, self.size
+        rates = np.full(per_call, rate)
+        if rate is None or self.automatic:
+            smoothness, trace = self._smoothness_and_trace()
+            noise = 0.0 if settings.optimizer.full_batch else trace / size
+        if rate is None:
+            rate = self._auto_rate(smoothness, noise)
+            rates = np.full(per_call, rate)
+            last = self.problem.n - (per_call - 1) * self.batch_size
+            if last < size:
+                rates[-1] = self._auto_rate(smoothness, trace / last)
+        step = stream.state.updates + np.arange(per_call, dtype=np.float64)
+        schedule, epoch = settings.schedule, stream.per_epoch
+        if schedule is not None and schedule.needs_curve:
+            # A call stands for an epoch, as the curve has a value for each.
+            curve = stream.state.curve
+            step = (len(curve) + np.arange(per_call) / per_call) * epoch
+            rates *= schedule(step, epoch, settings.max_iter, curve)
+        elif schedule is not None:
+            rates *= schedule(step, epoch, settings.max_iter)
+        elif self.automatic:
+            rates *= stream.factor / (1 + step / (DECAY * (smoothness + noise)))
+        return rates, rate
+
+    def _auto_rate(self, smoothness, noise):
+        optimizer = self.settings.optimizer
+        rate = optimizer._auto_rate(smoothness, noise)
+        follows = rate != optimizer._auto_rate(2 * smoothness, 2 * noise)
+        if follows or not self.automatic:
+            return rate
+        return rate * max(1.0, GAIN * min(1.0, math.sqrt(GAIN_COLUMNS / (self.problem.d + 1))))
+
+    # -- running ------------------------------------------------------------------------------
+
+    def train(self):
+        space, stream, problem = self.space, self.stream, self.problem
+        rates, rate = self._rates()
+        value = (self._careful_pass if self.automatic else self._plain_pass)(rates, rate)
+        stream.state.updates += self.per_call
+        self._predicting()
+        stream.state.curve = [*stream.state.curve, value]
+        coef, intercept = space.unshift(space.weights[0].astype(np.float64))
+        dtype = problem.X.dtype
+        return Outcome(
+            coef.astype(dtype), intercept.astype(dtype), stream.state, 1, rate, False, [value],
+            stream=stream,
+        )
+
+    def _pass(self, rates):
+        history = np.empty((1, 1))
+        self.trainer.run(0, 1, rates[None], history)
+        return float(history[0, 0])
+
+    def _evaluate(self):
+        self.trainer.evaluate(self.objective)
+        return float(self.objective[0])
+
+    def _plain_pass(self, rates, rate):
+        before = self.space.weights.copy()
+        value = self._pass(rates)
+        scale = self.problem.objective_at_zero()
+        if self.problem.loss.classification:
+            scale = max(scale, 1.0)
+        if not (math.isfinite(value) and np.isfinite(self.space.weights).all()):
+            self._diverged(value, scale, rate)
+        if value > DIVERGED * scale:
+            # The model may have come like this: only a pass that makes it worse diverges.
+            after = self._evaluate()
+            self.space.weights[...], kept = before, self.space.weights.copy()
+            worse = not after <= 1.01 * self._evaluate()
+            self.space.weights[...] = kept
+            if worse:
+                self._diverged(value, scale, rate)
+        return value
+
+    def _careful_pass(self, rates, rate):
+        """A pass that is kept if it lowered the chunk's objective, else repeated with smaller
+        steps."""
+        space, state, stream = self.space, self.stream.state, self.stream
+        saved = [array.copy() for array in (space.weights, state.slots, state.steps)]
+        start = self._evaluate()
+        if stream.start is None:
+            stream.start = start
+        most = start + SLACK[0] * abs(start) + SLACK[1] * abs(stream.start)
+        value = start
+        for _ in range(8):
+            value = self._pass(rates)
+            if self._evaluate() <= most:
+                stream.factor = min(1.0, 1.1 * stream.factor)
+                break
+            for array, before in zip((space.weights, state.slots, state.steps), saved, strict=True):
+                array[...] = before
+            space.to_coordinates()
+            stream.factor *= 0.5
+            rates = 0.25 * rates
+        if not math.isfinite(start):
+            self._diverged(start, self.problem.objective_at_zero(), rate)
+        return value if math.isfinite(value) else start
+
+    def _diverged(self, value, scale, rate):
+        raise DivergenceError(
+            f"Training diverged: the objective was {value:.3g} in call {self.stream.state.epoch} "
+            f"({scale:.3g} for predictions of 0) with learning_rate={rate:.3g}. Use a smaller "
+            "learning_rate, or learning_rate='auto' with schedule='auto' and "
+            "precondition='auto', which also copes with unscaled features."
+        )

@@ -8,17 +8,32 @@ from scipy import sparse
 from sklearn_lossopt._base import ONE_BLAS_THREAD
 from sklearn_lossopt._stream import Stream, advance
 from sklearn_lossopt._training import State
+from sklearn_lossopt.optimizers import Optimizer
+
+
+def takes_chunks(estimator):
+    """Whether an estimator's settings leave it ``partial_fit``."""
+    if estimator.early_stopping:
+        raise AttributeError(
+            "early_stopping=True needs all rows, which partial_fit never sees. Set "
+            "early_stopping=False, and stop calling it when a score of your own gets worse."
+        )
+    try:
+        optimizer = Optimizer.resolve(estimator.optimizer)
+    except (TypeError, ValueError):
+        return True  # and the call says what is wrong
+    if optimizer.minimize is not None:
+        raise AttributeError(
+            f"optimizer={estimator.optimizer!r} looks for the minimum of all rows, which "
+            "partial_fit never sees. Use one that steps, such as 'sgd' or 'adam'."
+        )
+    return True
 
 
 class TakesChunks:
     """One pass over one chunk a call, going on from the calls before."""
 
     def _chunk_settings(self, loss):
-        if self.early_stopping:
-            raise ValueError(
-                "early_stopping=True is not known to partial_fit, which never sees all rows. Set "
-                "early_stopping=False, and stop calling it when a score of your own gets worse."
-            )
         if getattr(self, "class_weight", None) == "balanced":
             raise ValueError(
                 "class_weight='balanced' is not known to partial_fit, which cannot count rows that "
@@ -26,13 +41,7 @@ class TakesChunks:
                 "sklearn.utils.compute_class_weight('balanced', classes=classes, y=sample))) with "
                 "a sample of all labels."
             )
-        settings = self._settings(loss)
-        if settings.optimizer.minimize is not None:
-            raise ValueError(
-                f"optimizer={self.optimizer!r} minimises the objective of all rows, which "
-                "partial_fit never sees. Use one that makes steps, such as 'adam'."
-            )
-        return settings
+        return self._settings(loss)
 
     def _validate_chunk(self, X, y, **check):
         """The chunk as the model's features and, from the second call on, of its dtype."""

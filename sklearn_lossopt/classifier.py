@@ -6,7 +6,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
-from sklearn_lossopt._chunks import TakesChunks
+from sklearn_lossopt._chunks import TakesChunks, takes_chunks
 from sklearn_lossopt._compat import StrOptions, fit_context
 from sklearn_lossopt._holdout import Data
 from sklearn_lossopt._labels import (
@@ -278,6 +278,7 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
             given, factors,
         )
 
+    @available_if(takes_chunks)
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -293,7 +294,7 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         X : array-like of shape (n_samples, n_features)
             The chunk; later ones are converted to the first one's float type.
         y : array-like of shape (n_samples,)
-            Labels; not all of ``classes`` need be among them.
+            Labels, some of ``classes``.
         classes : array-like of shape (n_classes,), default=None
             All labels that may come in any call; needed in the first one.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -317,12 +318,7 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         classes = known_classes(self, classes)
         X, y = self._validate_chunk(X, y)
         weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
-        encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
-        data = Data(X, y, *encoded, weight, rows, self._seed())
-        return self._train_chunk(
-            data, *self._kind(classes, loss), loss, settings,
-            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
-            class_factors(self.class_weight, classes, data),
+    @available_if(takes_chunks)
         )
 
     @staticmethod

@@ -2,10 +2,11 @@
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
-from sklearn_lossopt._chunks import TakesChunks
+from sklearn_lossopt._chunks import TakesChunks, takes_chunks
 from sklearn_lossopt._compat import fit_context
 from sklearn_lossopt._holdout import Data
 from sklearn_lossopt.losses import Loss
@@ -286,6 +287,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         loss._check_target(columns if rows is None else columns[rows])
         return target
 
+    @available_if(takes_chunks)
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):

@@ -318,7 +318,12 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         classes = known_classes(self, classes)
         X, y = self._validate_chunk(X, y)
         weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
-    @available_if(takes_chunks)
+        encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
+        data = Data(X, y, *encoded, weight, rows, self._seed())
+        return self._train_chunk(
+            data, *self._kind(classes, loss), loss, settings,
+            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
+            class_factors(self.class_weight, classes, data),
         )
 
     @staticmethod

@@ -78,7 +78,9 @@ class TakesChunks:
             )
             memory = self._memory(settings.optimizer, data.X.dtype)
             if memory is not None and memory.space == state.space:
-                state = replace(state, slots=memory.slots, steps=memory.steps)
+                state = replace(
+                    state, slots=memory.slots, steps=memory.steps, moving=memory.moving
+                )
         stream = Stream(state) if stream is None else replace(stream, state=state)
         with ONE_BLAS_THREAD:
             outcome = advance(problem, data.weight, settings, stream, start)

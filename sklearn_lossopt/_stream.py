@@ -137,17 +137,26 @@ class _Call:
         stream, space, optimizer = self.stream, self.space, self.settings.optimizer
         if not optimizer._has_mean or start is None:
             return
-        slots = stream.state.slots[0]
+        slots, state = stream.state.slots[0], stream.state
         points = stream.points
+        if points is None and state.moving is not None and space.metric is None:
+            # From a fit, whose memory is in the units of X too.
+            held = (state.moving[0][0], *slots[list(optimizer._position_slots)])
+            points = start, *(self._point(values) for values in held)
         if points is None or not all(map(np.array_equal, points[0], start)):
             # The model is not what the memory belongs to.
             slots[...] = 0
-            stream.state.steps[...] = 0
+            state.steps[...] = 0
             return
         for slot, point in zip(optimizer._position_slots, points[2:], strict=True):
             space.place(*point)
             slots[slot] = space.coordinates[0].reshape(-1)
         space.place(*points[1])
+
+    def _point(self, weights):
+        """Weights as coefficients and intercepts, in the units of X."""
+        shape = self.space.weights.shape[1:]
+        return self.space.unshift(weights.reshape(shape).astype(np.float64))
 
     def _predicting(self):
         """Turn the weights that training moved into those that predict, and note both."""
@@ -158,11 +167,14 @@ class _Call:
         parameters = space.coordinates[0].reshape(-1)
         moved = parameters.copy()
         model = np.array(optimizer._prediction(parameters, slots, steps))
+        stream.state.moving = None
+        if space.metric is None:
+            stream.state.moving = space.weights.copy(), space.weights.copy()
         points = []
         for point in (moved, *(slots[slot] for slot in optimizer._position_slots), model):
             parameters[...] = point
             space.to_weights()
-            points.append(space.unshift(space.weights[0].astype(np.float64)))
+            points.append(self._point(space.weights[0]))
         dtype = self.problem.X.dtype
         stream.points = (tuple(part.astype(dtype) for part in points.pop()), *points)
 

@@ -90,7 +90,6 @@ class WholeObjective:
                 break
             legs, left, length = len(run.curve), settings.max_iter - len(run.curve), 2 * length
         run.weights[...] = run.saved
-        run.state.updates += len(run.curve)
         if corrector is not None and run.gap == math.inf:
             run.newton(floor=0.0)
         return run._conclude(corrector)
@@ -121,6 +120,7 @@ class WholeObjective:
         """An iteration has ended; returns whether to stop."""
         self.begun = False
         self.run.curve.append(self.run.best)
+        self.run.state.updates += 1
         return self.run.monitor.end(self.run.saved, self.run.rate)
 
     def _after(self, u, value):

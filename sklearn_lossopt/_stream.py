@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -301,11 +302,12 @@ class _Call:
                 rates[-1] = self._auto_rate(smoothness, trace / last)
         step = stream.state.updates + np.arange(per_call, dtype=np.float64)
         schedule, epoch = settings.schedule, stream.per_epoch
-        if schedule is not None and schedule.needs_curve:
+        if schedule is not None and schedule.reacts:
             # A call stands for an epoch, as the curve has a value for each.
             curve = stream.state.curve
             step = (len(curve) + np.arange(per_call) / per_call) * epoch
-            rates *= schedule(step, epoch, settings.max_iter, curve)
+            memory = reduce(schedule.remember, curve, None)
+            rates *= schedule(step, epoch, settings.max_iter, memory)
         elif schedule is not None:
             rates *= schedule(step, epoch, settings.max_iter)
         elif self.automatic:

@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import numpy as np
 
@@ -262,11 +263,13 @@ class _Run:
         settings, first, monitor = self.settings, self.state.epoch, self.monitor
         per_epoch = -(-self.problem.n // self.batch_size)
         # Batches' running mean of the objective is that of the weights that training moves.
-        look = self.mean.begin() or settings.tol > 0 or schedule.needs_curve
+        look = self.mean.begin() or settings.tol > 0 or schedule.reacts
         # Without a tolerance the start is only the measure of divergence.
         at_zero = settings.tol == 0 and not self.weights.any()
         self.start = start = self.problem.objective_at_zero() if at_zero else self.evaluate()
         at_once = 1 if look or monitor.active else max(1, RATES_AT_ONCE // per_epoch)
+        if schedule.reacts:
+            self.memory = reduce(schedule.remember, self.state.curve, None)
         best, best_epoch, epoch = math.inf, 0, 0
         while epoch < settings.max_iter:
             with self.mean.predicting():
@@ -284,6 +287,8 @@ class _Run:
                 value = self.curve[-1]
                 if not math.isfinite(value):
                     self._diverged(epoch, value, start)
+                if schedule.reacts:
+                    self.memory = schedule.remember(self.memory, value)
                 if monitor.end(self.weights, rates[0, -1]):
                     break
             if value < best - settings.tol * abs(best) or best == math.inf:
@@ -304,11 +309,11 @@ class _Run:
         """Learning rates of the next updates, or one for all."""
         if schedule.name == "constant":
             return np.array([[self.rate]])
-        # Calls of partial_fit make other numbers of updates; the curve has a value for each.
-        first = epoch * per_epoch if schedule.needs_curve else self.state.updates
+        # Calls of partial_fit make other numbers of updates; what reacts counts epochs.
+        first = epoch * per_epoch if schedule.reacts else self.state.updates
         step = np.arange(first, first + count * per_epoch, dtype=np.float64)
-        curve = (self.state.curve + self.curve,) if schedule.needs_curve else ()
-        return self.rate * schedule(step, per_epoch, self.settings.max_iter, *curve)[None]
+        memory = (self.memory,) if schedule.reacts else ()
+        return self.rate * schedule(step, per_epoch, self.settings.max_iter, *memory)[None]
 
     def target(self, value):
         """The gap at which training may end: ``tol`` times F, but not below F's rounding."""

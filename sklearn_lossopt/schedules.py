@@ -25,12 +25,27 @@ class Schedule(Component, family="schedule"):
     """Base of all schedules: a factor of the learning rate for every update.
 
     A schedule is a function of its arguments alone, so that a run can be interrupted and resumed.
-    One that depends on the objective sets the class attribute ``needs_curve = True`` and takes a
-    fourth argument ``curve``, the objective F after each epoch so far, of earlier warm starts too:
-    the factor of an update in epoch e, from 0, may depend on ``curve[:e]``.
+    One that depends on the objective F sets the class attribute ``reacts = True``, overrides
+    ``remember``, and takes what that returned last as a fourth argument, ``memory``.
     """
 
-    needs_curve = False
+    reacts = False
+
+    def remember(self, memory, value):
+        """What to remember after an epoch.
+
+        Parameters
+        ----------
+        memory : object
+            What was remembered before it; None for the first epoch.
+        value : float
+            The objective F after the epoch.
+
+        Returns
+        -------
+        memory : object
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override remember()")
 
     def __call__(self, step, steps_per_epoch, max_iter):
         """Factors of the learning rate.
@@ -224,11 +239,15 @@ class Plateau(Schedule, name="plateau"):
     --------
     >>> import numpy as np
     >>> from sklearn_lossopt.schedules import Plateau
-    >>> print(Plateau(patience=0)(np.arange(5.0), 1, 5, curve=[1.0, 0.5, 0.5, 0.4]))
-    [1.  1.  1.  0.5 0.5]
+    >>> schedule, memory, factors = Plateau(patience=0), None, []
+    >>> for value in [1.0, 0.5, 0.5, 0.4]:
+    ...     memory = schedule.remember(memory, value)
+    ...     factors.extend(schedule(np.zeros(1), 1, 10, memory).tolist())
+    >>> print(factors)
+    [1.0, 1.0, 0.5, 0.5]
     """
 
-    needs_curve = True
+    reacts = True
     _parameter_constraints = {
         "factor": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 0, None, closed="left")],
@@ -242,17 +261,16 @@ class Plateau(Schedule, name="plateau"):
         self.threshold = threshold
         self.floor = floor
 
-    def __call__(self, step, steps_per_epoch, max_iter, curve=()):
-        factors, best, since = [1.0], math.inf, 0
-        for value in curve:
-            since += 1
-            if best == math.inf or value < best - self.threshold * abs(best):
-                best, since = value, 0
-            fall = since > self.patience
-            factors.append(max(self.factor * factors[-1], self.floor) if fall else factors[-1])
-            since = 0 if fall else since
-        epoch = np.minimum(np.asarray(step) // steps_per_epoch, len(factors) - 1)
-        return np.array(factors)[epoch.astype(np.intp)]
+    def remember(self, memory, value):
+        factor, best, since = memory or (1.0, math.inf, 0)
+        if best == math.inf or value < best - self.threshold * abs(best):
+            return factor, value, 0
+        if since < self.patience:
+            return factor, best, since + 1
+        return max(self.factor * factor, self.floor), best, 0
+
+    def __call__(self, step, steps_per_epoch, max_iter, memory=None):
+        return np.full(len(step), 1.0 if memory is None else memory[0])
 
 
 class WarmUp(Schedule, name="warm_up"):
@@ -300,18 +318,25 @@ class WarmUp(Schedule, name="warm_up"):
         return super().set_params(**as_objects(self, {"then": Schedule}, params))
 
     @property
-    def needs_curve(self):
-        return Schedule.resolve(self.then).needs_curve
+    def reacts(self):
+        return Schedule.resolve(self.then).reacts
+
+    def remember(self, memory, value):
+        # The epochs so far, and what ``then`` remembers of those that are its own.
+        epoch, rest = memory or (0, None)
+        if epoch >= self.epochs:
+            rest = Schedule.resolve(self.then).remember(rest, value)
+        return epoch + 1, rest
 
     def _check(self):
         super()._check()
         Schedule.resolve(self.then)
 
-    def __call__(self, step, steps_per_epoch, max_iter, curve=()):
+    def __call__(self, step, steps_per_epoch, max_iter, memory=None):
         then, rise = Schedule.resolve(self.then), self.epochs * steps_per_epoch
-        rest = {"curve": curve[self.epochs :]} if then.needs_curve else {}
+        seen = {"memory": memory and memory[1]} if then.reacts else {}
         after = then(
-            np.maximum(step - rise, 0.0), steps_per_epoch, max(1, max_iter - self.epochs), **rest
+            np.maximum(step - rise, 0.0), steps_per_epoch, max(1, max_iter - self.epochs), **seen
         )
         return after * (self.start + (1 - self.start) * np.minimum(step / rise, 1.0))
 

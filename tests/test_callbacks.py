@@ -34,6 +34,8 @@ SETTINGS = {
     "constant": {"schedule": "constant", "max_iter": 12},
     "textbook": TEXTBOOK | {"learning_rate": 1e-3, "batch_size": 7, "max_iter": 12},
     "plateau": {"schedule": "plateau", "max_iter": 12, "tol": 0},
+    "minimising": {"optimizer": "lbfgs", "max_iter": 12, "tol": 0},
+    "averaged": {"optimizer": "averaged", "schedule": "constant", "max_iter": 12},
     "early stopping": {"early_stopping": True, "n_iter_no_change": 2, "schedule": "constant"},
     "early stopping, auto": {"early_stopping": True, "n_iter_no_change": 2, "scoring": None},
 }

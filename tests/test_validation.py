@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from catalogue import COVER, ESTIMATORS, TEXTBOOK, make, make_data, same_model
+from catalogue import COVER, ESTIMATORS, STEPPING, TEXTBOOK, make, make_data, same_model
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
@@ -188,12 +188,28 @@ def test_the_parameters_are_those_of_the_best_epoch(task, settings, kind, n_targ
 
 
 @quietly
+@pytest.mark.parametrize("optimizer", ["averaged", "schedule_free", "lbfgs"])
+@pytest.mark.parametrize("settings", ["constant", "textbook"])
+def test_the_best_epoch_of_weights_that_training_does_not_move(optimizer, settings):
+    X, y, X_val, y_val = parts("regression")
+    settings = SETTINGS[settings] if optimizer in STEPPING else {"precondition": False}
+    model = make("regression", optimizer=optimizer, early_stopping=True, max_iter=40, **settings)
+    model.set_params(n_iter_no_change=3).fit(X, y, X_val=X_val, y_val=y_val + 3 * X_val[:, 0])
+    value = measured(model, X_val, y_val + 3 * X_val[:, 0])
+    assert_allclose(value, model.validation_curve_.min(), rtol=1e-9)
+    short = clone(model).set_params(max_iter=model.best_iter_, early_stopping=False).fit(X, y)
+    assert_allclose(short.coef_, model.coef_, rtol=1e-12)
+    assert_allclose(short.intercept_, model.intercept_, rtol=1e-12)
+
+
+@quietly
 @pytest.mark.parametrize("task, loss, optimizer", COVER)
 def test_every_loss_and_optimizer_stops_early(task, loss, optimizer):
     """Rows passed as X_val are treated as those set aside are, with either kind of schedule."""
     X, y = make_data(task, loss, n=150, n_targets=2)
     weight = np.random.default_rng(0).gamma(2, size=len(X))
-    for settings in ({}, {"schedule": "exponential", "learning_rate": 0.05}):
+    rule = {"schedule": "exponential", "learning_rate": 0.05}
+    for settings in ({}, rule) if optimizer in STEPPING else ({},):
         model = make(task, loss, optimizer, early_stopping=True, max_iter=30, **settings)
         model.fit(X, y, sample_weight=weight)
         train, held = held_out(model, X, y, weight)

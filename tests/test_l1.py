@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
-from catalogue import OPTIMIZERS, PAIRS, make, make_data, same_model
+from catalogue import OPTIMIZERS as ALL_OPTIMIZERS
+from catalogue import PAIRS, make, make_data, same_model
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import LOSSES, one_vs_rest, textbook_fit
 from scipy import sparse
@@ -24,6 +25,10 @@ from test_trajectories import textbook as textbook_model
 from sklearn_lossopt import GradientClassifier, GradientRegressor, losses, optimizers
 
 DIABETES = load_diabetes(return_X_y=True, scaled=False)
+# L-BFGS refuses a penalty with kinks.
+OPTIMIZERS = [name for name in ALL_OPTIMIZERS if name != "lbfgs"]
+# A mean of points is 0 only where all of them are.
+MEANS = {"averaged", "schedule_free_sgd", "schedule_free_adamw"}
 # Without second derivatives or kinks to go by: what the optimizer alone reaches.
 LEARNING = [pair for pair in PAIRS if pair[1] not in ("perceptron",)]
 
@@ -557,7 +562,7 @@ def test_converged_is_true_only_at_the_optimum(task, loss):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 50])
-@pytest.mark.parametrize("optimizer", OPTIMIZER_RANGES)
+@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZER_RANGES if name != "lbfgs"])
 @pytest.mark.parametrize(
     "loss, target",
     [("squared_error", "one_output"), ("absolute_error", "outputs"), ("hinge", "one_vs_rest"),
@@ -589,10 +594,10 @@ def test_proximal_steps_follow_the_twin(loss, target, optimizer, batch_size, req
         assert relative_error(np.ravel(model.intercept_), twin.intercept[-1]) < 1e-10
         assert_array_equal(np.atleast_2d(model.coef_) == 0, twin.coef[-1] == 0)
         zeros += np.count_nonzero(model.coef_ == 0)
-    assert zeros
+    assert zeros or optimizer in MEANS
 
 
-@pytest.mark.parametrize("optimizer", sorted(set(OPTIMIZER_RANGES) - {"lion"}))
+@pytest.mark.parametrize("optimizer", sorted(set(OPTIMIZER_RANGES) - MEANS - {"lion", "lbfgs"}))
 def test_the_optimum_is_a_fixed_point_of_the_steps(optimizer):
     """Textbook steps of a falling size end at Lasso's optimum, whatever their scaling."""
     X, y = make_data("regression", n=60, d=6)

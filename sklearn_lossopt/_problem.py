@@ -23,7 +23,7 @@ from sklearn_lossopt._linear_algebra import (
 )
 from sklearn_lossopt._sparse_newton import sparse_newton_direction
 from sklearn_lossopt.losses import Loss
-from sklearn_lossopt.losses._base import weighted_quantile
+from sklearn_lossopt.losses._base import measured_curvature
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
 # larger data. 16 MB.
@@ -137,24 +137,15 @@ class Problem:
         return unit if unit > 0 else 1.0
 
     def curvature_bound(self, unit):
-        """The loss's bound of its second derivative. For a user's loss that has none, nearly the
-        largest one at the best constant model; where it has kinks, as if each were that wide."""
-        loss, k = self.loss, self.n_outputs
-        bound = loss._curvature_bound(unit, k)
+        """The loss's bound of its second derivative; what is found at the best constant model
+        for a user's loss that gives none."""
+        bound = self.loss._curvature_bound(unit, self.n_outputs)
         if bound is not None:
             return bound
         sample = replace(self, rows=np.arange(self.X.shape[0])[self.thinned(2000)])
-        y, raw = self.targets(sample.rows), np.tile(sample.best_constant(), (sample.n, 1))
-        if self.curved:
-            h = loss._curvature(y, raw)
-        else:
-            y, raw = (y.reshape(-1), raw[:, 0]) if k == 1 else (y, raw)
-            h = np.abs(loss.loss_gradient(y, raw)[1]).reshape(sample.n, k) / unit
-        h = np.where(np.isfinite(h), h, 0)
+        raw = np.tile(sample.best_constant(), (sample.n, 1))
         weight = None if self.weight is None else self.weight[sample.rows]
-        # The outputs of a joint loss add to each other's curvature: twice, for softmax.
-        joint = 2.0 if self.target_kind == "class" else 1.0
-        return joint * float(weighted_quantile(h, weight, 0.95).max() or h.max()) or 1.0
+        return measured_curvature(self.loss, self.targets(sample.rows), raw, weight, unit)
 
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""

@@ -198,6 +198,19 @@ def weighted_median(y, weight):
     return 0.5 * sum(weighted_quantile(y, weight, level) for level in (0.5, 0.5 + 1e-6))
 
 
+def measured_curvature(loss, y, raw, weight, unit):
+    """Nearly the largest second derivative of a loss at raw predictions (n, k); for a loss
+    without one, as if each of its jumps took ``unit``."""
+    h = loss._curvature(y, raw)
+    if h is None:
+        given = (y, raw) if raw.shape[1] > 1 else (y.reshape(-1), raw[:, 0])
+        h = np.abs(loss.loss_gradient(*given)[1]).reshape(raw.shape) / unit
+    h = np.where(np.isfinite(h), h, 0)
+    # The outputs of a joint loss add to each other's curvature: twice, for softmax.
+    joint = 2.0 if y.ndim < raw.ndim else 1.0
+    return joint * float(weighted_quantile(h, weight, 0.95).max() or h.max()) or 1.0
+
+
 def _has_formula(base):
     return issubclass(base, Loss) and (
         base.name is not None or base.loss_gradient is not Loss.loss_gradient

@@ -297,28 +297,27 @@ def averaged(
 
 
 def schedule_free_sgd(
-    theta, gradient, state, learning_rate, momentum=0.9, warmup_steps=0, r=0.0, shrink=None
+    theta, gradient, state, learning_rate, momentum=0.9, warmup_steps=0, r=0.0, threshold=0.0
 ):  # fmt: skip
     """Defazio et al. (2024): x as the weighted mean of all z, y between them."""
     t = state["t"] = state.get("t", 0) + 1
     rate = learning_rate * min(1, t / warmup_steps) if warmup_steps else learning_rate
-    z = state.get("z", theta) - rate * gradient
-    z = state["z"] = z if shrink is None else shrink(z, rate)
+    z = state["z"] = _shrunk(state.get("z", theta) - rate * gradient, rate * threshold)
     return _schedule_free_y(state, z, t, rate, momentum, r)
 
 
 def schedule_free_adamw(
     theta, gradient, state, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
-    weight_decay=0.0, warmup_steps=0, r=0.0, shrink=None,
+    weight_decay=0.0, warmup_steps=0, r=0.0, threshold=0.0,
 ):  # fmt: skip
     """Algorithm 1 of Defazio et al. (2024); theta is y, where also the decay is taken."""
     t = state["t"] = state.get("t", 0) + 1
     rate = learning_rate * min(1, t / warmup_steps) if warmup_steps else learning_rate
     rate *= (1 - beta_2**t) ** 0.5
     s = state["s"] = beta_2 * state.get("s", 0.0) + (1 - beta_2) * gradient**2
-    step = gradient / (np.sqrt(s) + epsilon) + weight_decay * _weights(theta)
-    z = state.get("z", theta) - rate * step
-    z = state["z"] = z if shrink is None else shrink(z, rate / (np.sqrt(s) + epsilon))
+    root = np.sqrt(s) + epsilon
+    step = gradient / root + weight_decay * _weights(theta)
+    z = state["z"] = _shrunk(state.get("z", theta) - rate * step, rate / root * threshold)
     return _schedule_free_y(state, z, t, rate, beta_1, r)
 
 
@@ -380,29 +379,25 @@ def _share_of_unit_gradient(optimizer, state, before, learning_rate, parameters)
     return learning_rate / root
 
 
-def proximal_step(name, theta, gradient, state, learning_rate, /, l1, **parameters):
-    """A step of an optimizer for a penalty l1 |weights|, of which ``gradient`` knows nothing."""
+def proximal_step(optimizer, theta, gradient, state, learning_rate, /, l1, **parameters):
+    """A step of ``optimizer`` for a penalty l1 |weights|, of which ``gradient`` knows nothing."""
     threshold = l1 * _weights(np.ones_like(theta))
-    if name == "averaged":
+    if optimizer == "averaged":
         inner = partial(proximal_step, parameters.get("optimizer", "sgd"), l1=l1)
-        return averaged(theta, gradient, state, learning_rate, **parameters, step=inner)
-
-    def shrink(moved, scale):
-        return np.where(threshold > 0, _shrunk(moved, scale * threshold), moved)
-
-    if name.startswith("schedule_free"):
-        return OPTIMIZERS[name](
-            theta, gradient, state, learning_rate, **parameters, shrink=shrink
+        return averaged(theta, gradient, state, learning_rate, step=inner, **parameters)
+    if optimizer.startswith("schedule_free"):
+        return OPTIMIZERS[optimizer](
+            theta, gradient, state, learning_rate, threshold=threshold, **parameters
         )
-    if name == "lion":
+    if optimizer == "lion":
         return _lion_against_subgradient(
             theta, gradient, state, learning_rate, threshold, **parameters
         )
     before = dict(state)
-    moved = OPTIMIZERS[name](theta, gradient, state, learning_rate, **parameters)
+    moved = OPTIMIZERS[optimizer](theta, gradient, state, learning_rate, **parameters)
     state["count"] = state.get("count", 0) + 1
-    scale = _share_of_unit_gradient(name, state, before, learning_rate, parameters)
-    return shrink(moved, scale)
+    scale = _share_of_unit_gradient(optimizer, state, before, learning_rate, parameters)
+    return np.where(threshold > 0, _shrunk(moved, scale * threshold), moved)
 
 
 def _lion_against_subgradient(

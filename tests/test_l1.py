@@ -6,8 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from catalogue import OPTIMIZERS as ALL_OPTIMIZERS
-from catalogue import PAIRS, make, make_data, same_model
+from catalogue import OPTIMIZERS, PAIRS, make, make_data, optimizer_of, same_model
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import LOSSES, one_vs_rest, textbook_fit
 from scipy import sparse
@@ -24,11 +23,10 @@ from test_trajectories import textbook as textbook_model
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor, losses, optimizers
 
+# Not those that need a smooth objective.
+PROXIMAL = [name for name in OPTIMIZERS if not optimizer_of(name).needs_smooth]
+
 DIABETES = load_diabetes(return_X_y=True, scaled=False)
-# L-BFGS refuses a penalty with kinks.
-OPTIMIZERS = [name for name in ALL_OPTIMIZERS if name != "lbfgs"]
-# A mean of points is 0 only where all of them are.
-MEANS = {"averaged", "schedule_free_sgd", "schedule_free_adamw"}
 # Without second derivatives or kinks to go by: what the optimizer alone reaches.
 LEARNING = [pair for pair in PAIRS if pair[1] not in ("perceptron",)]
 
@@ -192,7 +190,7 @@ def kinks_of(name, y, **parameters):
 # Optima -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", PROXIMAL)
 @pytest.mark.parametrize("alpha, l1_ratio", [(0.5, 1.0), (0.1, 0.5)])
 def test_lasso_and_elastic_net_with_every_optimizer(optimizer, alpha, l1_ratio):
     X, y = DIABETES
@@ -205,7 +203,7 @@ def test_lasso_and_elastic_net_with_every_optimizer(optimizer, alpha, l1_ratio):
     assert model.converged_ and model.n_iter_ <= 20
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", PROXIMAL)
 @pytest.mark.parametrize("data", [load_breast_cancer, load_wine])
 def test_logistic_regression_with_every_optimizer(data, optimizer):
     X, y = standardised(*data(return_X_y=True))
@@ -406,7 +404,7 @@ def test_large_alpha_leaves_the_best_constant(task, loss):
         assert_allclose(model.intercept_, np.median(y))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", PROXIMAL)
 def test_critical_alpha(optimizer):
     """The coefficients leave 0 at alpha_max, not above it."""
     X, y = DIABETES
@@ -562,7 +560,7 @@ def test_converged_is_true_only_at_the_optimum(task, loss):
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 50])
-@pytest.mark.parametrize("optimizer", [name for name in OPTIMIZER_RANGES if name != "lbfgs"])
+@pytest.mark.parametrize("optimizer", OPTIMIZER_RANGES)
 @pytest.mark.parametrize(
     "loss, target",
     [("squared_error", "one_output"), ("absolute_error", "outputs"), ("hinge", "one_vs_rest"),
@@ -594,10 +592,17 @@ def test_proximal_steps_follow_the_twin(loss, target, optimizer, batch_size, req
         assert relative_error(np.ravel(model.intercept_), twin.intercept[-1]) < 1e-10
         assert_array_equal(np.atleast_2d(model.coef_) == 0, twin.coef[-1] == 0)
         zeros += np.count_nonzero(model.coef_ == 0)
-    assert zeros or optimizer in MEANS
+    # A mean has a zero only where all the points in it have it.
+    assert zeros or optimizer_of(optimizer)._has_mean
 
 
-@pytest.mark.parametrize("optimizer", sorted(set(OPTIMIZER_RANGES) - MEANS - {"lion", "lbfgs"}))
+# Lion's steps have one size, and a mean lags behind the points in it.
+ARRIVING = [
+    name for name in OPTIMIZER_RANGES if name != "lion" and not optimizer_of(name)._has_mean
+]
+
+
+@pytest.mark.parametrize("optimizer", ARRIVING)
 def test_the_optimum_is_a_fixed_point_of_the_steps(optimizer):
     """Textbook steps of a falling size end at Lasso's optimum, whatever their scaling."""
     X, y = make_data("regression", n=60, d=6)

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from catalogue import STEPPING, TEXTBOOK, make, make_data, optimizer_of
+from catalogue import STEPPING, TEXTBOOK, make, make_data, optimizer_of, settable
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import OPTIMIZERS
 from sklearn.exceptions import ConvergenceWarning
@@ -243,3 +243,59 @@ def test_an_l1_penalty_leaves_exact_zeros(optimizer):
     peer = Lasso(0.3, tol=1e-10).fit(X, y).coef_
     assert_array_equal(coef == 0, peer == 0)
     assert_allclose(coef, peer, atol=3e-3)
+
+
+@pytest.mark.parametrize("optimizer", [*WITH_MEAN, "lbfgs"])
+@pytest.mark.parametrize("schedule", ["auto", "constant"])
+@pytest.mark.parametrize("precondition", ["auto", False])
+def test_validation_is_of_the_model_too(optimizer, schedule, precondition):
+    X, y = make_data("regression", n=120, d=20)
+    settings = settable(optimizer, schedule=schedule, learning_rate=0.01, batch_size=10)
+    model = make(
+        "regression", optimizer=optimizer, early_stopping=True, n_iter_no_change=3, max_iter=200,
+        precondition=precondition, **settings,
+    )  # fmt: skip
+    model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    values = model.validation_curve_
+    assert model.best_iter_ == 1 + np.argmin(values)
+    residual = y[60:] - model.predict(X[60:])
+    assert_allclose(0.5 * np.mean(residual**2), values.min(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", WITH_MEAN)
+def test_training_goes_on_from_the_best_epoch(optimizer):
+    X, y = make_data("regression", n=120, d=20)
+    settings = TEXTBOOK | {"learning_rate": 0.02, "batch_size": 10, "shuffle": False}
+    model = make("regression", optimizer=optimizer, max_iter=200, **settings, warm_start=True)
+    model.set_params(early_stopping=True, n_iter_no_change=3)
+    model.fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    best = model.best_iter_
+    assert best < model.n_iter_
+    model.set_params(early_stopping=False, max_iter=3).fit(X[:60], y[:60])
+    once = make("regression", optimizer=optimizer, max_iter=best + 3, **settings)
+    assert_allclose(model.coef_, once.fit(X[:60], y[:60]).coef_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("optimizer", [*WITH_MEAN, "lbfgs"])
+def test_callbacks_see_the_model(optimizer):
+    """One subtask an epoch, each ended, with the coefficients that a fit ending there has."""
+    seen = []
+
+    class Watch:
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context, **told):
+            seen.append("begin")
+
+        def on_fit_task_end(self, estimator, context, **told):
+            seen.append("end")
+
+    X, y = make_data("classification", n=100)
+    settings = settable(optimizer, schedule="constant", batch_size=10)
+    model = make("classification", "log_loss", optimizer, max_iter=4, tol=0, **settings)
+    model.set_callbacks(Watch()).fit(X, y)
+    assert seen == ["begin", *4 * ["begin", "end"], "end"]

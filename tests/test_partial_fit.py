@@ -15,8 +15,8 @@ import pytest
 from catalogue import (
     COVER,
     ESTIMATORS,
-    OPTIMIZERS,
     PAIRS,
+    STEPPING,
     TEXTBOOK,
     make,
     make_data,
@@ -35,7 +35,6 @@ from sklearn_lossopt.losses import Huber, RegressionLoss, SquaredError
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Exponential, Plateau
 
-STEPS = [name for name in OPTIMIZERS if name != "lbfgs"]
 each_task = pytest.mark.parametrize("task", ESTIMATORS)
 CHUNKED = TEXTBOOK | {"learning_rate": 1e-3, "batch_size": 8}
 # delta="auto" is estimated from what a call sees; a number is the same for all.
@@ -66,7 +65,7 @@ def settings_of(optimizer, **more):
 
 
 @pytest.mark.parametrize(
-    ("task", "loss", "optimizer"), [case for case in COVER if case[2] != "lbfgs"]
+    ("task", "loss", "optimizer"), [case for case in COVER if case[2] in STEPPING]
 )
 @pytest.mark.parametrize("schedule", ["constant", "invscaling"])
 def test_chunks_are_one_call_and_one_epoch(task, loss, optimizer, schedule):
@@ -289,7 +288,7 @@ def test_the_curve_is_the_chunk_as_seen_before_each_update():
 
 
 @each_task
-@pytest.mark.parametrize("optimizer", STEPS)
+@pytest.mark.parametrize("optimizer", STEPPING)
 def test_partial_fit_goes_on_after_fit_and_fit_after_partial_fit(task, optimizer):
     X, y = make_data(task, n=64)
     settings = settings_of(optimizer, shuffle=False)

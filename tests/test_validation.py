@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from catalogue import COVER, ESTIMATORS, STEPPING, TEXTBOOK, make, make_data, same_model
+from catalogue import COVER, ESTIMATORS, TEXTBOOK, make, make_data, same_model, settable
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
@@ -208,8 +208,8 @@ def test_every_loss_and_optimizer_stops_early(task, loss, optimizer):
     """Rows passed as X_val are treated as those set aside are, with either kind of schedule."""
     X, y = make_data(task, loss, n=150, n_targets=2)
     weight = np.random.default_rng(0).gamma(2, size=len(X))
-    rule = {"schedule": "exponential", "learning_rate": 0.05}
-    for settings in ({}, rule) if optimizer in STEPPING else ({},):
+    for settings in ({}, {"schedule": "exponential", "learning_rate": 0.05}):
+        settings = settable(optimizer, **settings)
         model = make(task, loss, optimizer, early_stopping=True, max_iter=30, **settings)
         model.fit(X, y, sample_weight=weight)
         train, held = held_out(model, X, y, weight)

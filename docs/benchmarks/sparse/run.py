@@ -98,10 +98,11 @@ def epochs(X, y, options):
     for dtype in options.dtypes:
         rows = X.astype(dtype)
         for mode in ("textbook", "defaults' preconditioning"):
-            for first, second, names in [
-                (ours("sgd", 1, mode), peer, ("sgd, batch 1", "SGDClassifier")),
-                (ours("sgd", 64, mode), peer, ("sgd, batch 64", "SGDClassifier")),
-                (ours("sgd", 64, mode), ours("adam", 64, mode), ("sgd, batch 64", "adam, batch 64")),
+            one, sgd, adam = ours("sgd", 1, mode), ours("sgd", 64, mode), ours("adam", 64, mode)
+            for first, second, *names in [
+                (one, peer, "sgd, batch 1", "SGDClassifier"),
+                (sgd, peer, "sgd, batch 64", "SGDClassifier"),
+                (sgd, adam, "sgd, batch 64", "adam, batch 64"),
             ]:
                 seconds = alternate(first, second, rows, y, options.rounds)
                 speed = EPOCHS / np.median(seconds, axis=0)

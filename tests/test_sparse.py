@@ -262,7 +262,7 @@ def test_float32_in_float32_out(task, loss, optimizer):
         assert model.coef_.dtype == model.intercept_.dtype == np.float32
         if optimizer != "lion":  # whose steps are signs, and one that differs is a step of 0.01
             assert_allclose(model.coef_, expected.coef_, rtol=0, atol=2e-4)
-        assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-3)
+            assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-3)
 
 
 @each_task
@@ -733,6 +733,20 @@ def test_a_warm_start_goes_on():
         parts = make("regression", None, optimizer, max_iter=3, warm_start=True, **settings)
         parts.fit(X, y).fit(X, y)
         assert_allclose(parts.coef_, whole.coef_, rtol=0, atol=1e-12)
+
+
+@each_task
+@quietly
+@pytest.mark.parametrize("kind", ["csr_matrix", "csc_array", "coo_array", "duplicates", "dense"])
+def test_validation_rows_of_any_kind(task, kind):
+    X = rows(n=150, d=40)
+    y = targets(task, None, X)
+    given = X[100:].toarray() if kind == "dense" else FORMATS[kind](X[100:])
+    model = make(task).fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:])
+    other = make(task).fit(X[:100], y[:100], X_val=given, y_val=y[100:])
+    assert_allclose(other.validation_curve_, model.validation_curve_, rtol=1e-9)
+    stopped = make(task, early_stopping=True).fit(X, y)
+    assert len(stopped.validation_curve_) == stopped.n_iter_
 
 
 class Cube(RegressionLoss):

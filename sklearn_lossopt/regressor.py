@@ -83,8 +83,8 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
     precondition : {"auto", "whiten", "scale"} or False, default="auto"
         Change of variables in which the optimizer works. "whiten" decorrelates the features in
         the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
-        iterates from zero); "auto" whitens below 800 features and 16 times the batch size. The
-        minimiser is the same.
+        iterates from zero); "auto" whitens below 800 features and 16 times the batch size, if X
+        is not sparse. The minimiser is the same.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
     warm_start : bool, default=False
@@ -223,13 +223,14 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Training data; float32 is kept, everything else becomes float64.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; float32 is kept, everything else becomes float64. Of sparse formats,
+            CSR is used as it is; others are converted to it.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, at least 0; rows of weight 0 are left out.
-        X_val : array-like of shape (n_validation, n_features), default=None
+        X_val : {array-like, sparse matrix} of shape (n_validation, n_features), default=None
             Validation data, which ``validation_curve_`` is measured on. A ``Pipeline`` transforms
             it like X with ``transform_input=["X_val"]``.
         y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), default=None
@@ -338,7 +339,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
 
         Returns

@@ -7,7 +7,16 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from catalogue import COVER, ESTIMATORS, TEXTBOOK, make, make_data, same_model, settable
+from catalogue import (
+    COVER,
+    ESTIMATORS,
+    STEPPING,
+    TEXTBOOK,
+    make,
+    make_data,
+    same_model,
+    settable,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context

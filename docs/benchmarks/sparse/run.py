@@ -1,0 +1,219 @@
+"""Time fits on sparse rows beside scikit-learn's, on one BLAS thread.
+
+The rows are 20,000 generated documents: words by Zipf's law, some of which depend on the class,
+hashed into 100,000 features with alternating signs and scaled to length 1, as ``HashingVectorizer``
+does; about 100 numbers a row. Two competitors run alternately in one process; a ratio is the second
+one's time over the first one's in the same round, so above 1 the first is the faster one. ::
+
+    python run.py                                # everything, writes results.md
+    python run.py --dtypes float64 --rounds 5 --out -
+"""
+
+import os
+
+# Thread pools read these when NumPy and SciPy load their libraries.
+for _name in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM"):
+    os.environ[f"{_name}_NUM_THREADS"] = "1"
+
+import argparse
+import datetime
+import platform
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy
+import sklearn
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.preprocessing import normalize
+from sklearn.svm import LinearSVC
+
+import sklearn_lossopt
+from sklearn_lossopt import GradientClassifier
+
+ROWS, FEATURES, WORDS, LENGTH, EPOCHS = 20_000, 100_000, 300_000, 150, 5
+ALPHA = 1e-4
+TEXTBOOK = {"precondition": False, "learning_rate": 0.5}
+LOSSES = {
+    "log_loss": lambda margin: np.logaddexp(0, -margin),
+    "hinge": lambda margin: np.maximum(0, 1 - margin),
+    "squared_hinge": lambda margin: np.maximum(0, 1 - margin) ** 2,
+}
+
+
+def documents(seed=0):
+    """Return hashed documents of two classes, and the classes."""
+    rng = np.random.default_rng(seed)
+    shares = 1 / (np.arange(WORDS) + 2.7) ** 1.1
+    cumulated = np.cumsum(shares / shares.sum())
+    word = np.minimum(np.searchsorted(cumulated, rng.random((ROWS, LENGTH))), WORDS - 1)
+    y = rng.integers(2, size=ROWS)
+    # A tenth of the words of class 1 are replaced, each always by the same other one.
+    other = rng.permutation(WORDS)
+    swapped = (rng.random((ROWS, LENGTH)) < 0.1) & (y[:, None] == 1)
+    word = np.where(swapped, other[word], word)
+    # One label in fifty is wrong.
+    y ^= rng.random(ROWS) < 0.02
+    hashed, sign = rng.integers(FEATURES, size=WORDS), rng.choice([-1.0, 1.0], size=WORDS)
+    X = sparse.csr_array(
+        (sign[word].ravel(), hashed[word].ravel(), LENGTH * np.arange(ROWS + 1)),
+        (ROWS, FEATURES),
+    )
+    X.sum_duplicates()
+    X.eliminate_zeros()
+    return normalize(X), y
+
+
+def alternate(first, second, X, y, rounds):
+    """Return the seconds that two estimators' fits take, (rounds, 2)."""
+    found = np.empty((rounds, 2))
+    for pair in (None, *found):
+        for i, model in enumerate((first, second)):
+            start = time.perf_counter()
+            model.fit(X, y)
+            if pair is not None:
+                pair[i] = time.perf_counter() - start
+    return found
+
+
+def ours(optimizer, batch_size, mode, epochs=EPOCHS):
+    """Return our classifier for exactly so many epochs of the log loss."""
+    return GradientClassifier(
+        optimizer=optimizer, batch_size=batch_size, alpha=ALPHA, schedule="constant", tol=0,
+        max_iter=epochs, random_state=0, **(TEXTBOOK if mode == "textbook" else {}),
+    )
+
+
+def spread(ratios):
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    return f"**{middle:.2f}** ({low:.2f} to {high:.2f})"
+
+
+def epochs(X, y, options):
+    """Compare equal numbers of epochs."""
+    peer = SGDClassifier("log_loss", alpha=ALPHA, tol=None, max_iter=EPOCHS, random_state=0)
+    for dtype in options.dtypes:
+        rows = X.astype(dtype)
+        for mode in ("textbook", "defaults' preconditioning"):
+            one, sgd, adam = ours("sgd", 1, mode), ours("sgd", 64, mode), ours("adam", 64, mode)
+            for first, second, *names in [
+                (one, peer, "sgd, batch 1", "SGDClassifier"),
+                (sgd, peer, "sgd, batch 64", "SGDClassifier"),
+                (sgd, adam, "sgd, batch 64", "adam, batch 64"),
+            ]:
+                seconds = alternate(first, second, rows, y, options.rounds)
+                speed = EPOCHS / np.median(seconds, axis=0)
+                yield (
+                    f"| {dtype} | {mode} | {names[0]} | {names[1]} | {speed[0]:.1f} | "
+                    f"{speed[1]:.1f} | {spread(seconds[:, 1] / seconds[:, 0])} |"
+                )
+
+
+def objective(model, loss, X, y):
+    """F, whichever estimator it was minimised by."""
+    margin = (2 * y - 1) * (X @ model.coef_.ravel() + np.ravel(model.intercept_)[0])
+    return LOSSES[loss](margin).mean() + ALPHA / 2 * (model.coef_**2).sum()
+
+
+def whole_fits(X, y, options):
+    """Fit to convergence with everybody's own defaults, the penalty being equal."""
+    C = 1 / (ROWS * ALPHA)
+    peers = {
+        "log_loss": [LogisticRegression(C=C), SGDClassifier("log_loss", alpha=ALPHA)],
+        "hinge": [
+            LinearSVC(loss="hinge", C=C, random_state=0),
+            SGDClassifier("hinge", alpha=ALPHA, random_state=0),
+        ],
+        "squared_hinge": [
+            LinearSVC(C=C, random_state=0),
+            SGDClassifier("squared_hinge", alpha=ALPHA, random_state=0),
+        ],
+    }
+    for loss, others in peers.items():
+        mine = [
+            GradientClassifier(loss, optimizer, alpha=ALPHA, random_state=0)
+            for optimizer in ("adam", "sgd")
+        ]
+        seconds = {}
+        for _ in range(options.fits):
+            for model in (*mine, *others):
+                start = time.perf_counter()
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always", ConvergenceWarning)
+                    model.fit(X, y)
+                seconds.setdefault(model, []).append(time.perf_counter() - start)
+                model.warned_ = bool(caught)
+        reached = {model: objective(model, loss, X, y) for model in seconds}
+        best = min(reached.values())
+        for model, times in seconds.items():
+            name = type(model).__name__
+            if model in mine:
+                name += f", {model.optimizer}, converged: {model.converged_}"
+            yield (
+                f"| {loss} | {name}{' †' if model.warned_ else ''} | {np.max(model.n_iter_)} | "
+                f"{np.median(times):.2f} | {reached[model]:.8f} | {reached[model] / best - 1:.1e} |"
+            )
+
+
+def report(options):
+    """Return the lines of results.md."""
+    before = os.getloadavg()[0]
+    X, y = documents()
+    each = np.diff(X.indptr).mean()
+    yield from (
+        "# Sparse rows",
+        "",
+        f"Written by `run.py`; do not edit. {ROWS:,} generated documents, {FEATURES:,} features, "
+        f"{each:.0f} numbers a row on average, two classes, alpha = {ALPHA:g}.",
+        "",
+        f"- {datetime.date.today()}; {platform.system()} {platform.machine()}; Python "
+        f"{platform.python_version()}; numpy {np.__version__}; scipy {scipy.__version__}; "
+        f"scikit-learn {sklearn.__version__}; sklearn-lossopt {sklearn_lossopt.__version__}",
+        f"- one BLAS thread; {os.cpu_count()} processors; load average {before:.2f} before"
+        + (": a loaded machine, whose ratios are rough" if before > 1 else ""),
+        "",
+        "## Equal epochs",
+        "",
+        f"Log loss, whole fits of {EPOCHS} epochs, median of {options.rounds} alternated rounds. "
+        "The ratio is the second one's time over the first one's in the same round, with "
+        "quartiles: above 1, the first is faster. SGDClassifier has `tol=None` and batches of one "
+        "row.",
+        "",
+        "| dtype | mode | first | second | first, epochs/s | second, epochs/s | ratio |",
+        "|---|---|---|---|---|---|---|",
+    )
+    yield from epochs(X, y, options)
+    yield from (
+        "",
+        "## Whole fits",
+        "",
+        f"Everybody's defaults but for the penalty; medians of {options.fits} fits. F is our "
+        "objective; the last column is F over the lowest F in the table of that loss, less 1. "
+        "LinearSVC also penalises its intercept. † warned that it had not converged.",
+        "",
+        "| loss | estimator | epochs or iterations | seconds | F | above the best |",
+        "|---|---|---|---|---|---|",
+    )
+    yield from whole_fits(X, y, options)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--dtypes", nargs="+", default=["float64", "float32"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--fits", type=int, default=3)
+    parser.add_argument("--out", default=str(Path(__file__).with_name("results.md")))
+    options = parser.parse_args()
+    lines = []
+    for line in report(options):
+        print(line, flush=True)
+        lines.append(line)
+    if options.out != "-":
+        Path(options.out).write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

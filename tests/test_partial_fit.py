@@ -1,5 +1,6 @@
 """Training on chunks: what a call does, what it carries over, and what it refuses."""
 
+import functools
 import os
 import pickle
 import signal
@@ -653,8 +654,8 @@ def test_a_schedule_that_reads_the_curve_has_a_value_for_each_call():
                  X, y, 16)
     w, b = np.zeros(4), 0.0
     for t, part in enumerate(chunks(96, 8)):
-        curve = model.loss_curve_[: t // 2]
-        rate = 1e-3 * float(plateau(np.array([t]), 2, 1, curve)[0])
+        memory = functools.reduce(plateau.remember, model.loss_curve_[: t // 2], None)
+        rate = 1e-3 * float(plateau(np.array([t]), 2, 1, memory)[0])
         r = X[part] @ w + b - y[part]
         w, b = w - rate * X[part].T @ r / 8, b - rate * r.mean()
     assert rate < 1e-3

@@ -14,11 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import test_defaults
-from catalogue import ESTIMATORS, OPTIMIZERS, PAIRS, make, spellings
+from catalogue import ESTIMATORS, OPTIMIZERS, PAIRS, combine, make
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-
-from sklearn_lossopt import losses, optimizers
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "pairs.md"
 EPOCHS = 100
@@ -54,14 +52,8 @@ def data(task):
     return load_breast_cancer(return_X_y=True)
 
 
-def refuses(loss, optimizer):
-    """Whether the optimizer is one that takes smooth losses only, and this is none."""
-    found = optimizers.registry()[spellings(optimizers)[optimizer]]
-    return getattr(found, "needs_smooth", False) and not losses.registry()[loss].smooth
-
-
 def reason(loss, optimizer):
-    if refuses(loss, optimizer):
+    if not combine(loss, optimizer):
         return REFUSED
     return REASONS.get((loss, optimizer), REASONS.get(loss))
 
@@ -100,7 +92,7 @@ def measure(task, loss, optimizer):
     """Epochs, gap and score of one pair; None where the pair is refused, with an error."""
     X, y = data(task)
     model = make(task, loss, optimizer, max_iter=EPOCHS)
-    if refuses(loss, optimizer):
+    if not combine(loss, optimizer):
         with pytest.raises(ValueError, match=optimizer):
             model.fit(X, y)
         return None

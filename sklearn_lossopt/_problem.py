@@ -1,6 +1,5 @@
 """The problem that a fit solves, and its second-order facts. Floor 2."""
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -211,9 +210,9 @@ class Curvature:
         """Largest eigenvalue of the curvature, by the power method on about 2,000 rows, and its
         trace, with columns multiplied by ``metric`` (d + 1,)."""
         problem = self.problem
-        x = Curvature(problem, self.shift, 2000 * problem.row_size).sample[0]
+        x, _, weight = Curvature(problem, self.shift, 2000 * problem.row_size).sample
         h = problem.curvature_bound(self.unit)
-        x *= math.sqrt(h / x.shape[0])
+        x = scale_rows(x, np.sqrt(h / x.shape[0] * weight[:, 0]))
         if metric is not None:
             x = scale_columns(x, metric)
         v, size = np.ones(x.shape[1]), 1.0

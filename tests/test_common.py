@@ -30,6 +30,7 @@ from catalogue import (
     takes,
 )
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -430,6 +431,19 @@ def test_whole_weights_are_repeated_rows(task, loss, momentum):
     assert_allclose(weighted.coef_, repeated.coef_, rtol=1e-10)
     assert_allclose(weighted.intercept_, repeated.intercept_, rtol=1e-10)
     assert_allclose(weighted.loss_curve_, repeated.loss_curve_, rtol=1e-10)
+
+
+@each_task
+@pytest.mark.parametrize("precondition", ["auto", "scale", False])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_the_rate_counts_weights_as_repeated_rows(task, precondition, container):
+    X, y = make_data(task, n=50)
+    weight = np.random.default_rng(0).integers(0, 9, size=len(X))
+    # Batches of all rows, however many they are.
+    model = make(task, optimizer="gd", precondition=precondition, max_iter=1, tol=0)
+    weighted = clone(model).fit(container(X), y, sample_weight=weight)
+    repeated = clone(model).fit(container(X.repeat(weight, axis=0)), y.repeat(weight))
+    assert_allclose(weighted.learning_rate_, repeated.learning_rate_, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -555,3 +555,50 @@ def test_an_integer_is_one_hidden_layer():
     X, y = load_breast_cancer(return_X_y=True)
     a, b = (network("classification", hidden_layer_sizes=h).fit(X, y) for h in (6, [6]))
     assert same_network(a, b)
+
+
+# Streams ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nesterov"])
+@each_task
+def test_chunks_are_an_epoch(task, optimizer):
+    X, y = make_data(task, n=96)
+    given = {"learning_rate": 0.01, "precondition": False, "schedule": "constant", "tol": 0}
+    given |= {"batch_size": 16, "shuffle": False, "optimizer": optimizer}
+    whole = network(task, **{**given, "max_iter": 2}).fit(X, y)
+    chunks = network(task, **given)
+    classes = {} if task == "regression" else {"classes": np.unique(y)}
+    for part in (slice(0, 32), slice(32, 96), slice(0, 96)):
+        chunks.partial_fit(X[part], y[part], **classes)
+    assert_allclose(flat_of(chunks), flat_of(whole), rtol=1e-12)
+    assert chunks.t_ == whole.t_ and chunks.n_iter_ == 3
+
+
+@each_task
+def test_a_stream_learns_on_raw_rows(task):
+    X, y = make_data(task, n=4000)
+    X = 1e3 * X + 1e5
+    model = make(task, hidden_layer_sizes=(16,), random_state=0)
+    classes = {} if task == "regression" else {"classes": np.unique(y)}
+    for start in [*range(0, 4000, 200)] * 3:
+        model.partial_fit(X[start : start + 200], y[start : start + 200], **classes)
+    raw = twin_forward(X, model.coefs_, model.intercepts_, "relu")
+    assert_allclose(raw_of(model, X), np.squeeze(raw), rtol=1e-9)
+    assert model.score(X, y) > 0.9 * make(task).fit(X, y).score(X, y)
+    with pytest.raises(ValueError, match="fit to start anew"):
+        model.set_params(hidden_layer_sizes=(4,)).partial_fit(X, y)
+
+
+@each_task
+def test_a_stream_goes_on_from_a_fit_and_from_nothing(task):
+    X, y = make_data(task, n=100)
+    classes = {} if task == "regression" else {"classes": np.unique(y)}
+    model = network(task).fit(X, y)
+    before = raw_of(model, X)
+    model.set_params(learning_rate=1e-12).partial_fit(X, y)
+    assert_allclose(raw_of(model, X), before, rtol=1e-5, atol=1e-6)
+    fresh = network(task).partial_fit(X, y, sample_weight=np.zeros(len(y)), **classes)
+    assert not np.any(flat_of(fresh)) and fresh.t_ == 0
+    assert fresh.partial_fit(X, y).t_ > 0 and np.any(flat_of(fresh))
+    assert not hasattr(network(task, optimizer="averaged"), "partial_fit")

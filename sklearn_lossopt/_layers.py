@@ -15,7 +15,7 @@ from sklearn_lossopt._network import Architecture, forward
 CONSTRAINTS = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "activation": [StrOptions(set(ACTIVATION_KERNELS))],
-    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
 }
 # Fitted attributes of the one kind of model and of the other.
 LINEAR = ("coef_", "intercept_")
@@ -46,12 +46,13 @@ class HasLayers:
                 "precondition='whiten' is for linear models. With hidden layers use 'auto' or "
                 "'scale', which standardise the features, or False."
             )
-        if optimizer.minimize is not None and self.dropout > 0:
+        dropout = None if self.dropout == "auto" else float(self.dropout)
+        if optimizer.minimize is not None and dropout:
             raise ValueError(
                 f"optimizer={self.optimizer!r} minimises one fixed objective, which dropout="
                 f"{self.dropout!r} changes at random. Use dropout=0, or another optimizer."
             )
-        return Architecture(tuple(hidden), self.activation, float(self.dropout))
+        return Architecture(tuple(hidden), self.activation, dropout)
 
     def _model(self):
         """Coefficients (k, d) and intercepts (k,), or lists of the layers' ones."""

@@ -28,7 +28,9 @@ RATES = {
 OTHER_RATE = 0.003
 # Epochs of schedule="auto": as many as make about so many updates, within these bounds.
 UPDATES = 2000
-EPOCHS = (60, 1000)
+EPOCHS = (100, 1000)
+# dropout="auto", and the narrowest layer that can spare units.
+DROPOUT, SPARE = 0.25, 32
 # Updates of a stream after which the rate begins to fall, as 1 / sqrt(t).
 SLOW = 1000
 # Of an optimizer that looks for the minimum by itself.
@@ -43,10 +45,16 @@ class Architecture:
 
     hidden: tuple
     activation: str
-    dropout: float
+    dropout: float | None  # None: "auto"
 
     def widths(self, d, k):
         return [d, *self.hidden, k]
+
+    def with_dropout(self, textbook):
+        """With a number for "auto": none for ``textbook`` iterates."""
+        if self.dropout is not None:
+            return self
+        return replace(self, dropout=0.0 if textbook or min(self.hidden) < SPARE else DROPOUT)
 
     def size(self, d, k):
         """Number of parameters."""
@@ -276,7 +284,10 @@ class NetworkRun(_Run):
     # -- what a run of a linear model has otherwise -----------------------------------------
 
     def _place(self, start):
-        architecture = self.settings.network
+        settings = self.settings
+        certain = settings.precondition is False or self.batch_size >= self.problem.n
+        certain = certain or settings.optimizer.minimize is not None
+        architecture = settings.network.with_dropout(certain)
         space = Units(self.problem, self.settings.precondition, architecture, self.seed, start)
         self.problem = in_units(self.problem, space)
         return space
@@ -327,9 +338,8 @@ class NetworkCall(_Call):
         self.automatic = False
         if settings.learning_rate is None:
             self.settings = replace(settings, learning_rate=auto_rate(settings.optimizer))
-        space = Units(
-            self.problem, settings.precondition, settings.network, seed, start, statistics
-        )
+        architecture = settings.network.with_dropout(settings.precondition is False)
+        space = Units(self.problem, settings.precondition, architecture, seed, start, statistics)
         self.problem = in_units(self.problem, space)
         return space
 

@@ -11,8 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from sklearn_lossopt._compat import (
     Interval,
@@ -25,9 +24,12 @@ from sklearn_lossopt._compat import (
 )
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._holdout import HoldsOut, canonical
+from sklearn_lossopt._layers import CONSTRAINTS, HasLayers
+from sklearn_lossopt._network import NetworkRun
 from sklearn_lossopt._problem import Problem
 from sklearn_lossopt._scale import residual_scale
-from sklearn_lossopt._training import Settings, train
+from sklearn_lossopt._state import Settings
+from sklearn_lossopt._training import train
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
@@ -114,13 +116,14 @@ class Epochs:
         return {**self.task, "reconstruction_attributes": lambda: self.attributes(outcome())}
 
 
-class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
+class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstimator):
     """Parameters, validation and training common to regressor and classifier."""
 
     _parameter_constraints: dict = {
         # Checked by Component.resolve, whose message lists the known names.
         "loss": "no_validation",
         "optimizer": "no_validation",
+        **CONSTRAINTS,
         "schedule": "no_validation",
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
@@ -142,12 +145,16 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
     _component_families = {"loss": Loss, "optimizer": Optimizer, "schedule": Schedule}
 
     def __init__(
-        self, loss, optimizer, *, alpha, l1_ratio, fit_intercept, learning_rate, schedule,
-        batch_size, max_iter, tol, n_iter_no_change, early_stopping, validation_fraction, scoring,
-        precondition, shuffle, warm_start, random_state, verbose,
+        self, loss, optimizer, *, hidden_layer_sizes, activation, dropout, alpha, l1_ratio,
+        fit_intercept, learning_rate, schedule, batch_size, max_iter, tol, n_iter_no_change,
+        early_stopping, validation_fraction, scoring, precondition, shuffle, warm_start,
+        random_state, verbose,
     ):
         self.loss = loss
         self.optimizer = optimizer
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.dropout = dropout
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
@@ -261,6 +268,7 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
             precondition=self.precondition,
             shuffle=self.shuffle,
             verbose=int(self.verbose),
+            network=self._architecture(optimizer),
         )
 
     def __sklearn_tags__(self):
@@ -320,11 +328,15 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
         """
         problem = self._problem(data.times(factors), target_kind, n_outputs, loss)
         start = state = None
-        if self.warm_start and hasattr(self, "coef_"):
-            coef = np.atleast_2d(self._dense_coef())
-            if coef.shape == (n_outputs, data.X.shape[1]):
-                start = coef, np.atleast_1d(self.intercept_)
-                state = self._memory(settings.optimizer, data.X.dtype)
+        network = settings.network
+        if self.warm_start and network is not None:
+            start = self._network_start(network.widths(data.X.shape[1], n_outputs))
+        elif self.warm_start and hasattr(self, "coef_"):
+            start = self._model()
+            if start[0].shape != (n_outputs, data.X.shape[1]):
+                start = None
+        if start is not None:
+            state = self._memory(settings.optimizer, data.X.dtype)
         attributes = partial(self._attributes, problem, loss, settings, held is not None, shape)
         for name in ("delta_", "validation_curve_", "best_iter_"):
             vars(self).pop(name, None)
@@ -340,11 +352,15 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
             validation = None
             if held is not None:
                 validation = self._validation(held, factors, attributes, problem)
-            outcome = train(problem, settings, data.seed, start, state, validation, watch)
+            outcome = train(
+                problem, settings, data.seed, start, state, validation, watch,
+                None if network is None else NetworkRun,
+            )  # fmt: skip
         if outcome.warning:
             # The caller of fit, past the wrappers around it.
             warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
         vars(self).update(attributes(outcome))
+        self._forget_other_kind(network)
         root.call_on_fit_task_end(**task, reconstruction_attributes={})
         return self
 
@@ -355,7 +371,7 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
             "_stream": outcome.stream, "n_iter_": outcome.n_iter, "t_": outcome.state.updates,
             "loss_curve_": np.array(outcome.loss_curve),
             "learning_rate_": outcome.learning_rate, "converged_": outcome.converged,
-            **shape(outcome.coef, outcome.intercept),
+            **self._parameters(outcome.coef, outcome.intercept, settings.network, shape),
         }
         if hasattr(loss, "delta"):
             found["delta_"] = problem.loss.delta
@@ -396,51 +412,3 @@ class BaseGradientEstimator(HoldsOut, CallbackSupportMixin, BaseEstimator):
         before = self._optimizer
         same = type(before) is type(optimizer) and before.get_params() == optimizer.get_params()
         return self._state if same else None
-
-    def _raw_predict(self, X):
-        """Raw predictions, (n,) for one output and (n, k) for more."""
-        check_is_fitted(self)
-        X = validate_data(
-            self, X, dtype=[np.float64, np.float32], accept_sparse="csr", reset=False
-        )
-        raw = safe_sparse_dot(X, self.coef_.T, dense_output=True)
-        if np.ndim(self.intercept_) == 0:
-            # A sparse coef_ has two dimensions.
-            raw = raw.reshape(-1)
-        return raw + self.intercept_
-
-    # -- sparse coefficients ----------------------------------------------------------------
-
-    def _dense_coef(self):
-        if not sparse.issparse(self.coef_):
-            return self.coef_
-        dense = self.coef_.toarray()
-        return dense[0] if np.ndim(self.intercept_) == 0 else dense
-
-    def sparsify(self):
-        """Keep ``coef_`` as a CSR matrix, (n_outputs, n_features) whatever its shape was.
-
-        Predictions are the same, up to rounding. With mostly zeros, which ``l1_ratio`` brings, it
-        takes less memory; with less than half of them, more.
-
-        Returns
-        -------
-        self : estimator
-            With ``coef_`` converted in place.
-        """
-        check_is_fitted(self)
-        self.coef_ = sparse.csr_matrix(self.coef_)
-        return self
-
-    def densify(self):
-        """Turn a ``coef_`` that ``sparsify`` made sparse back into an ndarray.
-
-        Returns
-        -------
-        self : estimator
-            With ``coef_`` converted in place.
-        """
-        check_is_fitted(self)
-        self.coef_ = self._dense_coef()
-        return self
-

@@ -1,13 +1,15 @@
 """What the two estimators share to train on a stream of chunks. Floor 3."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._base import ONE_BLAS_THREAD
+from sklearn_lossopt._network import NetworkCall
+from sklearn_lossopt._state import State
 from sklearn_lossopt._stream import Stream, advance
-from sklearn_lossopt._training import State
 from sklearn_lossopt.optimizers import Optimizer
 
 
@@ -27,6 +29,11 @@ def takes_chunks(estimator):
             f"optimizer={estimator.optimizer!r} looks for the minimum of all rows, which "
             "partial_fit never sees. Use one that steps, such as 'sgd' or 'adam'."
         )
+    if optimizer._has_mean and np.size(estimator.hidden_layer_sizes):
+        raise AttributeError(
+            f"optimizer={estimator.optimizer!r} has a mean, which partial_fit keeps for linear "
+            "models only. With hidden layers use another, such as 'adam'."
+        )
     return True
 
 
@@ -45,11 +52,12 @@ class TakesChunks:
 
     def _validate_chunk(self, X, y, **check):
         """The chunk as the model's features and, from the second call on, of its dtype."""
-        started = hasattr(self, "coef_")
+        started = hasattr(self, "coef_") or hasattr(self, "coefs_")
         X, y = self._validate(X, y, reset=not started, **check)
-        if started and X.dtype != self.coef_.dtype:
+        dtype = self._model()[0][0].dtype if started else X.dtype
+        if X.dtype != dtype:
             with np.errstate(over="ignore"):
-                X = X.astype(self.coef_.dtype)
+                X = X.astype(dtype)
             if not np.isfinite(X.data if sparse.issparse(X) else X).all():
                 raise ValueError(
                     "X is too large for float32, the type of the model. Start the stream with "
@@ -63,14 +71,14 @@ class TakesChunks:
         """One pass over a chunk, and the fitted attributes; arguments as of ``_train``."""
         data = data.times(factors)
         if data.rows is not None and len(data.rows) == 0:
-            return self._untouched(data.X, n_outputs, loss, shape)
+            return self._untouched(data.X, n_outputs, loss, settings, shape)
         problem = self._problem(replace(data, weight=None), target_kind, n_outputs, loss)
         start = before = None
         seed, stream = data.seed, getattr(self, "_stream", None)
         if getattr(self, "t_", 0) > 0:
             before, seed = self._state, self._state.seed
-            start = np.atleast_2d(self._dense_coef()), np.atleast_1d(self.intercept_)
-        state = State.fresh(problem, settings.optimizer, seed)
+            start = self._known_start(problem, settings.network)
+        state = State.fresh(problem, settings.optimizer, seed, settings.network)
         state.space = b"" if self.precondition is False else b"stream"
         if before is not None:
             state = replace(
@@ -83,7 +91,10 @@ class TakesChunks:
                 )
         stream = Stream(state) if stream is None else replace(stream, state=state)
         with ONE_BLAS_THREAD:
-            outcome = advance(problem, data.weight, settings, stream, start)
+            outcome = advance(
+                problem, data.weight, settings, stream, start,
+                None if settings.network is None else NetworkCall,
+            )  # fmt: skip
         outcome.n_iter = getattr(self, "n_iter_", 0) + 1
         outcome.loss_curve = np.append(getattr(self, "loss_curve_", []), outcome.loss_curve)
         for name in ("delta_", "validation_curve_", "best_iter_"):
@@ -91,12 +102,30 @@ class TakesChunks:
         vars(self).update(self._attributes(problem, loss, settings, False, shape, outcome))
         return self
 
-    def _untouched(self, X, n_outputs, loss, shape):
+    def _known_start(self, problem, network):
+        """The model so far, which must be of the same kind and shape as the next call's."""
+        start, d, k = self._model(), problem.d, problem.n_outputs
+        if network is not None:
+            start = self._network_start(network.widths(d, k))
+        if start is None or (network is None and hasattr(self, "coefs_")):
+            raise ValueError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r} does not go on from a model of "
+                "other layers. Use fit to start anew."
+            )
+        return start
+
+    def _untouched(self, X, n_outputs, loss, settings, shape):
         """The model as it is; before the first row, that of zeros."""
-        if not hasattr(self, "coef_"):
-            zeros = np.zeros((n_outputs, X.shape[1]), X.dtype), np.zeros(n_outputs, X.dtype)
+        if not (hasattr(self, "coef_") or hasattr(self, "coefs_")):
+            widths = [X.shape[1], n_outputs]
+            if settings.network is not None:
+                widths = settings.network.widths(*widths)
+            zeros = [np.zeros(pair, X.dtype) for pair in pairwise(widths)]
+            none = [np.zeros(width, X.dtype) for width in widths[1:]]
+            if settings.network is None:
+                zeros, none = zeros[0].T, none[0]
             self._loss, self._stream = loss, None
             self.n_iter_ = self.t_ = 0
             self.loss_curve_, self.converged_ = np.empty(0), False
-            vars(self).update(shape(*zeros))
+            vars(self).update(self._parameters(zeros, none, settings.network, shape))
         return self

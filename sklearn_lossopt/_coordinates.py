@@ -72,6 +72,8 @@ class Coordinates:
     curvature : Curvature
     """
 
+    network = None
+
     def __init__(self, problem, precondition, batch_size, start, statistics=None):
         self.problem = problem
         k, d = problem.n_outputs, problem.d
@@ -144,6 +146,10 @@ class Coordinates:
         if self.shift is not None:
             digest.update(self.shift.tobytes())
         return digest.digest()
+
+    def parts(self, slots):
+        """The vectors that the optimizer steps one by one, each with its state."""
+        return [(self.coordinates[0].reshape(-1), slots)]
 
     def to_coordinates(self):
         """Recompute the optimizer's coordinates from the weights."""

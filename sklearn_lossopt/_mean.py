@@ -58,10 +58,10 @@ class Mean:
         if self.moving is not None:
             for array, now in zip(self.moving, before, strict=True):
                 array[...] = now
-        parameters = run.space.coordinates[0].reshape(-1)
-        parameters[...] = run.settings.optimizer._prediction(
-            parameters, run.state.slots[0], int(run.state.steps[0])
-        )
+        for parameters, state in run.space.parts(run.state.slots[0]):
+            parameters[...] = run.settings.optimizer._prediction(
+                parameters, state, int(run.state.steps[0])
+            )
         run.space.to_weights()
         try:
             yield

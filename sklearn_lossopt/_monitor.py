@@ -47,7 +47,7 @@ class Monitor:
         self.since = 0
         self.mean_loss = None
         if validation is not None and validation.score is None:
-            self.mean_loss = MeanLoss(validation.problem, run.space.shift)
+            self.mean_loss = MeanLoss(validation.problem, run.space)
 
     def begin(self, weights):
         """An epoch begins; ``weights`` are the best that training has found."""

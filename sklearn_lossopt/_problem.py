@@ -117,10 +117,14 @@ class Problem:
         return np.asarray(self.loss._constant(y, weight), dtype=np.float64)
 
     def objective_at_zero(self):
-        """The mean loss of raw predictions 0, on about 10,000 rows at the most."""
+        """The mean loss of raw predictions 0."""
+        return self.mean_loss(np.zeros(self.n_outputs))
+
+    def mean_loss(self, constant):
+        """The mean loss of one raw prediction (k,) for all, on about 10,000 rows at the most."""
         index = self.thinned(10_000)
         y = self.targets(index)
-        raw = np.zeros((len(y), self.n_outputs))
+        raw = np.tile(np.asarray(constant, dtype=np.float64), (len(y), 1))
         if self.n_outputs == 1:
             y, raw = y.reshape(-1), raw[:, 0]
         weight = None if self.weight is None else self.weight[index]

@@ -12,7 +12,8 @@ from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._linear_algebra import whitener
 from sklearn_lossopt._moments import Moments, Sample
 from sklearn_lossopt._scale import residual_scale
-from sklearn_lossopt._training import DIVERGED, Outcome, State
+from sklearn_lossopt._state import Outcome, State
+from sklearn_lossopt._training import DIVERGED
 
 # Rows an update where the user leaves it open: the least that fit takes too.
 BATCH_SIZE = 64
@@ -63,7 +64,7 @@ class Stream:
     points: tuple | None = None
 
 
-def advance(problem, weight, settings, stream, start=None):
+def advance(problem, weight, settings, stream, start=None, call=None):
     """Train on one chunk, in the order of its rows.
 
     Parameters
@@ -76,6 +77,8 @@ def advance(problem, weight, settings, stream, start=None):
         Left as it is.
     start : tuple of ndarray (k, d), (k,), or None
         Coefficients and intercepts to start from.
+    call : class or None
+        That of the kind of model; None for a linear one.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def advance(problem, weight, settings, stream, start=None):
     DivergenceError
         If the objective stops being finite, or is far above that of predicting 0 and rises.
     """
-    return _Call(problem, weight, settings, stream, start).train()
+    return (call or _Call)(problem, weight, settings, stream, start).train()
 
 
 class _Call:
@@ -114,10 +117,8 @@ class _Call:
         problem.loss = problem.loss._prepared(self._residual_scale)
         stream.rows += problem.n
         stream.per_epoch = stream.per_epoch or self.per_call
-        self.space = space = Coordinates(
-            problem, settings.precondition, self.size, start, statistics
-        )
-        optimizer = settings.optimizer
+        self.space = space = self._place(start, statistics)
+        optimizer, problem = settings.optimizer, self.problem
         self.trainer = Trainer(
             problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
             space.shift, space.weights, [(
@@ -127,10 +128,21 @@ class _Call:
             )],
             stream.state.slots, stream.state.steps, metric=space.metric,
             coordinates=space.coordinates, intercept=problem.fit_intercept,
-            batch_size=self.batch_size, shuffle=False, seed=0,
+            batch_size=self.batch_size, shuffle=False, seed=stream.state.seed,
+            network=space.network,
         )
         self.objective = np.empty(1)
         self._take_up_points(start)
+
+    def _place(self, start, statistics):
+        """The coordinates in which to train."""
+        return Coordinates(
+            self.problem, self.settings.precondition, self.size, start, statistics
+        )
+
+    def _rounded(self, coef, intercept):
+        dtype = self.problem.X.dtype
+        return coef.astype(dtype), intercept.astype(dtype)
 
     def _take_up_points(self, start):
         """Put the weights that training moves, and those in the optimizer's memory, where they are
@@ -205,7 +217,9 @@ class _Call:
     def _observe(self, weight):
         """Let the stream's statistics know the chunk."""
         stream, problem = self.stream, self.problem
-        full = whitens(problem, self.settings.precondition, self.size)
+        full = self.settings.network is None and whitens(
+            problem, self.settings.precondition, self.size
+        )
         mass = float(problem.n)
         if weight is not None:
             mass = float(weight.sum())
@@ -325,22 +339,18 @@ class _Call:
     # -- running ------------------------------------------------------------------------------
 
     def train(self):
-        space, stream, problem = self.space, self.stream, self.problem
+        space, stream = self.space, self.stream
         rates, rate = self._rates()
         value = (self._careful_pass if self.automatic else self._plain_pass)(rates, rate)
         stream.state.updates += self.per_call
         self._predicting()
         stream.state.curve = [*stream.state.curve, value]
-        coef, intercept = space.unshift(space.weights[0].astype(np.float64))
-        dtype = problem.X.dtype
-        return Outcome(
-            coef.astype(dtype), intercept.astype(dtype), stream.state, 1, rate, False, [value],
-            stream=stream,
-        )
+        model = self._rounded(*space.unshift(space.weights[0].astype(np.float64)))
+        return Outcome(*model, stream.state, 1, rate, False, [value], stream=stream)
 
     def _pass(self, rates):
         history = np.empty((1, 1))
-        self.trainer.run(0, 1, rates[None], history)
+        self.trainer.run(self.stream.state.epoch, 1, rates[None], history)
         return float(history[0, 0])
 
     def _evaluate(self):

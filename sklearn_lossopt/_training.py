@@ -2,8 +2,9 @@
 
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import reduce
+from itertools import chain
 
 import numpy as np
 
@@ -15,8 +16,7 @@ from sklearn_lossopt._monitor import Monitor
 from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector, Pocket
 from sklearn_lossopt._problem import MATRIX_SIZE
 from sklearn_lossopt._quasi_newton import WholeObjective
-from sklearn_lossopt.optimizers import Optimizer
-from sklearn_lossopt.schedules import Schedule
+from sklearn_lossopt._state import Outcome, State
 
 # A run that ends this many times above its start has diverged.
 DIVERGED = 10.0
@@ -26,68 +26,9 @@ RATES_AT_ONCE = 1_000_000
 DUALS = 600_000
 
 
-@dataclass
-class Settings:
-    """How to train: the estimator's parameters, resolved and checked."""
-
-    optimizer: Optimizer
-    schedule: Schedule | None  # None: react to the objective
-    learning_rate: float | None  # None: from the curvature
-    batch_size: int | None
-    max_iter: int
-    tol: float
-    n_iter_no_change: int
-    precondition: str | bool
-    shuffle: bool
-    verbose: int
-
-
-@dataclass
-class State:
-    """What a later call needs to go on: optimizer memory, counts, seed, coordinates.
-
-    ``space`` names the coordinates that the memory belongs to, see ``Coordinates.fingerprint``.
-    ``position`` are the weights and coordinates at the end, which the coefficients in the units
-    of X give back only up to rounding; None without preconditioning. ``moving`` are the same of
-    what training moves, where the model has other weights.
-    """
-
-    seed: int
-    slots: np.ndarray
-    steps: np.ndarray
-    epoch: int = 0
-    updates: int = 0
-    curve: list = field(default_factory=list)  # F after each epoch
-    moving: tuple | None = None
-    space: bytes = b""
-    position: tuple | None = None
-
-    @classmethod
-    def fresh(cls, problem, optimizer, seed):
-        """The state before the first update."""
-        size = problem.n_outputs * (problem.d + 1)
-        slots = np.zeros((1, max(1, optimizer.n_slots), size), problem.X.dtype)
-        return cls(seed, slots, np.zeros(1, np.int64))
-
-
-@dataclass
-class Outcome:
-    """What a fit found; weights in the user's own coordinates."""
-
-    coef: np.ndarray
-    intercept: np.ndarray
-    state: State
-    n_iter: int
-    learning_rate: float
-    converged: bool
-    loss_curve: list = field(default_factory=list)
-    warning: str | None = None
-    validation_curve: list = field(default_factory=list)
-    best_iter: int | None = None
-    stream: object = None  # of partial_fit
-
-
-def train(problem, settings, seed, start=None, state=None, validation=None, watch=None):
+def train(
+    problem, settings, seed, start=None, state=None, validation=None, watch=None, run=None
+):
     """Fit one model.
 
     Parameters
@@ -103,6 +44,8 @@ def train(problem, settings, seed, start=None, state=None, validation=None, watc
     validation : Validation or None
     watch : object or None
         Told of every epoch, see Monitor.
+    run : class or None
+        That of the kind of model; None for a linear one.
 
     Returns
     -------
@@ -113,7 +56,7 @@ def train(problem, settings, seed, start=None, state=None, validation=None, watc
     DivergenceError
         If the objective stops being finite or ends far above its start.
     """
-    return _Run(problem, settings, seed, start, state, validation, watch).fit()
+    return (run or _Run)(problem, settings, seed, start, state, validation, watch).fit()
 
 
 class _Run:
@@ -121,25 +64,27 @@ class _Run:
         self.problem, self.settings = problem, settings
         optimizer = settings.optimizer
         self.batch_size = self._batch_size()
-        self.space = space = Coordinates(problem, settings.precondition, self.batch_size, start)
-        self.state = self._go_on(State.fresh(problem, optimizer, seed), state, start)
-        self.weights, self.curvature = space.weights, space.curvature
+        self.space = space = self._place(start)
+        fresh = State.fresh(problem, optimizer, seed, settings.network)
+        self.state = self._go_on(fresh, state, start)
+        self.weights = space.weights
         self.mean = Mean(self)
         self.mean.take_up(self.state.moving)
         self.rate = settings.learning_rate
         if optimizer.minimize is not None:
             self.rate = 1.0
         elif self.rate is None:
-            self.rate = optimizer._auto_rate(*space.smoothness_and_noise(self.batch_size))
+            self.rate = self._auto_rate()
         self.trainer = Trainer(
             problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
             space.shift, space.weights, self._models(), self.state.slots, self.state.steps,
             metric=space.metric, coordinates=space.coordinates, intercept=problem.fit_intercept,
             batch_size=self.batch_size, shuffle=settings.shuffle, seed=self.state.seed,
+            network=space.network,
         )
         self.curve = []
         self.objective = np.empty(1)
-        self.gradient = np.empty((1, problem.n_outputs, problem.d + 1))
+        self.gradient = np.empty(space.weights.shape)
         self.gap = self.estimate = math.inf
         self.warning = None
         self.monitor = Monitor(self, validation, watch)
@@ -153,8 +98,8 @@ class _Run:
             return fresh
         if state.position is not None:
             weights, coordinates = state.position
-            ended = space.unshift(weights[0].astype(np.float64))
-            if all(map(np.array_equal, self._rounded(*ended), start)):
+            ended = self._rounded(*space.unshift(weights[0].astype(np.float64)))
+            if all(map(np.array_equal, chain(*ended), chain(*start))):
                 space.weights[...], space.coordinates[...] = weights, coordinates
         return replace(fresh, slots=state.slots.copy(), steps=state.steps.copy(),
                        epoch=state.epoch, updates=state.updates, curve=list(state.curve),
@@ -163,6 +108,16 @@ class _Run:
     def _rounded(self, coef, intercept):
         dtype = self.problem.X.dtype
         return coef.astype(dtype), intercept.astype(dtype)
+
+    def _place(self, start):
+        """The coordinates in which to train."""
+        space = Coordinates(self.problem, self.settings.precondition, self.batch_size, start)
+        self.curvature = space.curvature
+        return space
+
+    def _auto_rate(self):
+        smoothness, noise = self.space.smoothness_and_noise(self.batch_size)
+        return self.settings.optimizer._auto_rate(smoothness, noise)
 
     def _models(self):
         problem, optimizer = self.problem, self.settings.optimizer
@@ -208,6 +163,24 @@ class _Run:
 
     def outcome(self, weights, converged=False):
         """What a fit that ended now with these weights would return."""
+        coef, intercept = self._result(weights)
+        state = replace(
+            self.state, slots=self.state.slots.copy(), steps=self.state.steps.copy(),
+            epoch=self.state.epoch + len(self.curve), curve=self.state.curve + self.curve,
+            moving=self.mean.copy(),
+        )
+        if state.space and self.settings.schedule is None:
+            # Corrections have left the coordinates that the memory belongs to.
+            state.space = b"corrected"
+        elif state.space and weights is self.weights:
+            state.position = weights.copy(), self.space.coordinates.copy()
+        return Outcome(
+            *self._rounded(coef, intercept), state, len(self.curve), self.rate,
+            converged, list(self.curve), None, list(self.monitor.curve), self.monitor.best_iter,
+        )
+
+    def _result(self, weights):
+        """Coefficients and intercepts in the user's units, float64."""
         d = self.problem.d
         W = weights[0].astype(np.float64)
         if self.settings.schedule is None and self.problem.target_kind == "class" and (
@@ -215,21 +188,7 @@ class _Run:
         ):
             # Adding a number to all columns changes nothing.
             W[:, d] -= W[:, d].mean()
-        coef, intercept = self.space.unshift(W)
-        state = replace(
-            self.state, slots=self.state.slots.copy(), steps=self.state.steps.copy(),
-            epoch=self.state.epoch + len(self.curve), curve=self.state.curve + self.curve,
-            moving=self.mean.copy(),
-        )
-        if self.space.metric is not None and self.settings.schedule is None:
-            # Corrections have left the coordinates that the memory belongs to.
-            state.space = b"corrected"
-        elif self.space.metric is not None and weights is self.weights:
-            state.position = weights.copy(), self.space.coordinates.copy()
-        return Outcome(
-            *self._rounded(coef, intercept), state, len(self.curve), self.rate,
-            converged, list(self.curve), None, list(self.monitor.curve), self.monitor.best_iter,
-        )
+        return self.space.unshift(W)
 
     def _survives(self, coef, intercept):
         """Whether the model is still as good once its intercept, for columns that are not

@@ -28,20 +28,21 @@ class Validation:
 
 
 class MeanLoss:
-    """The weighted mean loss of a problem's rows, as a function of weights for shifted rows."""
+    """The weighted mean loss of a problem's rows, as a function of weights in coordinates that
+    training takes place in."""
 
-    def __init__(self, problem, shift):
-        shape, dtype = (1, problem.n_outputs, problem.d + 1), problem.X.dtype
-        self.weights, self.value = np.zeros(shape, dtype), np.empty(1)
+    def __init__(self, problem, space):
+        self.weights, self.value = np.zeros_like(space.weights), np.empty(1)
         # Without a penalty; never stepped.
         model = (
             problem.loss._kernel(problem.n_outputs), problem.loss._kernel_row(), SGD()._kernel(),
             SGD()._kernel_row(), 0.0, 0.0, 1.0,
         )
         self.trainer = Trainer(
-            problem.X, problem.target, problem.target_kind, problem.weight, problem.rows, shift,
-            self.weights, [model], np.zeros((1, 1, self.weights.size), dtype),
-            np.zeros(1, np.int64), batch_size=1, shuffle=False, seed=0,
+            problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
+            space.shift, self.weights, [model],
+            np.zeros((1, 1, self.weights.size), self.weights.dtype), np.zeros(1, np.int64),
+            batch_size=1, shuffle=False, seed=0, network=space.network,
         )
 
     def __call__(self, weights):

@@ -15,7 +15,7 @@ __all__ = ["GradientRegressor"]
 
 
 class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
-    r"""Linear regression with any loss, trained by any gradient method.
+    r"""Linear regression or a network, with any loss, trained by any gradient method.
 
     Minimises over coefficients w and intercept b
 
@@ -26,6 +26,10 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
 
     with sample weights s. It is the objective of ``SGDRegressor``; with
     ``loss="squared_error"`` that of ``Ridge``, whose alpha is n times this one.
+
+    With ``hidden_layer_sizes`` the model is a multilayer perceptron: raw predictions are not
+    :math:`x \cdot w + b` but :math:`W_L a_{L-1} + b_L`, with :math:`a_l = f(W_l a_{l-1} + b_l)` for
+    an activation f and :math:`a_0 = x`.
 
     Parameters
     ----------
@@ -41,8 +45,21 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         "adamax", "adagrad", "adadelta", "lion", "averaged" ("asgd"), "schedule_free_sgd"
         ("schedule_free"), "schedule_free_adamw" and, for smooth losses, "lbfgs"; or an object such
         as ``Adam(beta_1=0.8)``.
+    hidden_layer_sizes : int or sequence of int, default=()
+        Units of each hidden layer; () is a linear model. A network's penalty is on the weights of
+        all layers and, unless ``precondition=False``, in the units that it is trained in: features
+        standardised, the loss over its typical size.
+    activation : str, default="relu"
+        What hidden units make of their inputs: "relu", "leaky_relu", "gelu", "silu", "tanh",
+        "logistic", "identity". Weights are drawn as He et al. (2015) for the first four, as Glorot
+        and Bengio (2010) for the others.
+    dropout : float or "auto", default="auto"
+        Share of hidden units, in [0, 1), that each update leaves out at random; the others are
+        enlarged to make up for it. "auto" is a quarter where all hidden layers have 32 units or
+        more, and 0 for full batches and with ``precondition=False``.
     alpha : float, default=1e-4
-        Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside.
+        Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside, for
+        linear models.
     l1_ratio : float, default=0.0
         Share :math:`\rho` of the penalty's strength that is an L1 norm, in [0, 1]. Above 0, steps
         are proximal ones and coefficients become exactly zero; preconditioning then scales.
@@ -52,14 +69,18 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         Step size, greater than 0. "auto" takes it from the curvature of the loss and the data,
         see ``learning_rate_``. With ``precondition`` on, a number is in preconditioned units, in
         which the curvature of the objective is about 1; with ``precondition=False`` it is in the
-        units of X and y.
+        units of X and y. With hidden layers "auto" depends on the optimizer alone, 0.003 for
+        "adam".
     schedule : str or Schedule, default="auto"
         How the step size changes: "auto" follows the objective after each epoch; "constant",
         "invscaling", "exponential", "cosine", "one_cycle", "plateau", "warm_up", or an object of
-        ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule.
+        ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule. With hidden
+        layers "auto" is half a cosine over 2000 updates or 100 epochs, whichever is more, but at
+        most 1000 epochs and ``max_iter``, which all run; after one epoch of warm-up with momentum.
     batch_size : int or "auto", default="auto"
         Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
         when the objective stops falling if the schedule is "auto" too; in ``partial_fit`` it is 64.
+        With hidden layers it is a 32nd of the rows, at least 16 and at most 128, or all of 64.
         Cannot be set with "gradient_descent" and "lbfgs", which use all rows.
     max_iter : int, default=1000
         The greatest number of epochs (passes over the data).
@@ -84,7 +105,9 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         Change of variables in which the optimizer works. "whiten" decorrelates the features in
         the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
         iterates from zero); "auto" whitens below 800 features and 16 times the batch size, if X
-        is not sparse. The minimiser is the same.
+        is not sparse. The minimiser is the same. With hidden layers "auto" and "scale" standardise
+        the features (sparse ones are scaled alone) and measure y in a typical size; ``coefs_`` and
+        ``intercepts_`` are for X and y as they are all the same.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
     warm_start : bool, default=False
@@ -103,6 +126,12 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         Coefficients, in the units of X and y. Two-dimensional if y was.
     intercept_ : float or ndarray of shape (n_outputs,)
         Intercept; 0.0 without one.
+    coefs_ : list of ndarray of shape (n_in, n_out)
+        With hidden layers, instead of ``coef_``: each layer's weights, for X and y as they are.
+    intercepts_ : list of ndarray of shape (n_out,)
+        With hidden layers, instead of ``intercept_``.
+    n_layers_, n_outputs_ : int
+        With hidden layers: their number plus 2, and the number of outputs.
     n_features_in_ : int
         Number of features.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -137,6 +166,14 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
     Bottou, L., Curtis, F. E. and Nocedal, J. (2018). Optimization methods for large-scale machine
     learning. SIAM Review 60(2), 223-311.
 
+    Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep feedforward
+    neural networks. AISTATS.
+
+    He, K., Zhang, X., Ren, S. and Sun, J. (2015). Delving deep into rectifiers. ICCV.
+
+    Srivastava, N. et al. (2014). Dropout: a simple way to prevent neural networks from overfitting.
+    Journal of Machine Learning Research 15, 1929-1958.
+
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
@@ -155,6 +192,9 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         loss="squared_error",
         optimizer="adam",
         *,
+        hidden_layer_sizes=(),
+        activation="relu",
+        dropout="auto",
         alpha=1e-4,
         l1_ratio=0.0,
         fit_intercept=True,
@@ -176,6 +216,9 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         super().__init__(
             loss,
             optimizer,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
             alpha=alpha,
             l1_ratio=l1_ratio,
             fit_intercept=fit_intercept,

@@ -59,6 +59,7 @@ quietly = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarn
 @parametrize_with_checks(
     [ESTIMATORS[task](loss, optimizer) for task, loss, optimizer in COVER]
     + [ESTIMATORS[task](early_stopping=True) for task in ESTIMATORS]
+    + [ESTIMATORS[task](hidden_layer_sizes=(8,)) for task in ESTIMATORS]
 )
 def test_conforms_to_scikit_learn(estimator, check):
     check(estimator)

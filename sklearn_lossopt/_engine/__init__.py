@@ -46,8 +46,9 @@ def _load():
 
 _train = _load()
 Trainer = _train.Trainer
+ACTIVATION_KERNELS = _train.ACTIVATION_KERNELS
 LOSS_KERNELS = _train.LOSS_KERNELS
 STEP_KERNELS = _train.STEP_KERNELS
 column_moments = _train.column_moments
 
-__all__ = ["LOSS_KERNELS", "STEP_KERNELS", "Trainer", "column_moments"]
+__all__ = ["ACTIVATION_KERNELS", "LOSS_KERNELS", "STEP_KERNELS", "Trainer", "column_moments"]

@@ -22,49 +22,72 @@
 #define LOSSOPT_INLINE static inline
 #endif
 
-/* exp(x) with x clamped to [-708, 709]: never zero, subnormal or infinite; NaN stays NaN. */
-LOSSOPT_INLINE double lossopt_exp_double(double x)
+/* exp(x) = scale (1 + the value returned), x clamped to [-708, 709]; NaN stays NaN. */
+LOSSOPT_INLINE double lossopt_exp_parts_double(double x, double *scale)
 {
     const double magic = 6755399441055744.0; /* 1.5 * 2^52 */
-    double t, r, r2, r4, p, scale;
+    double t, r, r2, r4;
     int64_t bits;
     x = x < -708.0 ? -708.0 : x;
     x = x > 709.0 ? 709.0 : x;
     t = x * 1.4426950408889634074 + magic;
     memcpy(&bits, &t, sizeof bits);
     bits = (int64_t)((uint64_t)(bits + 1023) << 52);
-    memcpy(&scale, &bits, sizeof bits);
+    memcpy(scale, &bits, sizeof bits);
     t -= magic;
     r = (x - t * 0.6931471803691238) - t * 1.9082149292705878161e-10;
     r2 = r * r;
     r4 = r2 * r2;
-    p = ((1.0 + r) + r2 * (0.50000000000000184039 + r * 0.1666666666666668082))
+    return (r + r2 * (0.50000000000000184039 + r * 0.1666666666666668082))
         + r4 * ((0.04166666666648795252 + r * 0.0083333333333195896163)
                 + r2 * (0.0013888888952352862866 + r * 0.00019841269890076402829)
                 + r4 * ((2.4801485441561312966e-5 + r * 2.7557240887229868596e-6)
                         + r2 * (2.763265472252779189e-7 + r * 2.5110049204818659793e-8)));
-    return p * scale;
 }
 
 /* The same for float, x clamped to [-87, 88]. */
-LOSSOPT_INLINE float lossopt_exp_float(float x)
+LOSSOPT_INLINE float lossopt_exp_parts_float(float x, float *scale)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23 */
-    float t, r, r2, p, scale;
+    float t, r, r2;
     int32_t bits;
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     t = x * 1.44269504f + magic;
     memcpy(&bits, &t, sizeof bits);
     bits = (int32_t)((uint32_t)(bits + 127) << 23);
-    memcpy(&scale, &bits, sizeof bits);
+    memcpy(scale, &bits, sizeof bits);
     t -= magic;
     r = (x - t * 0.693145751953125f) - t * 1.42860682030941723e-6f;
     r2 = r * r;
-    p = ((1.0f + r * 1.00000003773887f) + r2 * (0.500000004714606f + r * 0.166664154140412f))
+    return (r * 1.00000003773887f + r2 * (0.500000004714606f + r * 0.166664154140412f))
         + r2 * r2 * ((0.0416663527711112f + r * 0.00837513477462433f)
                      + r2 * 0.00139411181895837f);
-    return p * scale;
+}
+
+/* exp(x), never zero, subnormal or infinite, and exp(x) - 1, accurate near 0 too. */
+LOSSOPT_INLINE double lossopt_exp_double(double x)
+{
+    double scale, p = lossopt_exp_parts_double(x, &scale);
+    return (1.0 + p) * scale;
+}
+
+LOSSOPT_INLINE float lossopt_exp_float(float x)
+{
+    float scale, p = lossopt_exp_parts_float(x, &scale);
+    return (1.0f + p) * scale;
+}
+
+LOSSOPT_INLINE double lossopt_expm1_double(double x)
+{
+    double scale, p = lossopt_exp_parts_double(x, &scale);
+    return p * scale + (scale - 1.0);
+}
+
+LOSSOPT_INLINE float lossopt_expm1_float(float x)
+{
+    float scale, p = lossopt_exp_parts_float(x, &scale);
+    return p * scale + (scale - 1.0f);
 }
 
 /* log((1 + s) / (1 - s)) = 2 atanh(s) for 0 <= s <= 1/3; so log(1 + u) with s = u / (2 + u). */

@@ -20,6 +20,7 @@ from sklearn_lossopt._engine._simd cimport (
 include "_blas_int.pxi"
 include "_losses.pxi"
 include "_optimizers.pxi"
+include "_activations.pxi"
 include "_batches.pxi"
 include "_lazy.pxi"
 
@@ -32,6 +33,7 @@ cdef enum:
     SIGNAL_WORK = 10000000
     # Rows of a batch, at most, whose sparse steps spare the features that they do not have.
     SPARSE_ROWS = 4096
+    MOST_LAYERS = 1024
 
 # How the metric T maps the optimizer's coordinates u to the extended weights (w, intercept).
 cdef enum:
@@ -71,8 +73,22 @@ cdef struct Model:
     double scale
 
 
+# A layer's weights (n_out, row) begin at `offset` of a model's parameters; row = n_in + 1, the
+# last column being the intercepts.
+cdef struct Layer:
+    Py_ssize_t n_in
+    Py_ssize_t n_out
+    Py_ssize_t row
+    Py_ssize_t offset
+    # Hidden layers: what the product leaves, and the activations that the next layer reads.
+    char* product
+    char* active
+
+
 cdef class Trainer:
-    """M linear models of k outputs each, trained side by side on one stream of batches.
+    """M models of k outputs each, trained side by side on one stream of batches.
+
+    Models are linear or, all alike, networks; a linear model is a network without hidden layers.
 
     Holds no model of its own: parameters, optimizer state and step counts are arrays of the
     caller's, updated in place, so that training can be suspended, pickled and resumed.
@@ -91,7 +107,8 @@ cdef class Trainer:
     shift : ndarray of shape (d,), X's dtype, or None
         Subtracted from every row as it is read; None for sparse rows.
     weights : C-ordered ndarray of shape (M, k, d + 1), X's dtype
-        Per output the weights and, last, the intercept, for shifted rows.
+        Per output the weights and, last, the intercept, for shifted rows. For networks (M, size):
+        each layer's (n_out, n_in + 1), one after the other.
     models : list of (loss, loss_params, optimizer, optimizer_params, l2, l1, scale)
         One tuple a model, whose penalty is ``l2 / 2 |w|_2^2 + l1 |w|_1``; the optimizer sees the
         objective times ``scale``.  A loss is a kernel's name or a callable
@@ -99,6 +116,8 @@ cdef class Trainer:
         ``f(parameters, gradient, state, t, rate)``. ``loss_params`` has one row, or one for
         each output.
     state : ndarray of shape (M, n_slots, k * (d + 1)), X's dtype
+        For networks (M, n_slots, size), in which each layer has its own (n_slots, layer's size),
+        one after the other.
     steps : ndarray of shape (M,), int64
         Updates that each optimizer has made since its state was zero.
     metric : ndarray or None
@@ -109,13 +128,18 @@ cdef class Trainer:
         Whether the last column of ``weights`` is trained.
     path : {"dense", "direct", "lazy"} or None
         How epochs over sparse rows go; None for the cheapest way that there is.
+    network : tuple (widths, activation, dropout, scale, output) or None
+        Widths of all layers, rows' and outputs' included; the hidden layers' activation and share
+        of numbers dropped in training; ``scale`` (d,) of X's dtype that (shifted) rows are
+        multiplied with, or None; ``output`` (k, 2) float64: what a raw prediction is shifted by and
+        what it is multiplied with before, or None. Then there is no ``metric``.
     """
 
     cdef list keep
     cdef list keep_metric
     cdef list losses
     cdef list steppers
-    cdef readonly Py_ssize_t n, d, k, M, R
+    cdef readonly Py_ssize_t n, d, k, M, R, n_layers, size
     cdef public Py_ssize_t batch_size
     cdef Py_ssize_t chunk
     cdef bint single, intercept, shuffle, streams, plain_sgd
@@ -151,13 +175,23 @@ cdef class Trainer:
     cdef double* acc
     cdef int64_t* steps
     cdef Model* models
+    cdef Layer* layers
+    cdef void* forward
+    cdef void* backward
+    cdef bint keeps_input
+    cdef double dropout
+    cdef uint64_t mask_seed
+    cdef const char* column_scale
+    cdef const double* output
+    cdef char* first
+    cdef (char*)[2] gradients
     cdef uint64_t seed
     cdef Py_ssize_t work
 
     def __init__(
         self, X, target, str target_kind, weight, rows, shift, weights, list models, state, steps,
         *, metric=None, coordinates=None, bint intercept=True, Py_ssize_t batch_size,
-        bint shuffle, uint64_t seed, path=None,
+        bint shuffle, uint64_t seed, path=None, network=None,
     ):
         cdef Py_ssize_t item = X.dtype.itemsize
         cdef bint sparse = hasattr(X, "indptr")
@@ -168,7 +202,9 @@ cdef class Trainer:
         self.n = X.shape[0] if rows is None else rows.shape[0]
         if X.shape[0] >= 4294967296:
             raise ValueError(f"X has {X.shape[0]} rows; at most 2**32 - 1 can be indexed.")
-        self.M, self.k = weights.shape[0], weights.shape[1]
+        self.M = weights.shape[0]
+        widths = [self.d, weights.shape[1]] if network is None else network[0]
+        self.k = widths[len(widths) - 1]
         self.R = self.M * self.k
         self.intercept = intercept
         self.shuffle = shuffle
@@ -177,6 +213,9 @@ cdef class Trainer:
         self.target_kind = TARGETS[target_kind]
         self.batch_size = min(batch_size, self.n)
         self.chunk = max(16, min(CHUNK_ROWS, CHUNK_BYTES // (max(1, self.d) * item)))
+        if network is not None:
+            # Products of matrices want many rows; these read them from a buffer of their own.
+            self.chunk = max(16, min(CHUNK_ROWS, 32 * CHUNK_BYTES // (max(widths) * item)))
         if sparse:
             self.chunk = min(max(CHUNK_ROWS, self.batch_size), SPARSE_ROWS)
         self.chunk = min(self.chunk, self.n)
@@ -202,8 +241,9 @@ cdef class Trainer:
         if shuffle or rows is not None:
             self.order = <uint32_t*> self.address(np.empty(self.n, np.uint32), np.uint32, True)
             self.restore_order()
-        if not sparse and self.R > 1:
-            self.xb = self.address(np.empty((self.chunk, self.d), dtype), dtype, True)
+        if not sparse and (self.R > 1 or network is not None):
+            self.xb = self.address(np.empty((self.chunk, self.d + 1), dtype), dtype, True)
+        self.set_layers(widths, network, dtype)
         # One allocation: sample-wise buffers of a chunk.
         cdef Py_ssize_t width = 3 * self.k + 1 + 2 * self.R
         buffers = np.empty((width, self.chunk), dtype)
@@ -213,9 +253,9 @@ cdef class Trainer:
         self.sb = self.value + self.k * self.chunk * item
         self.raw = self.sb + self.chunk * item
         self.grad = self.raw + self.R * self.chunk * item
-        self.G = self.address(np.empty((self.R, self.d + 1), dtype), dtype, True)
-        self.acc = <double*> self.address(np.empty((self.R, self.d + 1)), np.float64, True)
-        self.L = self.address(np.zeros((self.R, self.d + 1), dtype), dtype, True)
+        self.G = self.address(np.empty((self.M, self.size), dtype), dtype, True)
+        self.acc = <double*> self.address(np.empty((self.M, self.size)), np.float64, True)
+        self.L = self.address(np.zeros((self.M, self.size), dtype), dtype, True)
         self.set_metric(metric, coordinates)
         self.set_models(models, state)
 
@@ -229,6 +269,45 @@ cdef class Trainer:
             raise TypeError("expected a writeable array")
         self.keep.append(array)
         return <char*> <size_t> array.ctypes.data
+
+    cdef int set_layers(self, widths, network, dtype) except -1:
+        cdef ActivationKernel kernel
+        cdef Layer* layer
+        cdef Py_ssize_t l
+        self.n_layers = len(widths) - 1
+        if self.n_layers > MOST_LAYERS:
+            raise ValueError(f"{self.n_layers - 1} hidden layers; at most {MOST_LAYERS - 1} can be.")
+        self.layers = <Layer*> self.address(
+            np.zeros(self.n_layers * sizeof(Layer), np.uint8), np.uint8, True)
+        self.size = 0
+        for l in range(self.n_layers):
+            layer = &self.layers[l]
+            layer.n_in, layer.n_out = widths[l], widths[l + 1]
+            layer.row, layer.offset = layer.n_in + 1, self.size
+            self.size += layer.n_out * layer.row
+        if network is None:
+            return 0
+        _, activation, self.dropout, scale, output = network
+        kernel = ACTIVATION_KERNELS[activation]
+        self.forward = kernel.forward_float if self.single else kernel.forward_double
+        self.backward = kernel.backward_float if self.single else kernel.backward_double
+        self.keeps_input = kernel.keeps_input
+        self.column_scale = self.address(scale, dtype, False)
+        self.output = <const double*> self.address(output, np.float64, False)
+        for l in range(self.n_layers - 1):
+            layer = &self.layers[l]
+            layer.active = self.address(
+                np.zeros((self.chunk, layer.n_out + 1), dtype), dtype, True)
+            layer.product = layer.active
+            if self.keeps_input or self.dropout > 0:
+                layer.product = self.address(
+                    np.zeros((self.chunk, layer.n_out + 1), dtype), dtype, True)
+        for l in range(2):
+            self.gradients[l] = self.address(
+                np.zeros((self.chunk, max(widths[1:]) + 1), dtype), dtype, True)
+        if self.csr.indptr != NULL:
+            self.first = self.address(np.empty((self.d + 1, widths[1]), dtype), dtype, True)
+        return 0
 
     def set_models(self, list models, state):
         """Say what each model of the bank minimises and how; ``state`` is its optimizer's."""
@@ -265,7 +344,11 @@ cdef class Trainer:
                         (<MissedKernel> missed).for_float if self.single
                         else (<MissedKernel> missed).for_double)
             else:
-                self.steppers[m] = (step_name, state[m])
+                flat = state[m].reshape(-1)
+                self.steppers[m] = (step_name, [
+                    flat[self.n_slots * self.layers[l].offset :][
+                        : self.n_slots * self.layers[l].n_out * self.layers[l].row
+                    ].reshape(self.n_slots, -1) for l in range(self.n_layers)])
             loss_params = np.array(loss_params, np.float64)
             self.models[m].loss_param = <const double*> self.address(
                 loss_params, np.float64, False)
@@ -348,8 +431,8 @@ cdef class Trainer:
 
     def evaluate(self, double[::1] objective, gradient=None):
         """Fill ``objective`` (M,) with the full objectives and, where given, ``gradient``
-        (M, k, d + 1), float64, with the gradients of all but their l1 terms with respect to the
-        weights."""
+        of the shape of the weights, float64, with the gradients of all but their l1 terms with
+        respect to them."""
         cdef double* out = NULL
         if gradient is not None:
             out = <double*> <size_t> gradient.ctypes.data
@@ -360,9 +443,17 @@ cdef class Trainer:
 
 
 cdef void fill_thresholds(Trainer t, floating* L) noexcept nogil:
-    cdef Py_ssize_t r, j, ld = t.d + 1
+    cdef Py_ssize_t r, j, ld = t.d + 1, m, l
     cdef double l1
     cdef const floating* T
+    if t.n_layers > 1:
+        for m in range(t.M):
+            for l in range(t.n_layers):
+                for r in range(t.layers[l].n_out):
+                    T = L + m * t.size + t.layers[l].offset + r * t.layers[l].row
+                    for j in range(t.layers[l].n_in):
+                        (<floating*> T)[j] = <floating> (t.models[m].l1 * t.models[m].scale)
+        return
     for r in range(t.R):
         l1 = t.models[r // t.k].l1 * t.models[r // t.k].scale
         T = <const floating*> t.metric + r * t.metric_stride
@@ -453,34 +544,39 @@ def name_of(f):
 cdef int call_step(
     Trainer t, Py_ssize_t m, floating* w, floating* g, double rate,
 ) except -1 nogil:
+    """One step of a model's optimizer, layer by layer."""
     cdef Model* model = &t.models[m]
-    cdef Py_ssize_t size = t.k * (t.d + 1)
-    cdef floating* l1 = NULL
-    if model.l1 > 0:
-        l1 = <floating*> t.L + m * size
+    cdef Py_ssize_t l, at, size, row
+    cdef floating* l1
+    cdef floating* state
     t.steps[m] += 1
-    if model.step == NULL:
-        with gil:
-            python_step(t, m, size, w, g, l1, rate)
-        return 0
-    if floating is double:
-        (<step_double> model.step)(
-            size, t.d + 1, w, g, l1, <double*> model.state, t.steps[m], rate, model.step_param)
-    else:
-        (<step_float> model.step)(
-            size, t.d + 1, w, g, l1, <float*> model.state, t.steps[m], rate, model.step_param)
+    for l in range(t.n_layers):
+        row = t.layers[l].row
+        at, size = t.layers[l].offset, t.layers[l].n_out * row
+        l1 = <floating*> t.L + m * t.size + at if model.l1 > 0 else NULL
+        state = <floating*> model.state + t.n_slots * at
+        if model.step == NULL:
+            with gil:
+                python_step(t, m, l, size, w + at, g + at, l1, rate)
+        elif floating is double:
+            (<step_double> model.step)(
+                size, row, w + at, g + at, l1, state, t.steps[m], rate, model.step_param)
+        else:
+            (<step_float> model.step)(
+                size, row, w + at, g + at, l1, state, t.steps[m], rate, model.step_param)
     return 0
 
 
 cdef int python_step(
-    Trainer t, Py_ssize_t m, Py_ssize_t size, floating* w, floating* g, floating* l1, double rate,
+    Trainer t, Py_ssize_t m, Py_ssize_t l, Py_ssize_t size, floating* w, floating* g, floating* l1,
+    double rate,
 ) except -1:
-    """Call an optimizer written in NumPy.
+    """Call an optimizer written in NumPy, for one layer.
 
     Its scaling is not known, so that an l1 penalty takes no proximal step: the optimizer sees
     the smallest subgradient of the whole, and weights do not leave the orthant of its negative
     (Andrew, Gao 2007, OWL-QN)."""
-    step, state = t.steppers[m]
+    step, state = t.steppers[m][0], t.steppers[m][1][l]
     parameters, gradient = np.asarray(<floating[:size]> w), np.asarray(<floating[:size]> g)
     if l1 == NULL:
         step(parameters, gradient, state, t.steps[m], rate)
@@ -494,34 +590,42 @@ cdef int python_step(
     return 0
 
 
-cdef int batch_losses(
-    Trainer t, floating* raw, Py_ssize_t n, double* total, bint slopes
+cdef int model_losses(
+    Trainer t, Py_ssize_t m, floating* raw, Py_ssize_t n, double* total, bint slopes
 ) except -1 nogil:
-    """Add the weighted losses of the n rows whose raw predictions, targets and weights are in the
-    buffers to total (M,); leave the weighted derivatives in theirs if ``slopes``."""
-    cdef Py_ssize_t k = t.k, m, r, i, value_rows
+    """Add one model's weighted losses of the n rows whose raw predictions (M, k, n), targets and
+    weights are in the buffers to total; leave the weighted derivatives in theirs if ``slopes``."""
+    cdef Py_ssize_t k = t.k, r, i
     cdef floating* s = <floating*> t.sb
-    cdef floating* grad = <floating*> t.grad
+    cdef floating* grad = <floating*> t.grad + m * k * n
     cdef floating* value = <floating*> t.value
     cdef bint weighted = t.weight != NULL
-    for m in range(t.M):
-        call_loss[floating](
-            t, m, n, <floating*> t.yb, raw + m * k * n, value, grad + m * k * n)
-        value_rows = 1 if t.models[m].joint or t.models[m].loss == NULL else k
-        for r in range(value_rows):
-            total[m] += weighted_sum(n, value + r * n, s if weighted else NULL)
+    call_loss[floating](t, m, n, <floating*> t.yb, raw + m * k * n, value, grad)
+    for r in range(1 if t.models[m].joint or t.models[m].loss == NULL else k):
+        total[m] += weighted_sum(n, value + r * n, s if weighted else NULL)
     if weighted and slopes:
-        for r in range(t.R):
+        for r in range(k):
             for i in range(n):
                 grad[r * n + i] *= s[i]
     return 0
 
 
+cdef int batch_losses(
+    Trainer t, floating* raw, Py_ssize_t n, double* total, bint slopes
+) except -1 nogil:
+    """The same for all models."""
+    cdef Py_ssize_t m
+    for m in range(t.M):
+        model_losses[floating](t, m, raw, n, total, slopes)
+    return 0
+
+
 cdef int forward_backward(
     Trainer t, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, floating* G, double* total,
+    bint training,
 ) except -1 nogil:
     """Add the weighted losses of n rows to total (M,) and, unless G is NULL, their gradients
-    with respect to the extended weights to G (R, d + 1)."""
+    with respect to the extended weights to G (R, d + 1).  Dropout is for ``training``."""
     cdef Py_ssize_t d = t.d, ld = d + 1, r, i
     cdef const floating* X = <const floating*> t.X
     cdef const floating* shift = <const floating*> t.shift
@@ -531,6 +635,8 @@ cdef int forward_backward(
     cdef floating* grad = <floating*> t.grad
     cdef floating intercept
 
+    if t.n_layers > 1:
+        return network_gradient[floating](t, order, start, n, G, total, training)
     gather_targets[floating](
         n, t.k, <const floating*> t.target, <const floating*> t.weight, order, start,
         t.target_kind, <floating*> t.yb, <floating*> t.sb)
@@ -570,14 +676,14 @@ cdef int batch_gradient(
     Trainer t, floating* G, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, double* total,
 ) except -1 nogil:
     """Sum over n rows into G, chunk by chunk; float32 sums of chunks add up in float64."""
-    cdef Py_ssize_t size = t.R * (t.d + 1), done = 0, m, j
+    cdef Py_ssize_t size = t.M * t.size, done = 0, m, j
     cdef bint split = floating is float and n > t.chunk
     memset(G, 0, size * sizeof(floating))
     if split:
         memset(t.acc, 0, size * sizeof(double))
     while done < n:
         m = min(t.chunk, n - done)
-        forward_backward[floating](t, order, start + done, m, G, total)
+        forward_backward[floating](t, order, start + done, m, G, total, True)
         done += m
         if split:
             for j in range(size):
@@ -594,20 +700,24 @@ cdef int update(
     Trainer t, floating* G, Py_ssize_t n, const double* rates, Py_ssize_t rate_stride,
 ) except -1 nogil:
     """One optimizer step of every model, G being the summed gradients of n rows."""
-    cdef Py_ssize_t d = t.d, k = t.k, ld = d + 1, r, j, m
+    cdef Py_ssize_t d, ld = t.d + 1, r, j, m, l, at
     cdef floating* H = <floating*> t.H
     cdef floating* W = <floating*> t.W
     cdef floating* U = <floating*> t.U
     cdef floating* g
     cdef const floating* T
     cdef floating scale, l2
-    for r in range(t.R):
-        scale = <floating> (t.models[r // k].scale / n)
-        l2 = <floating> (t.models[r // k].l2 * t.models[r // k].scale)
-        g = G + r * ld
-        for j in range(d):
-            g[j] = g[j] * scale + l2 * W[r * ld + j]
-        g[d] *= scale
+    for m in range(t.M):
+        scale = <floating> (t.models[m].scale / n)
+        l2 = <floating> (t.models[m].l2 * t.models[m].scale)
+        for l in range(t.n_layers):
+            d = t.layers[l].n_in
+            for r in range(t.layers[l].n_out):
+                at = m * t.size + t.layers[l].offset + r * (d + 1)
+                g = G + at
+                for j in range(d):
+                    g[j] = g[j] * scale + l2 * W[at + j]
+                g[d] *= scale
     if t.metric_kind != METRIC_NONE:
         for r in range(t.R):
             T = <const floating*> t.metric + r * t.metric_stride
@@ -620,7 +730,7 @@ cdef int update(
                 for j in range(ld):
                     axpy[floating](ld - j, G[r * ld + j], T + j * ld + j, NULL, H + r * ld + j)
     for m in range(t.M):
-        call_step[floating](t, m, U + m * k * ld, H + m * k * ld, rates[m * rate_stride])
+        call_step[floating](t, m, U + m * t.size, H + m * t.size, rates[m * rate_stride])
     if t.metric_kind != METRIC_NONE:
         for r in range(t.R):
             T = <const floating*> t.metric + r * t.metric_stride
@@ -684,18 +794,21 @@ cdef int stochastic_epoch(
 
 cdef void add_penalty(Trainer t, const floating* W, double* out) noexcept nogil:
     """Add each model's penalty to out (M,)."""
-    cdef Py_ssize_t r, j, ld = t.d + 1
-    cdef double sum_
-    for r in range(t.R):
-        sum_ = 0
-        for j in range(t.d):
-            sum_ += <double> W[r * ld + j] * <double> W[r * ld + j]
-        out[r // t.k] += 0.5 * t.models[r // t.k].l2 * sum_
-        if t.models[r // t.k].l1 > 0:
-            sum_ = 0
-            for j in range(t.d):
-                sum_ += fabs(<double> W[r * ld + j])
-            out[r // t.k] += t.models[r // t.k].l1 * sum_
+    cdef Py_ssize_t m, l, r, j, d
+    cdef double sum_, sizes
+    cdef const floating* w
+    for m in range(t.M):
+        for l in range(t.n_layers):
+            d = t.layers[l].n_in
+            for r in range(t.layers[l].n_out):
+                w = W + m * t.size + t.layers[l].offset + r * (d + 1)
+                sum_ = sizes = 0
+                for j in range(d):
+                    sum_ += <double> w[j] * <double> w[j]
+                if t.models[m].l1 > 0:
+                    for j in range(d):
+                        sizes += fabs(<double> w[j])
+                out[m] += 0.5 * t.models[m].l2 * sum_ + t.models[m].l1 * sizes
 
 
 cdef run(
@@ -709,12 +822,14 @@ cdef run(
     cdef bint finite = True
     cdef bint plain = (
         t.R == 1 and t.batch_size == 1 and t.n > 1 and t.metric_kind == METRIC_NONE
-        and t.X != NULL and t.plain_sgd and t.models[0].loss_at != NULL and t.models[0].l1 == 0
+        and t.n_layers == 1 and t.X != NULL and t.plain_sgd and t.models[0].loss_at != NULL and t.models[0].l1 == 0
     )
     cdef double[::1] penalties = np.zeros(t.M)
     cdef double* penalty = &penalties[0]
     cdef Py_ssize_t per_epoch = (t.n + t.batch_size - 1) // t.batch_size
-    cdef int path = choose_path(t, rates) if t.csr.indptr != NULL else PATH_DENSE
+    cdef int path = PATH_DENSE
+    if t.csr.indptr != NULL and t.n_layers == 1:
+        path = choose_path(t, rates)
     if path == PATH_LAZY:
         prepare_lazy(t, per_epoch)
     with nogil:
@@ -727,6 +842,7 @@ cdef run(
             if t.shuffle:
                 t.restore_order()
                 permute(t.order, t.n, t.seed, first_epoch + epoch)
+            t.mask_seed = mix(~t.seed + mix(first_epoch + epoch + 1))
             if plain:
                 stochastic_epoch(t, W, rate + step * rate_step, rate_step, total)
                 step += t.n
@@ -745,7 +861,7 @@ cdef run(
                     update(t, <floating*> t.G, b, rate + step * rate_step, n_steps)
                     start += b
                     step += 1
-                    look_for_signals(t, (b + 4) * t.R * (t.d + 1))
+                    look_for_signals(t, (b + 4) * t.M * t.size)
             for m in range(t.M):
                 total[m] = total[m] / t.n + penalty[m]
                 penalty[m] = 0
@@ -761,40 +877,43 @@ cdef run(
 
 
 include "_sparse.pxi"
+include "_network.pxi"
 
 
 cdef int evaluate(
     Trainer t, floating* W, double* objective, double* gradient
 ) except -1:
-    cdef Py_ssize_t done = 0, m, r, j, b, ld = t.d + 1
+    cdef Py_ssize_t done = 0, m, l, r, j, b, d, at, size = t.M * t.size
     cdef floating* G = NULL if gradient == NULL else <floating*> t.G
     with nogil:
         for m in range(t.M):
             objective[m] = 0
         if gradient != NULL:
-            memset(gradient, 0, t.R * ld * sizeof(double))
+            memset(gradient, 0, size * sizeof(double))
         while done < t.n:
             b = min(t.chunk, t.n - done)
             if G != NULL:
-                memset(G, 0, t.R * ld * sizeof(floating))
-            forward_backward[floating](t, t.rows, done, b, G, objective)
+                memset(G, 0, size * sizeof(floating))
+            forward_backward[floating](t, t.rows, done, b, G, objective, False)
             if G != NULL:
-                for j in range(t.R * ld):
+                for j in range(size):
                     gradient[j] += <double> G[j]
             done += b
-            look_for_signals(t, b * t.R * ld)
+            look_for_signals(t, b * size)
         for m in range(t.M):
             objective[m] /= t.n
         add_penalty(t, W, objective)
         if gradient != NULL:
-            for r in range(t.R):
-                for j in range(ld):
-                    gradient[r * ld + j] /= t.n
-                for j in range(t.d):
-                    gradient[r * ld + j] += (
-                        t.models[r // t.k].l2 * W[r * ld + j])
+            for j in range(size):
+                gradient[j] /= t.n
+            for m in range(t.M):
+                for l in range(t.n_layers):
+                    d = t.layers[l].n_in
+                    for r in range(t.layers[l].n_out):
+                        at = m * t.size + t.layers[l].offset + r * (d + 1)
+                        for j in range(d):
+                            gradient[at + j] += t.models[m].l2 * W[at + j]
     return 0
-
 
 
 def column_moments(X, weight, rows, origin):

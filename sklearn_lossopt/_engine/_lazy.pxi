@@ -47,6 +47,7 @@ cdef struct Tables:
     double* grown
     # products of the decays by a decoupled weight decay
     double* kept
+    double* kept_inverse
     # square roots of one minus beta_2^t
     double* unbias
 
@@ -74,6 +75,11 @@ cdef struct Lazy:
     char* state
     Py_ssize_t n_slots
     Tables* tables
+
+
+cdef enum:
+    # Parameters whose steps are made up for together.
+    BLOCK = 64
 
 
 cdef class MissedKernel:
@@ -189,39 +195,58 @@ cdef void adam_missed(
     Py_ssize_t n, floating* w, floating* state, Py_ssize_t size, const floating* pull,
     const int32_t* lag, Py_ssize_t now, const Tables* tables, const double* param,
 ) noexcept nogil:
-    cdef floating epsilon = <floating> param[2], unbias = <floating> tables.unbias[now]
-    cdef floating kept_now = <floating> tables.kept[now], tail_now = <floating> tables.tail[now]
-    cdef floating trim_now = <floating> tables.trim[now], tiny = <floating> 1e-30
-    cdef floating blunt = epsilon * unbias + tiny
-    cdef floating one, half, g, g2, gone, moved, tail, trim, size_of_v
-    cdef bint amsgrad = param[3] != 0, decays = tables.kept[now] != 1
-    cdef floating* m = state
-    cdef floating* v = state + size
-    cdef floating* top = state + 2 * size
-    cdef Py_ssize_t j, k, since
+    # What a parameter's lag alone decides is looked up first, so that the rest is one plain loop.
+    cdef floating one[BLOCK]
+    cdef floating half[BLOCK]
+    cdef floating tail[BLOCK]
+    cdef floating trim[BLOCK]
+    cdef floating gone[BLOCK]
+    cdef floating kept[BLOCK]
+    cdef double tail_now = tables.tail[now], trim_now = tables.trim[now]
+    cdef double sum_now = tables.sum[now], kept_now = tables.kept[now]
+    cdef Py_ssize_t j, k, since, start = 0, b
+    while start < n:
+        b = min(BLOCK, n - start)
+        for j in range(b):
+            k = lag[start + j]
+            since = now - k
+            one[j] = <floating> tables.forget[k]
+            half[j] = <floating> tables.forget_half[k]
+            tail[j] = <floating> (tables.tail[since] - tables.shrink[k] * tail_now)
+            trim[j] = <floating> (tables.trim[since] - tables.shrink_trim[k] * trim_now)
+            gone[j] = <floating> ((sum_now - tables.sum[since]) * tables.grown[k])
+            kept[j] = <floating> (kept_now * tables.kept_inverse[since])
+        adam_missed_block(
+            b, w + start, state + start, state + size + start,
+            state + 2 * size + start if param[3] != 0 else NULL, pull + start, one, half, tail,
+            trim, gone, kept, kept_now, param[2], tables.unbias[now])
+        start += b
+
+
+cdef void adam_missed_block(
+    Py_ssize_t n, floating* w, floating* m, floating* v, const floating* top,
+    const floating* pull, const floating* one, const floating* half, const floating* tail,
+    const floating* trim, const floating* gone, const floating* kept, double kept_now,
+    double epsilon_, double unbias_,
+) noexcept nogil:
+    cdef floating epsilon = <floating> epsilon_, unbias = <floating> unbias_
+    cdef floating tiny = <floating> 1e-30, now = <floating> kept_now
+    cdef floating blunt = epsilon * unbias + tiny, moved, g, g2
+    cdef floating root[BLOCK]
+    cdef Py_ssize_t j
+    # Squares under the root: at the gap's beginning, for the momentum's remaining moves.
     for j in range(n):
-        k = lag[j]
-        since = now - k
-        one = <floating> tables.forget[k]
-        half = <floating> tables.forget_half[k]
-        size_of_v = top[j] if amsgrad else v[j]
-        # The momentum's remaining moves.
-        tail = <floating> (tables.tail[since] - tables.shrink[k] * tail_now)
-        trim = <floating> (tables.trim[since] - tables.shrink_trim[k] * trim_now)
-        moved = m[j] * tail * tail * kept_now / (
-            square_root(size_of_v) * tail + epsilon * trim + tiny)
-        # The penalty's, in which its own momentum builds up from none.
-        gone = <floating> ((tables.sum[now] - tables.sum[since]) * tables.grown[k])
+        root[j] = square_root(v[j] if top == NULL else top[j])
+    for j in range(n):
         g = pull[j] * w[j]
         g2 = g * g
-        if not amsgrad:
-            size_of_v = half * v[j] + (1 - half) * g2
-        w[j] *= fade(gone * pull[j] * unbias / (square_root(size_of_v) + blunt))
-        if decays:
-            w[j] *= kept_now / <floating> tables.kept[since]
-        w[j] -= moved
-        m[j] = one * m[j] + (1 - one) * g
-        v[j] = half * half * v[j] + (1 - half * half) * g2
+        moved = m[j] * tail[j] * tail[j] * now / (root[j] * tail[j] + epsilon * trim[j] + tiny)
+        # In the gap's middle, for the penalty's, whose momentum builds up from none.
+        if top == NULL:
+            root[j] = square_root(half[j] * v[j] + (1 - half[j]) * g2)
+        w[j] = w[j] * kept[j] * fade(gone[j] * pull[j] * unbias / (root[j] + blunt)) - moved
+        m[j] = one[j] * m[j] + (1 - one[j]) * g
+        v[j] = half[j] * half[j] * v[j] + (1 - half[j] * half[j]) * g2
 
 
 MISSED_KERNELS = {

@@ -213,6 +213,11 @@ cdef void copy_in(
         for r in range(z.n_metrics):
             Tc[r * row + i] = block[1 + r]
         block += 1 + z.n_metrics
+        if t.R == 1:
+            uc[i] = block[0]
+            for slot in range(z.n_slots):
+                sc[slot * row + i] = block[1 + slot]
+            continue
         for r in range(t.R):
             m = r // t.k
             uc[r * row + i] = block[0]
@@ -496,7 +501,7 @@ cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
     z.tables = <Tables*> t.address(np.zeros(t.M * sizeof(Tables), np.uint8), np.uint8, True)
     for m in range(t.M):
         fill_pointers(z.tables + m, <double*> t.address(
-            np.empty((11, n_steps + 1)), np.float64, True), n_steps + 1)
+            np.empty((12, n_steps + 1)), np.float64, True), n_steps + 1)
         fill_powers(t, m, n_steps)
     t.keep_lazy, t.keep = t.keep, kept
     return 0
@@ -507,6 +512,7 @@ cdef void fill_pointers(Tables* z, double* block, Py_ssize_t size) noexcept nogi
     z.trim, z.kept, z.unbias = block + 3 * size, block + 4 * size, block + 5 * size
     z.forget, z.forget_half = block + 6 * size, block + 7 * size
     z.shrink, z.shrink_trim, z.grown = block + 8 * size, block + 9 * size, block + 10 * size
+    z.kept_inverse = block + 11 * size
 
 
 cdef void fill_powers(Trainer t, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
@@ -553,15 +559,16 @@ cdef void fill_tables(
         decay = param[4] if t.models[m].forgets == 3 else 0
         power_1 = pow(param[0], t.steps[m])
         power_2 = pow(param[1], t.steps[m])
-        z.kept[0] = 1
+        z.kept[0] = z.kept_inverse[0] = 1
         z.unbias[0] = sqrt(1 - power_2)
         for i in range(n):
             rate = rates[m * rate_stride + i * rate_step]
             power_1 *= param[0]
             power_2 *= param[1]
             z.kept[i + 1] = z.kept[i] * (1 - rate * decay)
+            z.kept_inverse[i + 1] = 1 / z.kept[i + 1]
             z.unbias[i + 1] = sqrt(1 - power_2)
-            z.tail[i] = rate * z.unbias[i + 1] / (1 - power_1) / z.kept[i + 1]
+            z.tail[i] = rate * z.unbias[i + 1] / (1 - power_1) * z.kept_inverse[i + 1]
             z.trim[i] = z.tail[i] * z.unbias[i + 1]
         z.tail[n] = z.trim[n] = 0
         for i in range(n - 1, -1, -1):

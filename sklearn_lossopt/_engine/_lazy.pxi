@@ -28,7 +28,7 @@ ctypedef void (*missed_float)(
 cdef struct Tables:
     bint constant
     double rate
-    # sums of the rates and of their squares
+    # sums of the rates, in Adam times the root that undoes its bias, and of the rates' squares
     double* sum
     double* square_sum
     # for momentum in an adaptive method: sums, from step i on, of what a unit of it still moves
@@ -244,7 +244,7 @@ cdef void adam_missed_block(
         # In the gap's middle, for the penalty's, whose momentum builds up from none.
         if top == NULL:
             root[j] = square_root(half[j] * v[j] + (1 - half[j]) * g2)
-        w[j] = w[j] * kept[j] * fade(gone[j] * pull[j] * unbias / (root[j] + blunt)) - moved
+        w[j] = w[j] * kept[j] * fade(gone[j] * pull[j] / (root[j] + blunt)) - moved
         m[j] = one[j] * m[j] + (1 - one[j]) * g
         v[j] = half[j] * half[j] * v[j] + (1 - half[j] * half[j]) * g2
 

@@ -568,6 +568,7 @@ cdef void fill_tables(
             z.kept[i + 1] = z.kept[i] * (1 - rate * decay)
             z.kept_inverse[i + 1] = 1 / z.kept[i + 1]
             z.unbias[i + 1] = sqrt(1 - power_2)
+            z.sum[i + 1] = z.sum[i] + rate * z.unbias[i + 1]
             z.tail[i] = rate * z.unbias[i + 1] / (1 - power_1) * z.kept_inverse[i + 1]
             z.trim[i] = z.tail[i] * z.unbias[i + 1]
         z.tail[n] = z.trim[n] = 0

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from catalogue import (
     ESTIMATORS,
-    PAIRS,
     POSITIVE_TARGETS,
+    STEPPING,
     TEXTBOOK,
     TRIPLES,
     make,
     same_model,
+    settable,
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import batch_objective, one_vs_rest, textbook_fit
@@ -39,8 +40,9 @@ from sklearn_lossopt.optimizers import (
 )
 
 each_task = pytest.mark.parametrize("task", ESTIMATORS)
-each_pair = pytest.mark.parametrize("task, loss", PAIRS)
-each_triple = pytest.mark.parametrize("task, loss, optimizer", TRIPLES)
+each_triple = pytest.mark.parametrize(
+    "task, loss, optimizer", [triple for triple in TRIPLES if triple[2] in STEPPING]
+)
 quietly = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -69,11 +71,6 @@ def targets(task, loss, X, n_targets=1, seed=1):
     return np.array(["ant", "bee", "cow"])[y]
 
 
-def batch(optimizer, size):
-    """Setting of the batch size, where the optimizer lets it be set."""
-    return {} if Optimizer.resolve(optimizer).full_batch else {"batch_size": size}
-
-
 def assert_same_fit(model, expected, rtol=1e-8):
     """Equal parameters, relative to the largest, and equal objectives."""
     for name in ("coef_", "intercept_", "loss_curve_"):
@@ -97,7 +94,8 @@ def test_textbook_steps_are_those_of_dense_rows(task, loss, optimizer, l1_ratio)
             model, expected = (
                 make(
                     task, loss, optimizer, alpha=0.02, l1_ratio=l1_ratio, learning_rate=0.004,
-                    fit_intercept=fit_intercept, max_iter=4, **batch(optimizer, size), **TEXTBOOK,
+                    fit_intercept=fit_intercept, max_iter=4,
+                    **settable(optimizer, batch_size=size), **TEXTBOOK,
                 ).fit(x, y, sample_weight=weight)
                 for x in (X, X.toarray())
             )  # fmt: skip
@@ -117,7 +115,7 @@ def test_textbook_steps_on_many_features(task, loss, optimizer):
     model, expected = (
         make(
             task, loss, optimizer, alpha=0.02 if optimizer in EXACT else 0.0, learning_rate=0.01,
-            max_iter=4, **batch(optimizer, 4), **TEXTBOOK,
+            max_iter=4, **settable(optimizer, batch_size=4), **TEXTBOOK,
         ).fit(x, y)
         for x in (X, X.toarray())
     )  # fmt: skip
@@ -255,12 +253,13 @@ def test_float32_in_float32_out(task, loss, optimizer):
         model, expected = (
             make(
                 task, loss, optimizer, alpha=0.0, learning_rate=0.01, max_iter=3,
-                **batch(optimizer, 8), **TEXTBOOK,
+                **settable(optimizer, batch_size=8), **TEXTBOOK,
             ).fit(x, y)
             for x in (X.astype(np.float32), X)
         )  # fmt: skip
         assert model.coef_.dtype == model.intercept_.dtype == np.float32
-        if optimizer != "lion":  # whose steps are signs, and one that differs is a step of 0.01
+        # Signs, of a step or a margin, may come out differently.
+        if optimizer != "lion" and loss != "perceptron":
             assert_allclose(model.coef_, expected.coef_, rtol=0, atol=2e-4)
             assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-3)
 
@@ -325,8 +324,9 @@ def objective(model, loss, X, y, alpha):
     return batch_objective(coef, intercept, X, y, np.ones(len(y)), loss, params, alpha)[0]
 
 
-@each_pair
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    "task, loss, optimizer", [t for t in TRIPLES if t[2] in ("adam", "sgd", "lbfgs")]
+)
 @pytest.mark.parametrize("n_targets", [1, 3])
 @pytest.mark.parametrize("n, d", [(150, 12), (80, 200)])
 def test_defaults_reach_the_optimum_of_dense_rows(task, loss, optimizer, n_targets, n, d):

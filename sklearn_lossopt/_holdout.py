@@ -28,6 +28,11 @@ def naming(name):
 
 def canonical(X):
     """Sparse X as the engine takes it."""
+    if X.nnz and not 0 <= X.indices.min() <= X.indices.max() < X.shape[1]:
+        raise ValueError(
+            f"X has column indices from {X.indices.min()} to {X.indices.max()}, but "
+            f"{X.shape[1]} columns. Build it anew from its data."
+        )
     if not X.has_canonical_format:
         # Numbers stored twice for one place are to be added; not in the caller's X.
         X = X.copy()

@@ -209,8 +209,8 @@ class _Run:
 
     def _diverged(self, epoch, value, start):
         remedy = (
-            "Use a smaller learning_rate, or learning_rate='auto' with precondition='auto', "
-            "which also copes with unscaled features."
+            "Use a smaller learning_rate, or learning_rate='auto' with schedule='auto' and "
+            "precondition='auto', which also copes with unscaled features."
         )
         raise DivergenceError(
             f"Training diverged: the objective was {value:.3g} after epoch {epoch} "

@@ -419,8 +419,8 @@ cdef double sparse_moments(
 
 cdef int choose_path(Trainer t, const double[:, ::1] rates) except -1:
     """The cheapest way through an epoch of those that its models allow."""
-    cdef Py_ssize_t m, stored
-    cdef double rate, pull, decay, mu
+    cdef Py_ssize_t m, stored, batches
+    cdef double rate, pull, cost
     if t.wanted_path is not None:
         return PATHS[t.wanted_path]
     if t.sparse_penalty or t.batch_size > t.chunk:
@@ -436,12 +436,21 @@ cdef int choose_path(Trainer t, const double[:, ::1] rates) except -1:
             return PATH_DENSE
     if t.n_met == 0 or t.lazy_batch != t.batch_size:
         prepare_lazy(t, 1)
-        # A sample of the data, not of a shuffle: every epoch and every call decides alike.
+        # Batches of the data, not of a shuffle: every epoch and every call decides alike.
         reset_tags(&t.lazy, t.d)
-        t.n_met = meet(&t.csr, t.rows, 0, min(t.batch_size, t.n), &t.lazy)
-    # In units of about a nanosecond.
-    stored = t.csr.indptr[t.n] // max(1, t.n // t.batch_size)
-    if 3 * stored + (20 + 12 * t.n_slots) * t.n_met * t.R < (2 + 2 * t.n_slots) * t.d * t.R:
+        batches = min(8, max(1, t.n // t.batch_size))
+        t.n_met = 0
+        for m in range(batches):
+            t.n_met += meet(
+                &t.csr, t.rows, m * ((t.n - t.batch_size) // max(1, batches - 1)),
+                t.batch_size, &t.lazy)
+        t.n_met = max(1, t.n_met // batches)
+    # In nanoseconds, roughly.
+    stored = t.csr.indptr[t.csr_rows] * t.batch_size // max(1, t.csr_rows)
+    cost = 0
+    for m in range(t.M):
+        cost += MISSED_COSTS[t.step_names[m]] * t.n_met * t.k
+    if 3 * stored + cost < (0.6 + 0.9 * t.n_slots) * t.d * t.R:
         return PATH_LAZY
     return PATH_DENSE
 
@@ -454,6 +463,9 @@ cdef bint may_be_lazy(Trainer t, Py_ssize_t m, double rate, double decay, bint c
         return decay <= 0.5
     if name == "momentum":
         return constant and decay <= 0.9 * (1 - sqrt(param[0])) ** 2 and decay <= 0.2
+    if t.metric_kind == METRIC_NONE and t.models[m].l2 > 0:
+        # Textbook steps are to be exact.
+        return False
     if name == "rmsprop":
         return param[2] == 0 and param[3] == 0
     if name in ("adam", "adamw"):
@@ -501,7 +513,7 @@ cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
     z.tables = <Tables*> t.address(np.zeros(t.M * sizeof(Tables), np.uint8), np.uint8, True)
     for m in range(t.M):
         fill_pointers(z.tables + m, <double*> t.address(
-            np.empty((12, n_steps + 1)), np.float64, True), n_steps + 1)
+            np.empty((13, n_steps + 1)), np.float64, True), n_steps + 1)
         fill_powers(t, m, n_steps)
     t.keep_lazy, t.keep = t.keep, kept
     return 0
@@ -513,6 +525,7 @@ cdef void fill_pointers(Tables* z, double* block, Py_ssize_t size) noexcept nogi
     z.forget, z.forget_half = block + 6 * size, block + 7 * size
     z.shrink, z.shrink_trim, z.grown = block + 8 * size, block + 9 * size, block + 10 * size
     z.kept_inverse = block + 11 * size
+    z.late = block + 12 * size
 
 
 cdef void fill_powers(Trainer t, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
@@ -533,6 +546,8 @@ cdef void fill_powers(Trainer t, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
         z.forget_half[i] = pow(beta_2, 0.5 * i)
         z.shrink[i] = pow(z.ratio, i)
         z.shrink_trim[i] = pow(z.trim_ratio, i)
+        z.late[i] = (1 - (1 - z.shrink[i]) / (max(i, 1) * (1 - z.ratio))) / max(
+            1 - z.shrink[i], 1e-30)
         z.grown[i] = 1 - beta_1 / (1 - beta_1) * (1 - z.forget[i]) / max(i, 1)
 
 
@@ -568,7 +583,6 @@ cdef void fill_tables(
             z.kept[i + 1] = z.kept[i] * (1 - rate * decay)
             z.kept_inverse[i + 1] = 1 / z.kept[i + 1]
             z.unbias[i + 1] = sqrt(1 - power_2)
-            z.sum[i + 1] = z.sum[i] + rate * z.unbias[i + 1]
             z.tail[i] = rate * z.unbias[i + 1] / (1 - power_1) * z.kept_inverse[i + 1]
             z.trim[i] = z.tail[i] * z.unbias[i + 1]
         z.tail[n] = z.trim[n] = 0

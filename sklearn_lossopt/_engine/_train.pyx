@@ -150,7 +150,7 @@ cdef class Trainer:
     cdef list keep_lazy
     cdef object buffers
     cdef list step_names
-    cdef Py_ssize_t max_row, lazy_capacity, lazy_batch, lazy_steps, n_met, n_slots
+    cdef Py_ssize_t csr_rows, max_row, lazy_capacity, lazy_batch, lazy_steps, n_met, n_slots
     cdef double max_metric
     cdef const char* target
     cdef const char* weight
@@ -228,7 +228,7 @@ cdef class Trainer:
                 X.indices.astype(np.int32, copy=False), np.int32, False)
             self.csr.indptr = <const int64_t*> self.address(
                 X.indptr.astype(np.int64, copy=False), np.int64, False)
-            self.max_row = np.diff(X.indptr).max(initial=0)
+            self.max_row, self.csr_rows = np.diff(X.indptr).max(initial=0), X.shape[0]
         else:
             self.X = self.address(X, dtype, False)
         self.target = self.address(target, dtype, False)

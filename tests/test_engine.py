@@ -420,6 +420,7 @@ LONG_FITS = {
     "whitened, wide": (
         2000, 700, 0, STEPS | {"precondition": "whiten", "batch_size": 1, "optimizer": "sgd"},
     ),
+    "network": (20_000, 50, 2, STEPS | {"hidden_layer_sizes": (256, 256), "batch_size": 200}),
     "reacting": (5000, 20, 2, {"loss": "hinge", "tol": 0, "batch_size": 8}),
 }  # fmt: skip
 

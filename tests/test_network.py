@@ -23,7 +23,7 @@ from sklearn_lossopt import (
 )
 from sklearn_lossopt._engine import ACTIVATION_KERNELS, Trainer
 from sklearn_lossopt.losses import RegressionLoss
-from sklearn_lossopt.optimizers import Optimizer
+from sklearn_lossopt.optimizers import Averaged, Optimizer
 
 RECORDED = np.load(Path(__file__).parent / "trajectories" / "network_trajectories.npz")
 CASES = json.loads(str(RECORDED["cases"]))
@@ -602,3 +602,36 @@ def test_a_stream_goes_on_from_a_fit_and_from_nothing(task):
     assert not np.any(flat_of(fresh)) and fresh.t_ == 0
     assert fresh.partial_fit(X, y).t_ > 0 and np.any(flat_of(fresh))
     assert not hasattr(network(task, optimizer="averaged"), "partial_fit")
+
+
+# Defaults and means of iterates -------------------------------------------------------------------
+
+
+def test_dropout_by_default_is_for_wide_layers_and_sampled_batches():
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+
+    def differs(rows=slice(None), **parameters):
+        given = {"hidden_layer_sizes": (32,), "max_iter": 2, **parameters}
+        model = make("regression", **given).fit(X[rows], y[rows])
+        without = make("regression", dropout=0.0, **given).fit(X[rows], y[rows])
+        quarter = make("regression", dropout=0.25, **given).fit(X[rows], y[rows])
+        assert not same_network(without, quarter)
+        assert same_network(model, without) != same_network(model, quarter)
+        return same_network(model, quarter)
+
+    assert differs()
+    assert not differs(hidden_layer_sizes=(64, 31))
+    assert not differs(slice(64)) and differs(slice(65))
+    assert not differs(optimizer="gradient_descent")
+    assert not differs(precondition=False, learning_rate=1e-9)
+
+
+def test_averaging_predicts_from_the_mean_of_the_iterates():
+    X, y = make_data("regression", n=50)
+    given = {**TEXTBOOK, "learning_rate": 0.02, "hidden_layer_sizes": (4, 3)}
+    plain = network("regression", optimizer="gradient_descent", **given)
+    iterates = [flat_of(plain.set_params(max_iter=t).fit(X, y)) for t in range(1, 6)]
+    averaged = network(
+        "regression", optimizer=Averaged("gradient_descent"), **given
+    ).fit(X, y)  # fmt: skip
+    assert_allclose(flat_of(averaged), np.mean(iterates, axis=0), rtol=1e-10)

@@ -201,10 +201,18 @@ def test_control_c_ends_it():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300_000, 40))
     model = make("classification", "log_loss", "lbfgs", tol=0, alpha=0, precondition=False)
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        # Separable: without the signal all 1000 iterations.
-        model.fit(X, X[:, 0] > 0)
-    timer.join()
-    assert not hasattr(model, "coef_")
+
+    def interrupted():
+        timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+        timer.start()
+        try:
+            # Separable: without the signal hundreds of iterations.
+            model.fit(X, X[:, 0] > 0)
+        except KeyboardInterrupt:
+            return not hasattr(model, "coef_")
+        finally:
+            timer.join()
+        return False
+
+    # Python ignores an exception in a finaliser that happens to run: as a user would, press again.
+    assert any(interrupted() for _ in range(3))

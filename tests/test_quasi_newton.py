@@ -200,9 +200,10 @@ def test_the_seed_does_not_matter():
 def test_control_c_ends_it():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300_000, 40))
-    model = make("classification", "log_loss", "lbfgs", tol=0, alpha=0, precondition=False)
+    settings = {"tol": 0, "alpha": 0, "precondition": False}
 
     def interrupted():
+        model = make("classification", "log_loss", "lbfgs", **settings)
         timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
         timer.start()
         try:

@@ -7,8 +7,8 @@ from hashlib import blake2b
 
 import numpy as np
 
-from sklearn_lossopt._linear_algebra import whitener
-from sklearn_lossopt._problem import MATRIX_SIZE, Curvature
+from sklearn_lossopt._linear_algebra import MATRIX_SIZE, times, whitener
+from sklearn_lossopt._problem import Curvature
 
 
 def whitens(problem, precondition, batch_size):
@@ -85,13 +85,7 @@ class Coordinates:
         if precondition is not False:
             variance = self._shift(statistics)
             unit = problem.unit() if statistics is None else statistics.unit
-            with np.errstate(over="ignore"):
-                self.value_unit = float(problem.loss._value_unit(np.float64(unit))) or 1.0
-            if not math.isfinite(self.value_unit):
-                raise ValueError(
-                    f"y is too large: the loss of its typical size, {unit:.3g}, overflows. Divide "
-                    "y by a constant first."
-                )
+            self.value_unit = problem.value_unit(unit)
             self.bound = h = problem.curvature_bound(unit)
             self.whiten = whitens(problem, precondition, batch_size)
             self.curvature = Curvature(problem, self.shift)
@@ -155,24 +149,15 @@ class Coordinates:
         """Recompute the optimizer's coordinates from the weights."""
         if self.metric is None:
             return
-        W = self.weights[0].astype(np.float64)
-        if self.metric.ndim == 2:
-            U = W * self.metric_inverse
-        else:
-            U = (self.metric_inverse @ W[:, :, None])[:, :, 0]
+        U = times(self.metric_inverse, self.weights[0].astype(np.float64))
         if self.coordinates is self.weights:
             self.coordinates = np.empty_like(self.weights)
         self.coordinates[0] = U
 
     def to_weights(self):
         """Recompute the weights from the optimizer's coordinates."""
-        if self.metric is None:
-            return
-        U = self.coordinates[0]
-        if self.metric.ndim == 2:
-            self.weights[0] = U * self.metric
-        else:
-            self.weights[0] = (self.metric @ U[:, :, None])[:, :, 0]
+        if self.metric is not None:
+            self.weights[0] = times(self.metric, self.coordinates[0])
 
     def unshift(self, W):
         """Coefficients (k, d) and intercepts (k,) for rows as they are, from float64 weights."""
@@ -180,6 +165,11 @@ class Coordinates:
         if self.shift is not None:
             intercept -= coef @ self.shift.astype(np.float64)
         return coef, intercept
+
+    def rounded(self, coef, intercept):
+        """Both in the type of X."""
+        dtype = self.weights.dtype
+        return coef.astype(dtype), intercept.astype(dtype)
 
     def smoothness_and_noise(self, batch_size):
         """The curvature's largest eigenvalue, in the coordinates, and what the sampling of

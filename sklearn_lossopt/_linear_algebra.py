@@ -3,6 +3,8 @@
 import numpy as np
 from scipy import linalg, sparse
 
+# The largest matrix of a Newton step that is formed; beyond it, conjugate gradients.
+MATRIX_SIZE = 800
 # Rows whose products with some ten columns stay in the cache.
 BLOCK_ROWS = 256
 # From so many weighted sums on, and up to so many columns, they are one matrix product.
@@ -58,10 +60,20 @@ def weighted_grams(x, h):
         yield H
 
 
+def times(T, rows):
+    """T v for each row v of (k, d); T is diagonals (q, d) or matrices (q, d, d), q being 1 or k."""
+    return rows * T if T.ndim == 2 else (T @ rows[:, :, None])[:, :, 0]
+
+
+def transposed(T):
+    """The transposes of ``times``'s T."""
+    return T if T.ndim == 2 else T.swapaxes(1, 2)
+
+
 def block_solver(whiteners):
     """The function that multiplies each row of (k, d) by its T T', given (T, inverse) pairs."""
     T = np.stack([T for T, _ in whiteners])
-    return lambda g: (T @ (T.swapaxes(1, 2) @ g[:, :, None]))[:, :, 0]
+    return lambda g: times(T, times(transposed(T), g))
 
 
 def extended(rows, last, shift=None):
@@ -114,6 +126,17 @@ def conjugate_gradients(product, precondition, b, tol=0.05, max_iter=60):
     return x, count
 
 
+def unit_cholesky(matrix, jitter):
+    """Lower Cholesky factor of a positive semi-definite matrix, whose diagonal is set to 1 plus
+    ``jitter``, or as much more as it takes."""
+    while True:
+        np.fill_diagonal(matrix, 1.0 + jitter)
+        try:
+            return linalg.cholesky(matrix, lower=True, check_finite=False)
+        except linalg.LinAlgError:
+            jitter *= 100
+
+
 def whitener(matrix):
     """Upper triangular T with T' matrix T = I, and its inverse; matrix positive semi-definite.
 
@@ -122,15 +145,7 @@ def whitener(matrix):
     """
     scale = np.sqrt(np.maximum(np.diagonal(matrix), 0))
     scale[scale == 0] = 1.0
-    scaled = matrix / scale / scale[:, None]
-    jitter = 1e-10
-    while True:
-        np.fill_diagonal(scaled, 1.0 + jitter)
-        try:
-            factor = linalg.cholesky(scaled, lower=True, check_finite=False)
-            break
-        except linalg.LinAlgError:
-            jitter *= 100
+    factor = unit_cholesky(matrix / scale / scale[:, None], 1e-10)
     inverse = linalg.solve_triangular(
         factor, np.eye(len(scale)), lower=True, check_finite=False
     )

@@ -187,13 +187,7 @@ class Units:
         elif not math.isfinite(raw_unit):
             # A loss without a scale of its own: twice its mean is a variance.
             unit = raw_unit = math.sqrt(2 * problem.mean_loss(constant) / k) or 1.0
-        with np.errstate(over="ignore"):
-            self.value_unit = float(loss._value_unit(np.float64(unit))) or 1.0
-        if not math.isfinite(self.value_unit):
-            raise ValueError(
-                f"y is too large: the loss of its typical size, {unit:.3g}, overflows. Divide y by "
-                "a constant first."
-            )
+        self.value_unit = problem.value_unit(unit)
         self.output = np.column_stack([constant, np.full(k, float(raw_unit))])
 
     def fingerprint(self):
@@ -216,6 +210,11 @@ class Units:
             layers[-1] *= self.output[:, 1:]
             layers[-1][:, -1] += self.output[:, 0]
         return [layer[:, :-1].T for layer in layers], [layer[:, -1] for layer in layers]
+
+    def rounded(self, *parts):
+        """Coefficients and intercepts in the type of X."""
+        dtype = self.weights.dtype
+        return tuple([np.ascontiguousarray(a, dtype=dtype) for a in part] for part in parts)
 
     def _unfold(self, coefs, intercepts):
         layers = [
@@ -258,10 +257,6 @@ def auto_rate(optimizer):
     """The learning rate that "auto" stands for."""
     optimizer = getattr(optimizer, "_inner", optimizer)
     return RATES.get(optimizer._kernel_name or optimizer.name, OTHER_RATE)
-
-
-def rounded(parts, dtype):
-    return tuple([np.ascontiguousarray(a, dtype=dtype) for a in part] for part in parts)
 
 
 class NetworkRun(_Run):
@@ -326,9 +321,6 @@ class NetworkRun(_Run):
     def _result(self, weights):
         return self.space.unshift(weights[0])
 
-    def _rounded(self, *parts):
-        return rounded(parts, self.problem.X.dtype)
-
 
 class NetworkCall(_Call):
     """One chunk's pass of a network."""
@@ -349,6 +341,3 @@ class NetworkCall(_Call):
         rate = self.settings.learning_rate
         step = self.stream.state.updates + np.arange(self.per_call, dtype=np.float64)
         return rate / np.sqrt(1 + step / SLOW), rate
-
-    def _rounded(self, *parts):
-        return rounded(parts, self.problem.X.dtype)

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt._linear_algebra import (
+    MATRIX_SIZE,
     block_solver,
     conjugate_gradients,
     extended,
@@ -31,9 +32,7 @@ SAMPLE_SIZE = 2_000_000
 SPARSE_SIZE = 16_000_000
 # The same where an l1 penalty leaves few of many columns.
 SPARSE_SAMPLE_SIZE = 8_000_000
-# The largest curvature matrix that is formed; beyond it, conjugate gradients.
-MATRIX_SIZE = 800
-# The same for all outputs of a joint loss together.
+# As MATRIX_SIZE, for all outputs of a joint loss together.
 JOINT_MATRIX_SIZE = 200
 
 TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
@@ -149,6 +148,24 @@ class Problem:
         raw = np.tile(sample.best_constant(), (sample.n, 1))
         weight = None if self.weight is None else self.weight[sample.rows]
         return measured_curvature(self.loss, self.targets(sample.rows), raw, weight, unit)
+
+    def value_unit(self, unit):
+        """A typical size of the loss, greater than 0; ``unit`` is that of the targets."""
+        with np.errstate(over="ignore"):
+            size = float(self.loss._value_unit(np.float64(unit))) or 1.0
+        if not np.isfinite(size):
+            raise ValueError(
+                f"y is too large: the loss of its typical size, {unit:.3g}, overflows. Divide y by "
+                "a constant first."
+            )
+        return size
+
+    def model(self, optimizer, value_unit=1.0):
+        """What ``_engine.Trainer`` minimises, and how."""
+        return (
+            self.loss._kernel(self.n_outputs), self.loss._kernel_row(), optimizer._kernel(),
+            optimizer._kernel_row(), self.l2, self.l1, 1 / value_unit,
+        )
 
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""

@@ -24,10 +24,8 @@ method for solving Lasso problems. SIAM Journal on Optimization 28(1), 433-458.
 import numpy as np
 from scipy import linalg
 
-from sklearn_lossopt._linear_algebra import conjugate_gradients
+from sklearn_lossopt._linear_algebra import MATRIX_SIZE, conjugate_gradients
 
-# The largest matrix of a Newton step; beyond it, conjugate gradients.
-MATRIX_SIZE = 800
 CG_STEPS = 1000
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._linear_algebra import times, transposed
 
 # How far above its start the objective is said to be where it cannot be evaluated, in starts.
 WALL = 1e3
@@ -37,12 +38,7 @@ class WholeObjective:
     def place(self, u):
         """Set the run's weights to what u stands for."""
         u = u.reshape(self.shape)
-        if self.metric is None:
-            self.run.weights[0] = u
-        elif self.metric.ndim == 2:
-            self.run.weights[0] = u * self.metric
-        else:
-            self.run.weights[0] = (self.metric @ u[:, :, None])[:, :, 0]
+        self.run.weights[0] = u if self.metric is None else times(self.metric, u)
 
     def __call__(self, u):
         run = self.run
@@ -54,12 +50,7 @@ class WholeObjective:
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
             # A long trial step: a wall, from which the line search turns back.
             return WALL * (abs(run.start) + unit) / unit, np.zeros(u.shape)
-        if self.metric is None:
-            slope = gradient
-        elif self.metric.ndim == 2:
-            slope = gradient * self.metric
-        else:
-            slope = (self.metric.swapaxes(1, 2) @ gradient[:, :, None])[:, :, 0]
+        slope = gradient if self.metric is None else times(transposed(self.metric), gradient)
         return value / unit, slope.ravel() / unit
 
     # -- the run ----------------------------------------------------------------------------

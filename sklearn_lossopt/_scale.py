@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sklearn_lossopt._linear_algebra import conjugate_gradients, squares, whitener
-from sklearn_lossopt._problem import MATRIX_SIZE, Curvature
+from sklearn_lossopt._linear_algebra import MATRIX_SIZE, conjugate_gradients, squares, whitener
+from sklearn_lossopt._problem import Curvature
 from sklearn_lossopt._sparse_newton import Model, minimise, thresholds
 
 # Numbers in the rows that the scale is estimated from: it takes many passes over them.

@@ -23,11 +23,16 @@ in Neural Information Processing Systems 19, 801-808.
 import numpy as np
 from scipy import linalg
 
-from sklearn_lossopt._linear_algebra import conjugate_gradients, gram, scale_rows, squares
+from sklearn_lossopt._linear_algebra import (
+    MATRIX_SIZE,
+    conjugate_gradients,
+    gram,
+    scale_rows,
+    squares,
+    unit_cholesky,
+)
 
-# The most coefficients whose curvature matrix is formed at once ...
-MATRIX_SIZE = 800
-# ... and the largest working set that is solved by factorisation; beyond it, conjugate gradients.
+# The largest working set that is solved by factorisation; beyond it, conjugate gradients.
 WORKING_SIZE = 1500
 # Rows whose squares are formed at once.
 BLOCK_ROWS = 500
@@ -114,16 +119,8 @@ class Block:
                 lambda v: v, np.where(among, b, 0.0), tol=1e-3, max_iter=200,
             )[0]
             return p
-        H = self.H[np.ix_(among, among)]
-        jitter = 1e-13
-        while True:
-            np.fill_diagonal(H, 1.0 + jitter)
-            try:
-                factor = linalg.cho_factor(H, lower=True, check_finite=False)
-                break
-            except linalg.LinAlgError:
-                jitter *= 100
-        p[among] = linalg.cho_solve(factor, b[among], check_finite=False)
+        factor = unit_cholesky(self.H[np.ix_(among, among)], 1e-13)
+        p[among] = linalg.cho_solve((factor, True), b[among], check_finite=False)
         return p
 
 

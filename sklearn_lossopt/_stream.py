@@ -7,13 +7,12 @@ from functools import reduce
 import numpy as np
 
 from sklearn_lossopt._coordinates import Coordinates, Statistics, whitens
-from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._linear_algebra import whitener
 from sklearn_lossopt._moments import Moments, Sample
 from sklearn_lossopt._scale import residual_scale
 from sklearn_lossopt._state import Outcome, State
-from sklearn_lossopt._training import DIVERGED
+from sklearn_lossopt._training import DIVERGED, REMEDY, trainer
 
 # Rows an update where the user leaves it open: the least that fit takes too.
 BATCH_SIZE = 64
@@ -118,18 +117,8 @@ class _Call:
         stream.rows += problem.n
         stream.per_epoch = stream.per_epoch or self.per_call
         self.space = space = self._place(start, statistics)
-        optimizer, problem = settings.optimizer, self.problem
-        self.trainer = Trainer(
-            problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
-            space.shift, space.weights, [(
-                problem.loss._kernel(problem.n_outputs), problem.loss._kernel_row(),
-                optimizer._kernel(), optimizer._kernel_row(), problem.l2, problem.l1,
-                1 / space.value_unit,
-            )],
-            stream.state.slots, stream.state.steps, metric=space.metric,
-            coordinates=space.coordinates, intercept=problem.fit_intercept,
-            batch_size=self.batch_size, shuffle=False, seed=stream.state.seed,
-            network=space.network,
+        self.trainer = trainer(
+            self.problem, space, settings.optimizer, stream.state, self.batch_size, False
         )
         self.objective = np.empty(1)
         self._take_up_points(start)
@@ -139,10 +128,6 @@ class _Call:
         return Coordinates(
             self.problem, self.settings.precondition, self.size, start, statistics
         )
-
-    def _rounded(self, coef, intercept):
-        dtype = self.problem.X.dtype
-        return coef.astype(dtype), intercept.astype(dtype)
 
     def _take_up_points(self, start):
         """Put the weights that training moves, and those in the optimizer's memory, where they are
@@ -188,8 +173,7 @@ class _Call:
             parameters[...] = point
             space.to_weights()
             points.append(self._point(space.weights[0]))
-        dtype = self.problem.X.dtype
-        stream.points = (tuple(part.astype(dtype) for part in points.pop()), *points)
+        stream.points = (space.rounded(*points.pop()), *points)
 
     # -- what is known of the stream ----------------------------------------------------------
 
@@ -345,7 +329,7 @@ class _Call:
         stream.state.updates += self.per_call
         self._predicting()
         stream.state.curve = [*stream.state.curve, value]
-        model = self._rounded(*space.unshift(space.weights[0].astype(np.float64)))
+        model = space.rounded(*space.unshift(space.weights[0].astype(np.float64)))
         return Outcome(*model, stream.state, 1, rate, False, [value], stream=stream)
 
     def _pass(self, rates):
@@ -402,7 +386,5 @@ class _Call:
     def _diverged(self, value, scale, rate):
         raise DivergenceError(
             f"Training diverged: the objective was {value:.3g} in call {self.stream.state.epoch} "
-            f"({scale:.3g} for predictions of 0) with learning_rate={rate:.3g}. Use a smaller "
-            "learning_rate, or learning_rate='auto' with schedule='auto' and "
-            "precondition='auto', which also copes with unscaled features."
+            f"({scale:.3g} for predictions of 0) with learning_rate={rate:.3g}. {REMEDY}"
         )

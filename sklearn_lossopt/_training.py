@@ -11,15 +11,19 @@ import numpy as np
 from sklearn_lossopt._coordinates import Coordinates
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._linear_algebra import MATRIX_SIZE
 from sklearn_lossopt._mean import Mean
 from sklearn_lossopt._monitor import Monitor
 from sklearn_lossopt._pace import Cycles, Growth, KinkCorrector, NewtonCorrector, Pocket
-from sklearn_lossopt._problem import MATRIX_SIZE
 from sklearn_lossopt._quasi_newton import WholeObjective
 from sklearn_lossopt._state import Outcome, State
 
 # A run that ends this many times above its start has diverged.
 DIVERGED = 10.0
+REMEDY = (
+    "Use a smaller learning_rate, or learning_rate='auto' with schedule='auto' and "
+    "precondition='auto', which also copes with unscaled features."
+)
 # Learning rates handed to the engine in one piece.
 RATES_AT_ONCE = 1_000_000
 # Dual variables of a proximal Newton solver, at most: they take ten arrays of that length.
@@ -59,6 +63,16 @@ def train(
     return (run or _Run)(problem, settings, seed, start, state, validation, watch).fit()
 
 
+def trainer(problem, space, optimizer, state, batch_size, shuffle):
+    """The compiled training of a problem in a space, which goes on from ``state`` and moves it."""
+    return Trainer(
+        problem.X, problem.target, problem.target_kind, problem.weight, problem.rows, space.shift,
+        space.weights, [problem.model(optimizer, space.value_unit)], state.slots, state.steps,
+        metric=space.metric, coordinates=space.coordinates, intercept=problem.fit_intercept,
+        batch_size=batch_size, shuffle=shuffle, seed=state.seed, network=space.network,
+    )
+
+
 class _Run:
     def __init__(self, problem, settings, seed, start, state, validation, watch):
         self.problem, self.settings = problem, settings
@@ -75,12 +89,8 @@ class _Run:
             self.rate = 1.0
         elif self.rate is None:
             self.rate = self._auto_rate()
-        self.trainer = Trainer(
-            problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
-            space.shift, space.weights, self._models(), self.state.slots, self.state.steps,
-            metric=space.metric, coordinates=space.coordinates, intercept=problem.fit_intercept,
-            batch_size=self.batch_size, shuffle=settings.shuffle, seed=self.state.seed,
-            network=space.network,
+        self.trainer = trainer(
+            self.problem, space, optimizer, self.state, self.batch_size, settings.shuffle
         )
         self.curve = []
         self.objective = np.empty(1)
@@ -98,16 +108,12 @@ class _Run:
             return fresh
         if state.position is not None:
             weights, coordinates = state.position
-            ended = self._rounded(*space.unshift(weights[0].astype(np.float64)))
+            ended = space.rounded(*space.unshift(weights[0].astype(np.float64)))
             if all(map(np.array_equal, chain(*ended), chain(*start))):
                 space.weights[...], space.coordinates[...] = weights, coordinates
         return replace(fresh, slots=state.slots.copy(), steps=state.steps.copy(),
                        epoch=state.epoch, updates=state.updates, curve=list(state.curve),
                        moving=state.moving)
-
-    def _rounded(self, coef, intercept):
-        dtype = self.problem.X.dtype
-        return coef.astype(dtype), intercept.astype(dtype)
 
     def _place(self, start):
         """The coordinates in which to train."""
@@ -118,14 +124,6 @@ class _Run:
     def _auto_rate(self):
         smoothness, noise = self.space.smoothness_and_noise(self.batch_size)
         return self.settings.optimizer._auto_rate(smoothness, noise)
-
-    def _models(self):
-        problem, optimizer = self.problem, self.settings.optimizer
-        return [(
-            problem.loss._kernel(problem.n_outputs), problem.loss._kernel_row(),
-            optimizer._kernel(), optimizer._kernel_row(), problem.l2, problem.l1,
-            1 / self.space.value_unit,
-        )]
 
     def _batch_size(self):
         n = self.problem.n
@@ -175,7 +173,7 @@ class _Run:
         elif state.space and weights is self.weights:
             state.position = weights.copy(), self.space.coordinates.copy()
         return Outcome(
-            *self._rounded(coef, intercept), state, len(self.curve), self.rate,
+            *self.space.rounded(coef, intercept), state, len(self.curve), self.rate,
             converged, list(self.curve), None, list(self.monitor.curve), self.monitor.best_iter,
         )
 
@@ -208,13 +206,9 @@ class _Run:
         return float(self.objective[0])
 
     def _diverged(self, epoch, value, start):
-        remedy = (
-            "Use a smaller learning_rate, or learning_rate='auto' with schedule='auto' and "
-            "precondition='auto', which also copes with unscaled features."
-        )
         raise DivergenceError(
             f"Training diverged: the objective was {value:.3g} after epoch {epoch} "
-            f"({start:.3g} at the start) with learning_rate={self.rate:.3g}. {remedy}"
+            f"({start:.3g} at the start) with learning_rate={self.rate:.3g}. {REMEDY}"
         )
 
     def _follow(self, schedule):

@@ -1,7 +1,7 @@
 """Rows set aside for validation, and the loss of a model on them. Floor 2."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -34,10 +34,7 @@ class MeanLoss:
     def __init__(self, problem, space):
         self.weights, self.value = np.zeros_like(space.weights), np.empty(1)
         # Without a penalty; never stepped.
-        model = (
-            problem.loss._kernel(problem.n_outputs), problem.loss._kernel_row(), SGD()._kernel(),
-            SGD()._kernel_row(), 0.0, 0.0, 1.0,
-        )
+        model = replace(problem, l2=0.0, l1=0.0).model(SGD())
         self.trainer = Trainer(
             problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
             space.shift, self.weights, [model],

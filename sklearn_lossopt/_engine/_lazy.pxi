@@ -86,16 +86,24 @@ cdef enum:
 
 
 cdef class MissedKernel:
-    """The two typed pointers of a kernel, and how its tables are made."""
+    """The two typed pointers of a kernel, how its tables are made, and its cost: nanoseconds for a
+    parameter that a batch has, its copies included."""
 
     cdef void* for_double
     cdef void* for_float
+    # 1: param[0] is a rate of forgetting; 2: and so is param[1], as in Adam; 3: and param[4] is a
+    # decoupled weight decay
+    cdef int forgets
+    cdef double cost
 
     @staticmethod
-    cdef MissedKernel of(missed_double for_double, missed_float for_float):
+    cdef MissedKernel of(
+        missed_double for_double, missed_float for_float, int forgets, double cost
+    ):
         cdef MissedKernel kernel = MissedKernel()
         kernel.for_double = <void*> for_double
         kernel.for_float = <void*> for_float
+        kernel.forgets, kernel.cost = forgets, cost
         return kernel
 
 
@@ -265,15 +273,10 @@ cdef void adam_missed_block(
 
 
 MISSED_KERNELS = {
-    "sgd": MissedKernel.of(sgd_missed[double], sgd_missed[float]),
-    "momentum": MissedKernel.of(momentum_missed[double], momentum_missed[float]),
-    "rmsprop": MissedKernel.of(rmsprop_missed[double], rmsprop_missed[float]),
-    "adagrad": MissedKernel.of(adagrad_missed[double], adagrad_missed[float]),
-    "adam": MissedKernel.of(adam_missed[double], adam_missed[float]),
-    "adamw": MissedKernel.of(adam_missed[double], adam_missed[float]),
+    "sgd": MissedKernel.of(sgd_missed[double], sgd_missed[float], 0, 30),
+    "momentum": MissedKernel.of(momentum_missed[double], momentum_missed[float], 1, 75),
+    "rmsprop": MissedKernel.of(rmsprop_missed[double], rmsprop_missed[float], 1, 45),
+    "adagrad": MissedKernel.of(adagrad_missed[double], adagrad_missed[float], 0, 40),
+    "adam": MissedKernel.of(adam_missed[double], adam_missed[float], 2, 50),
+    "adamw": MissedKernel.of(adam_missed[double], adam_missed[float], 3, 55),
 }
-# Nanoseconds for a parameter that a batch has, its steps made up for and its copies included.
-MISSED_COSTS = {
-    "sgd": 30, "momentum": 75, "rmsprop": 45, "adagrad": 40, "adam": 50, "adamw": 55}
-# Which of a kernel's numbers the tables are made from: see Model.
-FORGETS = {"momentum": 1, "rmsprop": 1, "adam": 2, "adamw": 3}

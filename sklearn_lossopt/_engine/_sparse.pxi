@@ -1,6 +1,6 @@
 # Batches of sparse rows (CSR): products, and epochs whose cost is that of the numbers stored.
 #
-# An epoch goes one of three ways, by cost (see `Trainer.path`):
+# An epoch goes one of three ways, by cost (see `choose_path`):
 #
 # - dense: the gradient and the update run over all features.  Any optimizer, any penalty.
 # - direct: plain gradient steps without a metric.  The weights are s v; a step's decay is one
@@ -213,11 +213,6 @@ cdef void copy_in(
         for r in range(z.n_metrics):
             Tc[r * row + i] = block[1 + r]
         block += 1 + z.n_metrics
-        if t.R == 1:
-            uc[i] = block[0]
-            for slot in range(z.n_slots):
-                sc[slot * row + i] = block[1 + slot]
-            continue
         for r in range(t.R):
             m = r // t.k
             uc[r * row + i] = block[0]
@@ -266,15 +261,24 @@ cdef void copy_out(
             state[at * ld + d] = sc[at * row + n_met]
 
 
+cdef void times_metric(
+    Lazy* z, Py_ssize_t R, Py_ssize_t row, const floating* v, floating* out
+) noexcept nogil:
+    """out = the gathered metric times v, R rows; without a metric they are the same array."""
+    cdef const floating* T = <const floating*> z.T
+    cdef Py_ssize_t r, j
+    for r in range(R if z.n_metrics > 0 else 0):
+        for j in range(row):
+            out[r * row + j] = v[r * row + j] * T[(r * row if z.n_metrics > 1 else 0) + j]
+
+
 cdef void make_up(
     Trainer t, Lazy* z, floating* uc, Py_ssize_t n_met, Py_ssize_t now
 ) noexcept nogil:
     """The steps that the gathered features have missed; then their weights."""
-    cdef Py_ssize_t row = n_met + 1, size = t.k * (n_met + 1), m, r, i
-    cdef floating* wc = <floating*> z.W
+    cdef Py_ssize_t row = n_met + 1, size = t.k * (n_met + 1), m, r
     cdef floating* sc = <floating*> z.state
     cdef const floating* pull = <const floating*> z.pull
-    cdef const floating* Tc = <const floating*> z.T
     for m in range(t.M):
         for r in range(t.k):
             if floating is double:
@@ -285,9 +289,7 @@ cdef void make_up(
                 (<missed_float> t.models[m].missed)(
                     n_met, uc + m * size + r * row, sc + m * z.n_slots * size + r * row, size,
                     pull + m * size + r * row, z.lag, now, z.tables + m, t.models[m].step_param)
-    for r in range(t.R if z.n_metrics > 0 else 0):
-        for i in range(row):
-            wc[r * row + i] = uc[r * row + i] * Tc[(r * row if z.n_metrics > 1 else 0) + i]
+    times_metric(z, t.R, row, uc, <floating*> z.W)
 
 
 cdef int lazy_step(
@@ -300,7 +302,6 @@ cdef int lazy_step(
     cdef floating* wc = <floating*> z.W
     cdef floating* G = <floating*> z.G
     cdef floating* H = <floating*> z.H
-    cdef const floating* Tc = <const floating*> z.T
     cdef floating* raw = <floating*> t.raw
     cdef floating* grad = <floating*> t.grad
     cdef floating scale, l2
@@ -337,24 +338,13 @@ cdef int lazy_step(
                 b, <const floating*> grad + r * b, NULL)
         for j in range(r * row, r * row + n_met):
             G[j] = G[j] * scale + l2 * wc[j]
-    for r in range(t.R if z.n_metrics > 0 else 0):
-        for j in range(row):
-            H[r * row + j] = G[r * row + j] * Tc[(r * row if z.n_metrics > 1 else 0) + j]
+    times_metric(z, t.R, row, G, H)
     for m in range(t.M):
         t.steps[m] += 1
-        if floating is double:
-            (<step_double> t.models[m].step)(
-                size, row, uc + m * size, H + m * size, NULL,
-                <double*> z.state + m * z.n_slots * size, t.steps[m], rates[m * rate_stride],
-                t.models[m].step_param)
-        else:
-            (<step_float> t.models[m].step)(
-                size, row, uc + m * size, H + m * size, NULL,
-                <float*> z.state + m * z.n_slots * size, t.steps[m], rates[m * rate_stride],
-                t.models[m].step_param)
-    for r in range(t.R if z.n_metrics > 0 else 0):
-        for j in range(row):
-            wc[r * row + j] = uc[r * row + j] * Tc[(r * row if z.n_metrics > 1 else 0) + j]
+        compiled_step(
+            &t.models[m], size, row, uc + m * size, H + m * size, NULL,
+            <floating*> z.state + m * z.n_slots * size, t.steps[m], rates[m * rate_stride])
+    times_metric(z, t.R, row, uc, wc)
     return 0
 
 
@@ -449,7 +439,7 @@ cdef int choose_path(Trainer t, const double[:, ::1] rates) except -1:
     stored = t.csr.indptr[t.csr_rows] * t.batch_size // max(1, t.csr_rows)
     cost = 0
     for m in range(t.M):
-        cost += MISSED_COSTS[t.step_names[m]] * t.n_met * t.k
+        cost += t.models[m].cost * t.n_met * t.k
     if 3 * stored + cost < (0.6 + 0.9 * t.n_slots) * t.d * t.R:
         return PATH_LAZY
     return PATH_DENSE

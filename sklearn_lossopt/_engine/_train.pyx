@@ -61,11 +61,11 @@ cdef struct Model:
     const double* loss_param
     Py_ssize_t loss_param_step
     bint joint
-    # 1: param[0] is a rate of forgetting; 2: and so is param[1], as in Adam; 3: and param[4] is a
-    # decoupled weight decay
-    int forgets
     void* step
+    # of _lazy.pxi: NULL if there is none
     void* missed
+    int forgets
+    double cost
     const double* step_param
     void* state
     double l2
@@ -313,6 +313,7 @@ cdef class Trainer:
         """Say what each model of the bank minimises and how; ``state`` is its optimizer's."""
         cdef LossKernel loss
         cdef StepKernel step
+        cdef MissedKernel missed
         cdef Py_ssize_t m
         dtype = np.float32 if self.single else np.float64
         self.models = <Model*> self.address(
@@ -337,12 +338,11 @@ cdef class Trainer:
             if isinstance(step_name, str):
                 step = STEP_KERNELS[step_name]
                 self.models[m].step = step.for_float if self.single else step.for_double
-                self.models[m].forgets = FORGETS.get(step_name, 0)
                 missed = MISSED_KERNELS.get(step_name)
                 if missed is not None:
                     self.models[m].missed = (
-                        (<MissedKernel> missed).for_float if self.single
-                        else (<MissedKernel> missed).for_double)
+                        missed.for_float if self.single else missed.for_double)
+                    self.models[m].forgets, self.models[m].cost = missed.forgets, missed.cost
             else:
                 flat = state[m].reshape(-1)
                 self.steppers[m] = (step_name, [
@@ -558,13 +558,19 @@ cdef int call_step(
         if model.step == NULL:
             with gil:
                 python_step(t, m, l, size, w + at, g + at, l1, rate)
-        elif floating is double:
-            (<step_double> model.step)(
-                size, row, w + at, g + at, l1, state, t.steps[m], rate, model.step_param)
         else:
-            (<step_float> model.step)(
-                size, row, w + at, g + at, l1, state, t.steps[m], rate, model.step_param)
+            compiled_step(model, size, row, w + at, g + at, l1, state, t.steps[m], rate)
     return 0
+
+
+cdef inline void compiled_step(
+    Model* model, Py_ssize_t size, Py_ssize_t row, floating* w, const floating* g,
+    const floating* l1, floating* state, int64_t t, double rate,
+) noexcept nogil:
+    if floating is double:
+        (<step_double> model.step)(size, row, w, g, l1, state, t, rate, model.step_param)
+    else:
+        (<step_float> model.step)(size, row, w, g, l1, state, t, rate, model.step_param)
 
 
 cdef int python_step(

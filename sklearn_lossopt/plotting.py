@@ -17,8 +17,8 @@ class LossCurveDisplay:
 
     ``from_estimator`` and ``from_estimators`` make one. The training curve is
     ``loss_curve_``, one value an epoch, of any estimator that has it. The validation curve is
-    ``validation_curve_``, a loss, or ``validation_scores_``, the scores of scikit-learn's
-    multi-layer perceptrons.
+    ``validation_curve_``, a loss unless the estimator has another ``scoring``, or
+    ``validation_scores_``, the scores of scikit-learn's multi-layer perceptrons.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class LossCurveDisplay:
             Label; the name of the class, in a pipeline of its last step's, if None.
         validation : bool or {"loss", "score"}, default=True
             Whether to draw the validation curve if there is one, and what it is; True takes
-            ``validation_curve_`` for a loss and ``validation_scores_`` for scores.
+            ``validation_curve_`` for what ``scoring`` says and ``validation_scores_`` for scores.
         log_scale : bool, default=None
             Whether the loss axis is logarithmic. With None it is if there is a reference, and
             left alone otherwise.
@@ -131,7 +131,7 @@ class LossCurveDisplay:
             Where to draw; a new figure if None.
         validation : bool or {"loss", "score"}, default=True
             Whether to draw validation curves where there are any, and what they are; True takes
-            ``validation_curve_`` for a loss and ``validation_scores_`` for scores.
+            ``validation_curve_`` for what ``scoring`` says and ``validation_scores_`` for scores.
         log_scale : bool, default=None
             Whether the loss axis is logarithmic. With None it is if there is a reference, and
             left alone otherwise.
@@ -172,7 +172,7 @@ class LossCurveDisplay:
             kinds = {validation}
         if len(kinds) > 1:
             raise ValueError(
-                "Some estimators have validation_curve_, a loss, and others validation_scores_. "
+                "Some estimators have validation losses, and others validation scores. "
                 "Draw them apart, or pass validation=False."
             )
         display = cls(
@@ -303,7 +303,9 @@ def _loss_curve(estimator):
 
 def _validation_curve(estimator):
     """A fitted estimator's validation curve, and what it is; two times None without one."""
-    for attribute, kind in (("validation_curve_", "loss"), ("validation_scores_", "score")):
+    scoring = getattr(estimator, "scoring", "loss")
+    own = "loss" if isinstance(scoring, str) and scoring == "loss" else "score"
+    for attribute, kind in (("validation_curve_", own), ("validation_scores_", "score")):
         curve = getattr(estimator, attribute, None)
         if curve is not None and len(curve):
             return np.asarray(curve, dtype=np.float64), kind

@@ -116,6 +116,22 @@ def test_validation_curve_that_holds_scores():
     assert display.validation_ax_.get_ylabel() == "Validation score"
 
 
+@pytest.mark.parametrize("scoring, label", [
+    ("loss", None), ("r2", "Validation score"), (None, "Validation score"),
+])
+def test_what_the_curve_holds_is_what_scoring_says(data, scoring, label):
+    model = GradientRegressor(early_stopping=True, scoring=scoring, random_state=0).fit(*data)
+    display = LossCurveDisplay.from_estimator(model)
+    assert display.validation_kind == ("loss" if scoring == "loss" else "score")
+    apart = display.validation_ax_ is not display.ax_
+    assert apart == (label is not None)
+    if apart:
+        assert display.validation_ax_.get_ylabel() == label
+    np.testing.assert_array_equal(
+        display.validation_lines_[0].get_ydata(), model.validation_curve_
+    )
+
+
 def test_multi_layer_perceptron(data):
     model = MLPRegressor(early_stopping=True, max_iter=10, tol=1.0, random_state=0)
     with pytest.warns(UserWarning, match="Maximum iterations"):

@@ -403,7 +403,7 @@ if classes:
     y, estimator = np.arange(n) % classes, GradientClassifier
 else:
     y, estimator = rng.standard_normal(n), GradientRegressor
-model = estimator(max_iter=10**6, random_state=0, **settings)
+model = estimator(max_iter=10**9, random_state=0, **settings)
 print("ready", flush=True)
 try:
     model.fit(X, y)

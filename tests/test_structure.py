@@ -44,6 +44,7 @@ FLOORS = [
     ("sklearn_lossopt._layers", 3),
     ("sklearn_lossopt._base", 3),
     ("sklearn_lossopt._chunks", 3),
+    ("sklearn_lossopt._together", 3),
     ("sklearn_lossopt.regressor", 3),
     ("sklearn_lossopt.classifier", 3),
     ("sklearn_lossopt.search", 4),

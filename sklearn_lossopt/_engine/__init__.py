@@ -50,5 +50,13 @@ ACTIVATION_KERNELS = _train.ACTIVATION_KERNELS
 LOSS_KERNELS = _train.LOSS_KERNELS
 STEP_KERNELS = _train.STEP_KERNELS
 column_moments = _train.column_moments
+run_bank = _train.run_bank
 
-__all__ = ["ACTIVATION_KERNELS", "LOSS_KERNELS", "STEP_KERNELS", "Trainer", "column_moments"]
+__all__ = [
+    "ACTIVATION_KERNELS",
+    "LOSS_KERNELS",
+    "STEP_KERNELS",
+    "Trainer",
+    "column_moments",
+    "run_bank",
+]

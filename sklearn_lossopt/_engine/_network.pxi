@@ -136,13 +136,13 @@ cdef void deactivate(
 
 
 cdef void network_forward(
-    Trainer t, const floating* W, const uint32_t* order, Py_ssize_t start, Py_ssize_t n,
+    Trainer t, const floating* block, const floating* W, const uint32_t* order, Py_ssize_t start, Py_ssize_t n,
     bint dropping, floating* raw,
 ) noexcept nogil:
-    """raw (k, n) of one model, whose parameters are W."""
+    """raw (k, n) of one model, whose parameters are W, for extended rows."""
     cdef Py_ssize_t l, i, r, last = t.n_layers - 1
     cdef Layer* layer
-    cdef const floating* x = <const floating*> t.xb
+    cdef const floating* x = block
     cdef const floating* w
     cdef floating scale, shift
     for l in range(last):
@@ -188,7 +188,7 @@ cdef void outer_product(
 
 
 cdef void network_backward(
-    Trainer t, const floating* W, const uint32_t* order, Py_ssize_t start, Py_ssize_t n,
+    Trainer t, const floating* block, const floating* W, const uint32_t* order, Py_ssize_t start, Py_ssize_t n,
     bint dropping, floating* grad, floating* G,
 ) noexcept nogil:
     """Add the gradient of one model to G, from the gradients with respect to raw (k, n)."""
@@ -220,7 +220,7 @@ cdef void network_backward(
         if l == 0 and t.csr.indptr != NULL:
             sparse_first_gradient[floating](t, order, start, n, D, G + layer.offset)
             return
-        x = <const floating*> (t.xb if l == 0 else t.layers[l - 1].active)
+        x = block if l == 0 else <const floating*> t.layers[l - 1].active
         gemm[floating](b"t", b"n", layer.n_out, layer.row, n, 1, D, width, x, layer.row, 1,
                        G + layer.offset, layer.row)
         if l > 0:
@@ -231,28 +231,22 @@ cdef void network_backward(
 
 
 cdef int network_gradient(
-    Trainer t, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, floating* G, double* total,
-    bint training,
+    Trainer t, Trainer room, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, floating* G,
+    double* total, bint training,
 ) except -1 nogil:
-    """As ``forward_backward``; G is (M, size)."""
-    cdef Py_ssize_t m, k = t.k
+    """As ``forward_backward``, with the rows, their targets and weights in ``room``; G is
+    (M, size)."""
+    cdef Py_ssize_t m
     cdef bint dropping = training and t.dropout > 0
+    cdef const floating* block = <const floating*> room.xb
     cdef const floating* W
-    cdef floating* raw = <floating*> t.raw
-    cdef floating* grad = <floating*> t.grad
-    gather_targets[floating](
-        n, k, <const floating*> t.target, <const floating*> t.weight, order, start,
-        t.target_kind, <floating*> t.yb, <floating*> t.sb)
-    if t.csr.indptr == NULL:
-        gather_extended[floating](
-            n, t.d, <const floating*> t.X, order, start, t.n, t.streams,
-            <const floating*> t.shift, <const floating*> t.column_scale, <floating> t.intercept,
-            <floating*> t.xb)
+    cdef floating* raw = <floating*> room.raw
+    cdef floating* grad = <floating*> room.grad
     for m in range(t.M):
         W = <const floating*> t.W + m * t.size
-        network_forward[floating](t, W, order, start, n, dropping, raw + m * k * n)
-        model_losses[floating](t, m, raw, n, total, G != NULL)
+        network_forward[floating](t, block, W, order, start, n, dropping, raw)
+        model_losses[floating](t, room, m, raw, grad, n, total, G != NULL)
         if G != NULL:
             network_backward[floating](
-                t, W, order, start, n, dropping, grad + m * k * n, G + m * t.size)
+                t, block, W, order, start, n, dropping, grad, G + m * t.size)
     return 0

@@ -86,6 +86,16 @@ cdef void sparse_axpy_rows(
                     X.indices + begin, out + r * ld)
 
 
+cdef int batch_losses(
+    Trainer t, floating* raw, floating* grad, Py_ssize_t n, double* total
+) except -1 nogil:
+    """``model_losses`` of all models, raw and grad being (M, k, n)."""
+    cdef Py_ssize_t m, at = t.k * n
+    for m in range(t.M):
+        model_losses[floating](t, t, m, raw + m * at, grad + m * at, n, total, True)
+    return 0
+
+
 cdef int direct_epoch(
     Trainer t, floating* W, const double* rates, Py_ssize_t rate_step, double* total
 ) except -1 nogil:
@@ -102,7 +112,7 @@ cdef int direct_epoch(
             t.target_kind, <floating*> t.yb, <floating*> t.sb)
         sparse_dot_rows[floating](
             b, &t.csr, t.order, start, t.n, k, ld, W, <floating> s, <floating*> t.raw)
-        batch_losses[floating](t, <floating*> t.raw, b, total, True)
+        batch_losses[floating](t, <floating*> t.raw, <floating*> t.grad, b, total)
         s *= decay
         if fabs(s) < 1e-4:
             for r in range(k):
@@ -318,7 +328,7 @@ cdef int lazy_step(
             raw[r * b + i] = sparse_dot(
                 end - begin, data + begin, z.places + q, wc + r * row) + wc[r * row + n_met]
         q += end - begin
-    batch_losses[floating](t, <floating*> t.raw, b, total, True)
+    batch_losses[floating](t, <floating*> t.raw, <floating*> t.grad, b, total)
     memset(G, 0, t.R * row * sizeof(floating))
     q = 0
     for i in range(b):

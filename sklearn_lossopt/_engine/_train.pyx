@@ -7,6 +7,7 @@ import numpy as np
 
 from cython cimport floating
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport PyObject
 from libc.math cimport fabs, isfinite, log, pow, sqrt, sqrtf
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -141,7 +142,7 @@ cdef class Trainer:
     cdef list steppers
     cdef readonly Py_ssize_t n, d, k, M, R, n_layers, size
     cdef public Py_ssize_t batch_size
-    cdef Py_ssize_t chunk
+    cdef readonly Py_ssize_t chunk
     cdef bint single, intercept, shuffle, streams, plain_sgd
     cdef const char* X
     cdef Csr csr
@@ -238,11 +239,8 @@ cdef class Trainer:
         self.W = self.address(weights, dtype, True)
         self.steps = <int64_t*> self.address(steps, np.int64, True)
         self.order = NULL
-        if shuffle or rows is not None:
-            self.order = <uint32_t*> self.address(np.empty(self.n, np.uint32), np.uint32, True)
-            self.restore_order()
         if not sparse and (self.R > 1 or network is not None):
-            self.xb = self.address(np.empty((self.chunk, self.d + 1), dtype), dtype, True)
+            self.own_block()
         self.set_layers(widths, network, dtype)
         # One allocation: sample-wise buffers of a chunk.
         cdef Py_ssize_t width = 3 * self.k + 1 + 2 * self.R
@@ -397,6 +395,32 @@ cdef class Trainer:
             fill_thresholds[double](self, <double*> self.L)
         return 0
 
+    cdef bint one_by_one(self) noexcept:
+        """Whether epochs go by ``stochastic_epoch``."""
+        return (
+            self.R == 1 and self.batch_size == 1 and self.n > 1 and self.plain_sgd
+            and self.metric_kind == METRIC_NONE and self.n_layers == 1 and self.X != NULL
+            and self.models[0].loss_at != NULL and self.models[0].l1 == 0
+        )
+
+    def shares_batches(self):
+        """Whether ``run_bank`` can train this among others."""
+        return self.M == 1 and self.X != NULL and not self.one_by_one()
+
+    cdef int own_block(self) except -1:
+        """Room for a chunk's rows."""
+        dtype = np.float32 if self.single else np.float64
+        if self.xb == NULL:
+            self.xb = self.address(np.empty((self.chunk, self.d + 1), dtype), dtype, True)
+        return 0
+
+    cdef int own_order(self) except -1:
+        """Room for the order of the rows; none is needed where they come as they are."""
+        if self.order == NULL and (self.shuffle or self.rows != NULL):
+            self.order = <uint32_t*> self.address(np.empty(self.n, np.uint32), np.uint32, True)
+            self.restore_order()
+        return 0
+
     cdef void restore_order(self) noexcept nogil:
         cdef Py_ssize_t i
         if self.rows != NULL:
@@ -472,13 +496,13 @@ cdef inline int look_for_signals(Trainer t, Py_ssize_t work) except -1 nogil:
 
 
 cdef int call_loss(
-    Trainer t, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
+    Trainer t, Trainer room, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
     floating* gradient,
 ) except -1 nogil:
     cdef Model* model = &t.models[m]
     if model.loss == NULL:
         with gil:
-            return python_loss(t, m, n, y, raw, value, gradient)
+            return python_loss(t, room, m, n, y, raw, value, gradient)
     cdef Py_ssize_t k = t.k, r, calls = 1
     cdef const double* param
     if model.loss_param_step > 0:
@@ -495,15 +519,15 @@ cdef int call_loss(
 
 
 cdef int python_loss(
-    Trainer t, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
+    Trainer t, Trainer room, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
     floating* gradient,
 ) except -1:
     """Call a loss written in NumPy, on copies in the shapes that its author expects."""
     cdef Py_ssize_t k = t.k, k_y = 1 if t.target_kind == TARGET_CLASS else t.k, i
-    cdef floating* origin = <floating*> t.yb
+    cdef floating* origin = <floating*> room.yb
     cdef bint blamed = False
     # Slices of one array cost less than an array made of each pointer.
-    buffers, f = t.buffers, t.losses[m]
+    buffers, f = room.buffers, t.losses[m]
     y_rows = buffers[y - origin : y - origin + k_y * n].copy()
     raw_rows = buffers[raw - origin : raw - origin + k * n].copy()
     if t.target_kind == TARGET_CLASS:
@@ -597,16 +621,16 @@ cdef int python_step(
 
 
 cdef int model_losses(
-    Trainer t, Py_ssize_t m, floating* raw, Py_ssize_t n, double* total, bint slopes
+    Trainer t, Trainer room, Py_ssize_t m, floating* raw, floating* grad, Py_ssize_t n,
+    double* total, bint slopes,
 ) except -1 nogil:
-    """Add one model's weighted losses of the n rows whose raw predictions (M, k, n), targets and
-    weights are in the buffers to total; leave the weighted derivatives in theirs if ``slopes``."""
+    """Add one model's weighted losses of the n rows whose targets and weights are in the buffers
+    of ``room`` to total; leave the weighted derivatives in ``grad`` (k, n) if ``slopes``."""
     cdef Py_ssize_t k = t.k, r, i
-    cdef floating* s = <floating*> t.sb
-    cdef floating* grad = <floating*> t.grad + m * k * n
-    cdef floating* value = <floating*> t.value
+    cdef floating* s = <floating*> room.sb
+    cdef floating* value = <floating*> room.value
     cdef bint weighted = t.weight != NULL
-    call_loss[floating](t, m, n, <floating*> t.yb, raw + m * k * n, value, grad)
+    call_loss[floating](t, room, m, n, <floating*> room.yb, raw, value, grad)
     for r in range(1 if t.models[m].joint or t.models[m].loss == NULL else k):
         total[m] += weighted_sum(n, value + r * n, s if weighted else NULL)
     if weighted and slopes:
@@ -616,13 +640,59 @@ cdef int model_losses(
     return 0
 
 
-cdef int batch_losses(
-    Trainer t, floating* raw, Py_ssize_t n, double* total, bint slopes
+cdef void gather_block(
+    Trainer t, const floating* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, bint rows,
+) noexcept nogil:
+    """Targets and weights of n rows into the buffers, and the rows too where they are wanted."""
+    gather_targets[floating](
+        n, t.k, <const floating*> t.target, <const floating*> t.weight, order, start,
+        t.target_kind, <floating*> t.yb, <floating*> t.sb)
+    if not rows:
+        return
+    if t.n_layers > 1:
+        gather_extended[floating](
+            n, t.d, X, order, start, t.n, t.streams, <const floating*> t.shift,
+            <const floating*> t.column_scale, <floating> t.intercept, <floating*> t.xb)
+    else:
+        gather_rows[floating](
+            n, t.d, X, order, start, t.n, t.streams, <const floating*> t.shift, <floating*> t.xb)
+
+
+cdef int linear_gradient(
+    Trainer t, Trainer room, const floating* X, const uint32_t* order, Py_ssize_t start,
+    const floating* shift, Py_ssize_t n, floating* G, double* total,
 ) except -1 nogil:
-    """The same for all models."""
-    cdef Py_ssize_t m
+    """As ``forward_backward``, with the rows that X, order and start say, less the shift, and
+    targets, weights and buffers in ``room``."""
+    cdef Py_ssize_t d = t.d, ld = d + 1, k = t.k, m, r, i
+    cdef const floating* W = <const floating*> t.W
+    cdef floating* raw = <floating*> room.raw
+    cdef floating* grad = <floating*> room.grad
+    cdef bint sparse = t.csr.indptr != NULL
     for m in range(t.M):
-        model_losses[floating](t, m, raw, n, total, slopes)
+        if sparse:
+            sparse_dot_rows[floating](n, &t.csr, order, start, t.n, k, ld, W, 1, raw)
+        elif k == 1:
+            dot_rows[floating](n, d, X, order, start, t.n, t.streams, shift, W, W[d], raw)
+        else:
+            gemm[floating](b"n", b"t", k, n, d, 1, W, ld, X, d, 0, raw, n)
+            for r in range(k):
+                for i in range(n):
+                    raw[r * n + i] += W[r * ld + d]
+        model_losses[floating](t, room, m, raw, grad, n, total, G != NULL)
+        W += k * ld
+        if G == NULL:
+            continue
+        if sparse:
+            sparse_axpy_rows[floating](n, &t.csr, order, start, k, ld, grad, 1, G)
+        elif k == 1:
+            axpy_rows[floating](n, d, X, order, start, shift, grad, G)
+        else:
+            gemm[floating](b"n", b"n", k, d, n, 1, grad, n, X, d, 1, G, ld)
+        if t.intercept:
+            for r in range(k):
+                G[r * ld + d] += <floating> weighted_sum(n, <const floating*> grad + r * n, NULL)
+        G += k * ld
     return 0
 
 
@@ -632,73 +702,59 @@ cdef int forward_backward(
 ) except -1 nogil:
     """Add the weighted losses of n rows to total (M,) and, unless G is NULL, their gradients
     with respect to the extended weights to G (R, d + 1).  Dropout is for ``training``."""
-    cdef Py_ssize_t d = t.d, ld = d + 1, r, i
     cdef const floating* X = <const floating*> t.X
     cdef const floating* shift = <const floating*> t.shift
-    cdef const floating* W = <const floating*> t.W
-    cdef const floating* block
-    cdef floating* raw = <floating*> t.raw
-    cdef floating* grad = <floating*> t.grad
-    cdef floating intercept
-
+    cdef bint dense = t.csr.indptr == NULL, straight = t.n_layers == 1 and (
+        not dense or t.R == 1 or (order == NULL and shift == NULL))
+    gather_block[floating](t, X, order, start, n, dense and not straight)
     if t.n_layers > 1:
-        return network_gradient[floating](t, order, start, n, G, total, training)
-    gather_targets[floating](
-        n, t.k, <const floating*> t.target, <const floating*> t.weight, order, start,
-        t.target_kind, <floating*> t.yb, <floating*> t.sb)
-    if t.csr.indptr != NULL:
-        sparse_dot_rows[floating](n, &t.csr, order, start, t.n, t.R, ld, W, 1, raw)
-    elif t.R == 1:
-        dot_rows[floating](n, d, X, order, start, t.n, t.streams, shift, W, W[d], raw)
-    else:
-        if order == NULL and shift == NULL:
-            block = X + start * d
-        else:
-            gather_rows[floating](
-                n, d, X, order, start, t.n, t.streams, shift, <floating*> t.xb)
-            block = <const floating*> t.xb
-        gemm[floating](b"n", b"t", t.R, n, d, 1, W, ld, block, d, 0, raw, n)
-        for r in range(t.R):
-            intercept = W[r * ld + d]
-            for i in range(n):
-                raw[r * n + i] += intercept
-    batch_losses[floating](t, raw, n, total, G != NULL)
+        return network_gradient[floating](t, t, order, start, n, G, total, training)
+    if straight:
+        # One output needs no copy of the rows, nor do rows as they are.
+        if t.R > 1 and dense:
+            X, start = X + start * t.d, 0
+        return linear_gradient[floating](t, t, X, order, start, shift, n, G, total)
+    return linear_gradient[floating](
+        t, t, <const floating*> t.xb, NULL, 0, NULL, n, G, total)
 
-    if G == NULL:
-        return 0
-    if t.csr.indptr != NULL:
-        sparse_axpy_rows[floating](n, &t.csr, order, start, t.R, ld, grad, 1, G)
-    elif t.R == 1:
-        axpy_rows[floating](n, d, X, order, start, shift, grad, G)
-    else:
-        gemm[floating](b"n", b"n", t.R, d, n, 1, grad, n, block, d, 1, G, ld)
-    if t.intercept:
-        for r in range(t.R):
-            G[r * ld + d] += <floating> weighted_sum(n, <const floating*> grad + r * n, NULL)
-    return 0
+
+cdef void begin_sum(Trainer t, floating* G, Py_ssize_t n) noexcept nogil:
+    """Begin to sum gradients of n rows into G, chunk by chunk; float32 sums of chunks add up in
+    float64."""
+    memset(G, 0, t.M * t.size * sizeof(floating))
+    if floating is float and n > t.chunk:
+        memset(t.acc, 0, t.M * t.size * sizeof(double))
+
+
+cdef void add_chunk(Trainer t, floating* G, Py_ssize_t n) noexcept nogil:
+    """A chunk's sum is in G."""
+    cdef Py_ssize_t j
+    if floating is float and n > t.chunk:
+        for j in range(t.M * t.size):
+            t.acc[j] += <double> G[j]
+        memset(G, 0, t.M * t.size * sizeof(floating))
+
+
+cdef void end_sum(Trainer t, floating* G, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t j
+    if floating is float and n > t.chunk:
+        for j in range(t.M * t.size):
+            G[j] = <floating> t.acc[j]
 
 
 cdef int batch_gradient(
     Trainer t, floating* G, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, double* total,
 ) except -1 nogil:
-    """Sum over n rows into G, chunk by chunk; float32 sums of chunks add up in float64."""
-    cdef Py_ssize_t size = t.M * t.size, done = 0, m, j
-    cdef bint split = floating is float and n > t.chunk
-    memset(G, 0, size * sizeof(floating))
-    if split:
-        memset(t.acc, 0, size * sizeof(double))
+    """Sum over n rows into G."""
+    cdef Py_ssize_t done = 0, m
+    begin_sum(t, G, n)
     while done < n:
         m = min(t.chunk, n - done)
         forward_backward[floating](t, order, start + done, m, G, total, True)
+        add_chunk(t, G, n)
         done += m
-        if split:
-            for j in range(size):
-                t.acc[j] += <double> G[j]
-            memset(G, 0, size * sizeof(floating))
-        look_for_signals(t, m * size)
-    if split:
-        for j in range(size):
-            G[j] = <floating> t.acc[j]
+        look_for_signals(t, m * t.M * t.size)
+    end_sum(t, G, n)
     return 0
 
 
@@ -817,20 +873,48 @@ cdef void add_penalty(Trainer t, const floating* W, double* out) noexcept nogil:
                 out[m] += 0.5 * t.models[m].l2 * sum_ + t.models[m].l1 * sizes
 
 
+cdef void begin_epoch(
+    Trainer t, const floating* W, double* total, double* penalty, Py_ssize_t epoch
+) noexcept nogil:
+    cdef Py_ssize_t m
+    for m in range(t.M):
+        total[m] = penalty[m] = 0
+    # The penalty at the epoch's start, so that a full-batch epoch's value is F itself.
+    add_penalty(t, W, penalty)
+    t.mask_seed = mix(~t.seed + mix(epoch + 1))
+
+
+cdef void order_epoch(Trainer t, Py_ssize_t epoch) noexcept nogil:
+    if t.shuffle:
+        t.restore_order()
+        permute(t.order, t.n, t.seed, epoch)
+
+
+cdef bint end_epoch(Trainer t, const floating* W, double* total, double* penalty) noexcept nogil:
+    """Make means of sums; returns whether all is finite."""
+    cdef Py_ssize_t m
+    cdef bint finite = True
+    for m in range(t.M):
+        total[m] = total[m] / t.n + penalty[m]
+        penalty[m] = 0
+    add_penalty(t, W, penalty)
+    for m in range(t.M):
+        if not isfinite(penalty[m]):
+            total[m] = penalty[m]
+        finite = finite and isfinite(total[m])
+    return finite
+
+
 cdef run(
     Trainer t, floating* W, Py_ssize_t first_epoch, Py_ssize_t n_epochs,
     const double[:, ::1] rates, double[:, ::1] history,
 ):
-    cdef Py_ssize_t epoch, start, m, b, step = 0
+    cdef Py_ssize_t epoch, start, b, step = 0
     cdef Py_ssize_t n_steps = rates.shape[1], rate_step = 0 if n_steps == 1 else 1
     cdef const double* rate = &rates[0, 0]
     cdef double* total
-    cdef bint finite = True
-    cdef bint plain = (
-        t.R == 1 and t.batch_size == 1 and t.n > 1 and t.metric_kind == METRIC_NONE
-        and t.n_layers == 1 and t.X != NULL and t.plain_sgd and t.models[0].loss_at != NULL and t.models[0].l1 == 0
-    )
-    cdef double[::1] penalties = np.zeros(t.M)
+    cdef bint finite = True, plain = t.one_by_one()
+    cdef double[::1] penalties = np.empty(t.M)
     cdef double* penalty = &penalties[0]
     cdef Py_ssize_t per_epoch = (t.n + t.batch_size - 1) // t.batch_size
     cdef int path = PATH_DENSE
@@ -838,50 +922,36 @@ cdef run(
         path = choose_path(t, rates)
     if path == PATH_LAZY:
         prepare_lazy(t, per_epoch)
+    t.own_order()
     with nogil:
         for epoch in range(n_epochs):
             total = &history[epoch, 0]
-            for m in range(t.M):
-                total[m] = 0
-            # The penalty at the epoch's start, so that a full-batch epoch's value is F itself.
-            add_penalty(t, W, penalty)
-            if t.shuffle:
-                t.restore_order()
-                permute(t.order, t.n, t.seed, first_epoch + epoch)
-            t.mask_seed = mix(~t.seed + mix(first_epoch + epoch + 1))
+            begin_epoch(t, W, total, penalty, first_epoch + epoch)
+            order_epoch(t, first_epoch + epoch)
             if plain:
                 stochastic_epoch(t, W, rate + step * rate_step, rate_step, total)
-                step += t.n
             elif path == PATH_DIRECT:
                 direct_epoch(t, W, rate + step * rate_step, rate_step, total)
-                step += per_epoch
             elif path == PATH_LAZY:
                 fill_tables(t, rate + step * rate_step, rate_step, n_steps, per_epoch)
                 lazy_epoch(t, W, rate + step * rate_step, rate_step, n_steps, total)
-                step += per_epoch
             else:
                 start = 0
                 while start < t.n:
                     b = min(t.batch_size, t.n - start)
                     batch_gradient(t, <floating*> t.G, t.order, start, b, total)
-                    update(t, <floating*> t.G, b, rate + step * rate_step, n_steps)
+                    update(t, <floating*> t.G, b, rate + (step + start // t.batch_size) * rate_step,
+                           n_steps)
                     start += b
-                    step += 1
                     look_for_signals(t, (b + 4) * t.M * t.size)
-            for m in range(t.M):
-                total[m] = total[m] / t.n + penalty[m]
-                penalty[m] = 0
-            add_penalty(t, W, penalty)
-            for m in range(t.M):
-                if not isfinite(penalty[m]):
-                    total[m] = penalty[m]
-                penalty[m] = 0
-                finite = finite and isfinite(total[m])
+            step += per_epoch
+            finite = end_epoch(t, W, total, penalty)
             if not finite:
                 break
     return epoch + 1
 
 
+include "_bank.pxi"
 include "_sparse.pxi"
 include "_network.pxi"
 

@@ -1,9 +1,10 @@
 """What the two estimators share. Floor 3."""
 
 import warnings
-from functools import partial, wraps
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
-from threading import Lock, local
 
 import numpy as np
 from scipy import sparse
@@ -13,18 +14,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
+from sklearn_lossopt._bank import alone
 from sklearn_lossopt._compat import (
     Interval,
     Options,
     StrOptions,
     check_sample_weight,
     has_callbacks,
-    release_blas,
-    threadpool_controller,
 )
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._holdout import HoldsOut, canonical
 from sklearn_lossopt._layers import CONSTRAINTS, HasLayers
+from sklearn_lossopt._memo import Memo
 from sklearn_lossopt._network import NetworkRun
 from sklearn_lossopt._problem import Problem
 from sklearn_lossopt._scale import residual_scale
@@ -35,59 +36,31 @@ from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
 
-class _OneBlasThread:
-    """Holds BLAS at one thread while any fit runs.
-
-    OpenBLAS has one number of threads for the whole process. Of fits that overlap in several
-    Python threads, the first to end would otherwise restore it for the others, whose results
-    would then depend on it.
-    """
-
-    def __init__(self):
-        self._lock = Lock()
-        self._fits = 0
-        self._mine = local()
-
-    def __enter__(self):
-        with self._lock:
-            limit = self._mine.limit = threadpool_controller().limit(limits=1, user_api="blas")
-            if self._fits == 0:
-                self._first = limit
-            self._fits += 1
-
-    def __exit__(self, *error):
-        with self._lock:
-            self._fits -= 1
-            if self._mine.limit is not self._first:
-                # Changes something only where the number belongs to the Python thread.
-                self._mine.limit.restore_original_limits()
-            if self._fits == 0:
-                release_blas()
-                self._first.restore_original_limits()
-                release_blas()
+def _shares(data):
+    """Weights of mean 1 in the type of X."""
+    # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
+    used = data.weight if data.rows is None else data.weight[data.rows]
+    largest = used.max()
+    with np.errstate(over="ignore"):  # in rows not used
+        weight = data.weight / largest
+        weight /= np.mean(used / largest)
+        return weight.astype(data.X.dtype, copy=False)
 
 
-ONE_BLAS_THREAD = _OneBlasThread()
+@contextmanager
+def all_or_nothing(estimator):
+    """Leave the estimator as it was where something fails; validation alone would already have
+    replaced ``n_features_in_`` and ``feature_names_in_``."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
-def all_or_nothing(method):
-    """A method that leaves the estimator as it was when it fails; validation alone would already
-    have replaced ``n_features_in_`` and ``feature_names_in_``."""
-
-    @wraps(method)
-    def guarded(self, *args, **kwargs):
-        before = vars(self).copy()
-        try:
-            return method(self, *args, **kwargs)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    return guarded
-
-
-class Epochs:
+class Tasks:
     """Tells callbacks of epochs, which are subtasks of the fit.
 
     Parameters
@@ -283,14 +256,15 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
             self, X, y, dtype=[np.float64, np.float32], order="C", accept_sparse="csr",
             ensure_min_samples=1, **check,
         )
-        if not sparse.issparse(X):
-            return X, y
-        if self.precondition == "whiten":
+        self._check_sparse(X)
+        return canonical(X) if sparse.issparse(X) else X, y
+
+    def _check_sparse(self, X):
+        if self.precondition == "whiten" and sparse.issparse(X):
             raise ValueError(
                 "precondition='whiten' would make sparse X dense. Use precondition='scale' or "
                 "'auto'."
             )
-        return canonical(X), y
 
     @staticmethod
     def _used_rows(sample_weight, X, may_be_none=False):
@@ -304,10 +278,57 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         rows = np.flatnonzero(weight).astype(np.uint32)
         return weight, None if len(rows) == X.shape[0] else rows
 
+    def _same_rows(self, X, y, memo, **check):
+        """X and y valid, as ``_validate`` makes them once for all that share the memo."""
+        mine = []
+
+        def validate():
+            mine.append(True)
+            return self._validate(X, y, **check)
+
+        valid = memo("rows", (X, y, type(self)), validate)
+        if not mine:
+            validate_data(self, X, skip_check_array=True)
+            self._check_sparse(valid[0])
+        return valid
+
     # -- training ---------------------------------------------------------------------------
 
+    def _fit(self, *given):
+        warning = alone(self._fitting(*given))
+        if warning:
+            # The caller of fit, past the wrapper around it.
+            warnings.warn(warning, ConvergenceWarning, stacklevel=4)
+        return self
+
+    def _fitting(self, X, y, sample_weight, validation, memo=None):
+        """Fit: a generator of the epochs to train, see ``_bank``.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+        validation : tuple
+            ``X_val``, ``y_val`` and ``sample_weight_val``.
+        memo : Memo or None
+            Shared with other estimators that are fitted to the very same objects. Callbacks are
+            not told then.
+
+        Returns
+        -------
+        warning : str or None
+            Of convergence.
+        """
+        with all_or_nothing(self):
+            loss = self._resolve_loss()
+            settings, told = self._settings(loss), memo is None
+            memo = Memo() if told else memo
+            prepared = self._prepare(X, y, sample_weight, validation, loss, memo)
+            return (
+                yield from self._train(*prepared, loss, settings, memo, (X, sample_weight, told))
+            )
+
     def _train(
-        self, data, held, target_kind, n_outputs, loss, settings, shape, given, factors=None
+        self, data, held, factors, target_kind, n_outputs, shape, loss, settings, memo, given
     ):
         """Train, and set the fitted attributes.
 
@@ -315,18 +336,24 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         ----------
         data, held : Data
             The rows to train on and, or None, those to validate on.
-        target_kind : str
-        n_outputs : int
-        loss : Loss
-        settings : Settings
-        shape : callable
-            Makes an estimator's own attributes of coefficients (k, d) and intercepts (k,).
-        given : tuple
-            X and sample weights as the user passed them, for callbacks.
         factors : ndarray or None
             Weights of the classes.
+        target_kind : str
+        n_outputs : int
+        shape : callable
+            Makes an estimator's own attributes of coefficients (k, d) and intercepts (k,).
+        loss : Loss
+        settings : Settings
+        memo : Memo
+        given : tuple
+            X and sample weights as the user passed them, for callbacks, and whether these are to
+            be told.
         """
-        problem = self._problem(data.times(factors), target_kind, n_outputs, loss)
+        weighted = memo(
+            "factors", (data.weight, data.rows, data.code, factors), lambda: data.times(factors)
+        )
+        data = replace(data, weight=weighted.weight, rows=weighted.rows)
+        problem = self._problem(data, target_kind, n_outputs, loss, memo)
         start = state = None
         network = settings.network
         if self.warm_start and network is not None:
@@ -340,29 +367,28 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         attributes = partial(self._attributes, problem, loss, settings, held is not None, shape)
         for name in ("delta_", "validation_curve_", "best_iter_"):
             vars(self).pop(name, None)
-        X, weight = given
-        task = dict(estimator=self, X=X, y=data.y)
-        task["metadata"] = None if weight is None else {"sample_weight": weight}
-        # Without callbacks too: it is what the tasks of a pipeline or a search hang together by.
-        root = self._init_callback_context(max_subtasks=settings.max_iter)
-        root.call_on_fit_task_begin(**task)
-        watch = Epochs(root, task, attributes) if has_callbacks(self) else None
-        with ONE_BLAS_THREAD:
-            problem.loss = loss._prepared(partial(residual_scale, problem))
-            validation = None
-            if held is not None:
-                validation = self._validation(held, factors, attributes, problem)
-            outcome = train(
-                problem, settings, data.seed, start, state, validation, watch,
-                None if network is None else NetworkRun,
-            )  # fmt: skip
-        if outcome.warning:
-            # The caller of fit, past the wrappers around it.
-            warnings.warn(outcome.warning, ConvergenceWarning, stacklevel=5)
+        X, weight, told = given
+        watch = None
+        if told:
+            task = dict(estimator=self, X=X, y=data.y)
+            task["metadata"] = None if weight is None else {"sample_weight": weight}
+            # Without callbacks too: it is what tasks of a pipeline or a search hang together by.
+            root = self._init_callback_context(max_subtasks=settings.max_iter)
+            root.call_on_fit_task_begin(**task)
+            watch = Tasks(root, task, attributes) if has_callbacks(self) else None
+        problem.loss = loss._prepared(partial(residual_scale, problem))
+        validation = None
+        if held is not None:
+            validation = self._validation(held, factors, attributes, problem)
+        outcome = yield from train(
+            problem, settings, data.seed, start, state, validation, watch,
+            None if network is None else NetworkRun,
+        )  # fmt: skip
         vars(self).update(attributes(outcome))
         self._forget_other_kind(network)
-        root.call_on_fit_task_end(**task, reconstruction_attributes={})
-        return self
+        if told:
+            root.call_on_fit_task_end(**task, reconstruction_attributes={})
+        return outcome.warning
 
     def _attributes(self, problem, loss, settings, validated, shape, outcome):
         """The fitted attributes of an Outcome."""
@@ -380,20 +406,15 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
             found["best_iter_"] = outcome.best_iter
         return found
 
-    def _problem(self, data, target_kind, n_outputs, loss):
+    def _problem(self, data, target_kind, n_outputs, loss, memo=None):
+        memo = memo or Memo()
         weight = data.weight
         if weight is not None:
-            # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
-            used = weight if data.rows is None else weight[data.rows]
-            largest = used.max()
-            with np.errstate(over="ignore"):  # in rows not used
-                weight = weight / largest
-                weight /= np.mean(used / largest)
-                weight = weight.astype(data.X.dtype, copy=False)
+            weight = memo("shares", (weight, data.rows, data.X), lambda: _shares(data))
         return Problem(
             data.X, data.target, target_kind, weight, data.rows, n_outputs, loss,
             l2=float(self.alpha * (1 - self.l1_ratio)), l1=float(self.alpha * self.l1_ratio),
-            fit_intercept=self.fit_intercept,
+            fit_intercept=self.fit_intercept, memo=memo,
         )
 
     def _seed(self):

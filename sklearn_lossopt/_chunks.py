@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from sklearn_lossopt._base import ONE_BLAS_THREAD
+from sklearn_lossopt._bank import ONE_BLAS_THREAD
 from sklearn_lossopt._network import NetworkCall
 from sklearn_lossopt._state import State
 from sklearn_lossopt._stream import Stream, advance

@@ -90,14 +90,10 @@ class Coordinates:
             self.whiten = whitens(problem, precondition, batch_size)
             self.curvature = Curvature(problem, self.shift)
             self.curvature.unit = unit
-            if self.whiten and statistics is None:
-                self.set_metric([whitener(self.curvature.matrix(h))])
-            elif self.whiten:
-                self.set_metric([statistics.whitener(h)])
-            else:
-                scale = np.sqrt(np.append(h * variance + problem.l2, h))
-                scale[scale == 0] = 1.0
-                self.set_metric([(1 / scale, scale)])
+            parts = self.shift, float(h), problem.l2, self.value_unit, self.whiten, statistics
+            self.metric, self.metric_inverse = problem.recall(
+                "metric", parts, lambda: self._first_metric(statistics, variance)
+            )
         else:
             self.curvature = Curvature(problem, None)
         if start is not None:
@@ -123,19 +119,36 @@ class Coordinates:
             return statistics.variance
         if problem.fit_intercept and not problem.sparse:
             mean, variance = problem.moments()
-            self.shift = mean.astype(problem.X.dtype)
+            dtype = problem.X.dtype
+            self.shift = problem.recall("shift", (), lambda: mean.astype(dtype))
             return variance
         return problem.raw_moment()
 
-    def set_metric(self, pairs):
+    def _first_metric(self, statistics, variance):
+        h = self.bound
+        if self.whiten and statistics is None:
+            return self._metric([whitener(self.curvature.matrix(h))])
+        if self.whiten:
+            return self._metric([statistics.whitener(h)])
+        scale = np.sqrt(np.append(h * variance + self.problem.l2, h))
+        scale[scale == 0] = 1.0
+        return self._metric([(1 / scale, scale)])
+
+    def _metric(self, pairs):
         dtype, root = self.problem.X.dtype, math.sqrt(self.value_unit)
-        self.metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
-        self.metric_inverse = np.stack([inverse / root for _, inverse in pairs])
+        metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
+        return metric, np.stack([inverse / root for _, inverse in pairs])
+
+    def set_metric(self, pairs):
+        self.metric, self.metric_inverse = self._metric(pairs)
 
     def fingerprint(self):
         """What tells the coordinates from others: empty for those of X."""
         if self.metric is None:
             return b""
+        return self.problem.recall("digest", (self.metric, self.shift), self._digest)
+
+    def _digest(self):
         digest = blake2b(self.metric.tobytes(), digest_size=16)
         if self.shift is not None:
             digest.update(self.shift.tobytes())
@@ -179,5 +192,8 @@ class Coordinates:
         else:
             # The metric without the unit of the loss.
             metric = None if self.metric is None else self.metric[0] / math.sqrt(self.value_unit)
-            smoothness, trace = self.curvature.spectrum(metric)
+            smoothness, trace = self.problem.recall(
+                "spectrum", (self.metric, self.shift, *self.problem.loss._identity()),
+                lambda: self.curvature.spectrum(metric),
+            )  # fmt: skip
         return smoothness, trace / batch_size if batch_size < self.problem.n else 0.0

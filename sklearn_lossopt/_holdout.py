@@ -74,7 +74,7 @@ class HoldsOut:
         Parameters
         ----------
         data : Data
-            All rows passed as X; left with those to train on.
+            All rows passed as X.
         validation : tuple
             ``X_val``, ``y_val`` and ``sample_weight_val`` as given to ``fit``.
         encode : callable
@@ -82,6 +82,8 @@ class HoldsOut:
 
         Returns
         -------
+        rows : ndarray or None
+            Those to train on; None for all.
         held : Data or None
         """
         X_val, y_val, weight = validation
@@ -91,7 +93,7 @@ class HoldsOut:
                 raise ValueError(
                     "sample_weight_val is passed, but X_val and y_val are not. Pass them too."
                 )
-            return self._set_aside(data) if self.early_stopping else None
+            return self._set_aside(data) if self.early_stopping else (data.rows, None)
         for name, value in given.items():
             if value is None:
                 (other,) = given.keys() - {name}
@@ -113,19 +115,29 @@ class HoldsOut:
         with naming("sample_weight_val"):
             weight, rows = self._used_rows(weight, array)
         with naming("y_val"):
-            return Data(array, y_val, *encode(y_val, rows), weight, rows)
+            return data.rows, Data(array, y_val, *encode(y_val, rows), weight, rows)
+
+    def _held(self, data, validation, encode, loss, memo):
+        """What ``_hold_out`` returns, found once for all that share the memo."""
+        parts = data.X, data.y, data.weight, data.rows, data.seed, self.early_stopping
+        if any(given is not None for given in validation):
+            # The loss checks what it is given.
+            parts = *parts, *validation, *loss._identity()
+        else:
+            parts = *parts, self.validation_fraction
+        return memo("held", parts, lambda: self._hold_out(data, validation, encode))
 
     def _set_aside(self, data):
-        data.rows, rows = set_aside(
+        kept, rows = set_aside(
             data.X, data.code, data.weight, data.rows, self.validation_fraction, data.seed
         )
         if len(rows) == 0:
             raise ValueError(
                 f"early_stopping=True needs rows for validation, but of n_samples="
-                f"{len(data.rows)} all are alike{'' if data.code is None else ' in each class'}. "
+                f"{len(kept)} all are alike{'' if data.code is None else ' in each class'}. "
                 "Pass X_val and y_val, or set early_stopping=False."
             )
-        return replace(data, rows=rows)
+        return kept, replace(data, rows=rows)
 
     def _scorer(self):
         """The function that ``scoring`` stands for; None for the loss."""

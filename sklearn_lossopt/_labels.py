@@ -10,6 +10,8 @@ LABELS_AT_ONCE = 1_000_000
 
 def labels(y, rows):
     """Sorted labels of the rows used."""
+    if y.dtype.kind not in "biu":
+        check_classification_targets(y)
     classes = np.unique(y if rows is None else y[rows])
     if len(classes) < 2:
         raise ValueError(

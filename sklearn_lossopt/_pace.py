@@ -20,16 +20,14 @@ class Pocket:
         self.run = run
 
     def train(self):
-        """Run the epochs; returns that nothing is certified."""
+        """Yield the epochs; returns that nothing is certified."""
         run, settings = self.run, self.run.settings
         x, y, weight = run.curvature.sample
-        history, rates = np.empty((1, 1)), np.array([[run.rate]])
-        fewest, since, saved, epoch = math.inf, 0, None, 0
-        while epoch < settings.max_iter:
+        rates = np.array([[run.rate]])
+        fewest, since, saved = math.inf, 0, None
+        while run.epoch < settings.max_iter:
             run.monitor.begin(run.weights if saved is None else saved[0])
-            run.trainer.run(run.state.epoch + epoch, 1, rates, history)
-            epoch += 1
-            run.state.updates += -(-run.problem.n // run.trainer.batch_size)
+            yield from run.passes(1, rates)
             with run.mean.predicting():
                 run.curve.append(run.evaluate())
                 wrong = float(np.sum(weight * (y * (x @ run.weights[0].T) <= 0)))
@@ -147,7 +145,10 @@ class KinkCorrector:
 
     def _start(self):
         run, problem = self.run, self.run.problem
-        rows = extended = ScaledRows(problem, run.space.shift)
+        shift, spans = run.space.shift, problem.l2 > 0 and problem.l1 == 0
+        rows = extended = problem.recall(
+            "scaled rows", (shift, spans), lambda: ScaledRows(problem, shift)
+        )
         if problem.l1 > 0:
             extended = WithUnitRows(rows, problem.l1)
         self.small = problem.n * (problem.d + 1) <= SMALL and not problem.sparse

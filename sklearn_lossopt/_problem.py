@@ -1,6 +1,6 @@
 """The problem that a fit solves, and its second-order facts. Floor 2."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,7 @@ from sklearn_lossopt._linear_algebra import (
     weighted_grams,
     whitener,
 )
+from sklearn_lossopt._memo import Memo
 from sklearn_lossopt._sparse_newton import sparse_newton_direction
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._base import measured_curvature
@@ -52,6 +53,7 @@ class Problem:
     l2: float
     l1: float
     fit_intercept: bool
+    memo: Memo = field(default_factory=Memo)  # shared by problems on the same rows
 
     @property
     def n(self):
@@ -86,6 +88,11 @@ class Problem:
         """Whether the loss has second derivatives that are a guide."""
         return self.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None
 
+    def recall(self, name, parts, make):
+        """``make()``, or what it gave for the same rows, intercept and ``parts``."""
+        rows = self.X, self.target, self.weight, self.rows, self.fit_intercept
+        return self.memo(name, (*rows, *parts), make)
+
     def thinned(self, size):
         """An index of about ``size`` of the rows used, evenly spaced."""
         stride = max(1, self.n // max(1, size))
@@ -108,6 +115,9 @@ class Problem:
         """Raw predictions (k,) of the best constant model; zeros without an intercept."""
         if not self.fit_intercept:
             return np.zeros(self.n_outputs)
+        return self.recall("constant", self.loss._identity(), self._best_constant)
+
+    def _best_constant(self):
         index = self.thinned(self.n)
         y = self.target[index]
         if self.target_kind != "values":
@@ -117,7 +127,8 @@ class Problem:
 
     def objective_at_zero(self):
         """The mean loss of raw predictions 0."""
-        return self.mean_loss(np.zeros(self.n_outputs))
+        zero = np.zeros(self.n_outputs)
+        return self.recall("at zero", self.loss._identity(), lambda: self.mean_loss(zero))
 
     def mean_loss(self, constant):
         """The mean loss of one raw prediction (k,) for all, on about 10,000 rows at the most."""
@@ -133,6 +144,9 @@ class Problem:
         """A typical size of the targets, greater than 0."""
         if self.target_kind != "values":
             return 1.0
+        return self.recall("unit", self.loss._identity(), self._unit)
+
+    def _unit(self):
         index = self.thinned(50_000)
         weight = None if self.weight is None else self.weight[index]
         unit = self.loss._unit(self.target[index].astype(np.float64), weight)
@@ -144,7 +158,7 @@ class Problem:
         bound = self.loss._curvature_bound(unit, self.n_outputs)
         if bound is not None:
             return bound
-        sample = replace(self, rows=np.arange(self.X.shape[0])[self.thinned(2000)])
+        sample = replace(self, rows=np.arange(self.X.shape[0])[self.thinned(2000)], memo=Memo())
         raw = np.tile(sample.best_constant(), (sample.n, 1))
         weight = None if self.weight is None else self.weight[sample.rows]
         return measured_curvature(self.loss, self.targets(sample.rows), raw, weight, unit)
@@ -169,6 +183,9 @@ class Problem:
 
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""
+        return self.recall("moments", (), self._moments)
+
+    def _moments(self):
         rough = self.X[self.thinned(256)].mean(axis=0, dtype=np.float64)
         sums, mass = column_moments(self.X, self.weight, self.rows, rough)
         if not np.isfinite(sums).all():
@@ -178,6 +195,9 @@ class Problem:
 
     def raw_moment(self):
         """Weighted mean square of each column, float64."""
+        return self.recall("raw moment", (), self._raw_moment)
+
+    def _raw_moment(self):
         sums, mass = column_moments(self.X, self.weight, self.rows, np.zeros(self.d))
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
@@ -212,7 +232,7 @@ class Curvature:
         spans = problem.l2 > 0 and problem.l1 == 0 and x.shape[0] == problem.n
         if x.shape[0] >= problem.d or not spans or problem.sparse:
             return None
-        return row_basis(x[:, :-1])
+        return problem.recall("basis", (x,), lambda: row_basis(x[:, :-1]))
 
     @cached_property
     def sample(self):
@@ -220,6 +240,10 @@ class Curvature:
         problem, size = self.problem, self.size
         if problem.l1 > 0 and problem.d > MATRIX_SIZE and size == SAMPLE_SIZE:
             size = SPARSE_SAMPLE_SIZE
+        return problem.recall("sample", (self.shift, size), lambda: self._sample(size))
+
+    def _sample(self, size):
+        problem = self.problem
         index = problem.thinned(int(size / problem.row_size))
         x = extended(problem.X[index], float(problem.fit_intercept), self.shift)
         weight = np.ones((x.shape[0], 1))
@@ -311,7 +335,8 @@ class Curvature:
 
     @cached_property
     def reduced_rows(self):
-        return self.sample[0] @ self.basis
+        x, Q = self.sample[0], self.basis
+        return self.problem.recall("reduced rows", (x, Q), lambda: x @ Q)
 
     def _newton_direction(self, x, weights, gradient, floor):
         _, y, weight = self.sample

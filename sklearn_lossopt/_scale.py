@@ -21,6 +21,13 @@ def residual_scale(problem, epsilon):
     ----------
     Huber, P. J. and Ronchetti, E. M. (2009). Robust Statistics, 2nd ed., section 7.7. Wiley.
     """
+    return problem.recall(
+        "residual scale", (epsilon, problem.l2, problem.l1),
+        lambda: _residual_scale(problem, epsilon),
+    )  # fmt: skip
+
+
+def _residual_scale(problem, epsilon):
     shift = problem.moments()[0] if problem.fit_intercept and not problem.sparse else None
     curvature = Curvature(problem, shift, SAMPLE_SIZE)
     y = curvature.sample[1].astype(np.float64)

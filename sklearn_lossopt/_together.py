@@ -1,12 +1,14 @@
 """Fits of many estimators on the same rows. Floor 3."""
 
-import time
-import warnings
 from dataclasses import dataclass
 
-from sklearn.exceptions import ConvergenceWarning
+from sklearn import config_context
 
+from sklearn_lossopt._bank import Bank
 from sklearn_lossopt._base import BaseGradientEstimator
+from sklearn_lossopt._memo import Memo
+
+VALIDATION = ("X_val", "y_val", "sample_weight_val")
 
 
 @dataclass
@@ -20,7 +22,7 @@ class Fit:
 
 
 def fit_together(estimators, X, y, params):
-    """Fit estimators, each as its own ``fit`` would.
+    """Fit estimators, each as its own ``fit`` would, but that callbacks are not told.
 
     Parameters
     ----------
@@ -35,21 +37,34 @@ def fit_together(estimators, X, y, params):
     -------
     fits : list of Fit
     """
-    fits = []
-    for estimator in estimators:
-        start, error, text = time.perf_counter(), None, None
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", ConvergenceWarning)
-            try:
-                estimator.fit(X, y, **params)
-            except Exception as raised:
-                error = raised
-        for warning in caught:
-            if issubclass(warning.category, ConvergenceWarning):
-                text = str(warning.message)
-            else:
-                warnings.warn_explicit(
-                    warning.message, warning.category, warning.filename, warning.lineno
-                )
-        fits.append(Fit(estimator, error, text, time.perf_counter() - start))
-    return fits
+    bank = bank_of(estimators, X, y, params)
+    with config_context(skip_parameter_validation=True):
+        bank.advance()
+    return [fit_of(bank, i, estimator) for i, estimator in enumerate(estimators)]
+
+
+def bank_of(estimators, X, y, params):
+    """A Bank of fits, named by their places in the list."""
+    memo, params = Memo(), dict(params)
+    weight = params.pop("sample_weight", None)
+    validation = tuple(params.pop(name, None) for name in VALIDATION)
+    if params:
+        raise TypeError(f"fit takes no parameter {next(iter(params))!r}.")
+    return Bank({
+        i: _fitting(estimator, X, y, weight, validation, memo)
+        for i, estimator in enumerate(estimators)
+    })
+
+
+def fit_of(bank, i, estimator):
+    """The Fit of a training that has ended."""
+    result = bank.results[i]
+    failed = isinstance(result, Exception)
+    return Fit(
+        estimator, result if failed else None, None if failed else result, bank.seconds[i]
+    )
+
+
+def _fitting(estimator, *given):
+    estimator._validate_params()
+    return (yield from estimator._fitting(*given))

@@ -8,6 +8,7 @@ from itertools import chain
 
 import numpy as np
 
+from sklearn_lossopt._bank import Epochs
 from sklearn_lossopt._coordinates import Coordinates
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
@@ -33,7 +34,7 @@ DUALS = 600_000
 def train(
     problem, settings, seed, start=None, state=None, validation=None, watch=None, run=None
 ):
-    """Fit one model.
+    """Fit one model: a generator of the Epochs to train, see ``_bank``.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ def train(
     DivergenceError
         If the objective stops being finite or ends far above its start.
     """
-    return (run or _Run)(problem, settings, seed, start, state, validation, watch).fit()
+    run = (run or _Run)(problem, settings, seed, start, state, validation, watch)
+    return (yield from run.fit())
 
 
 def trainer(problem, space, optimizer, state, batch_size, shuffle):
@@ -92,7 +94,7 @@ class _Run:
         self.trainer = trainer(
             self.problem, space, optimizer, self.state, self.batch_size, settings.shuffle
         )
-        self.curve = []
+        self.curve, self.epoch = [], 0
         self.objective = np.empty(1)
         self.gradient = np.empty(space.weights.shape)
         self.gap = self.estimate = math.inf
@@ -140,7 +142,7 @@ class _Run:
 
     def fit(self):
         with self.monitor.lines or nullcontext():
-            converged = self._train()
+            converged = yield from self._train()
         outcome = self.outcome(self.weights, converged)
         if converged and self.problem.X.dtype == np.float32 and self.space.shift is not None:
             outcome.converged = self._survives(outcome.coef, outcome.intercept)
@@ -154,10 +156,33 @@ class _Run:
         if self.settings.optimizer.minimize is not None:
             return WholeObjective(self).train()
         if schedule is not None:
-            return self._follow(schedule)
+            return (yield from self._follow(schedule))
         if self.problem.loss.learns_at_optimum:
-            return self._react()
-        return Pocket(self).train()
+            return (yield from self._react())
+        return (yield from Pocket(self).train())
+
+    def passes(self, count, rates):
+        """Have epochs trained; returns the running means of the objective in those that were."""
+        epochs = Epochs(self, count, rates)
+        yield epochs
+        self.epoch += epochs.done
+        self.state.updates += epochs.done * -(-self.problem.n // self.trainer.batch_size)
+        return epochs.history[: epochs.done, 0]
+
+    @property
+    def nbytes(self):
+        """About what the run holds of its own, in bytes: what training moves and its copies, room
+        for a chunk of rows, and where coordinates follow the objective, matrices and duals."""
+        problem, k = self.problem, self.problem.n_outputs
+        item = self.weights.itemsize
+        size = self.weights.size * ((10 + self.state.slots.shape[1]) * item + 16)
+        widths = [problem.d, *(self.settings.network.hidden if self.settings.network else ())]
+        size += self.trainer.chunk * item * (5 * k + 2 * (sum(widths) + len(widths)))
+        if self.settings.schedule is None:
+            if self.space.metric is not None:
+                size += k * (self.space.metric[0].size * (item + 16))
+            size += 100 * problem.n * problem.kinks * k
+        return size
 
     def outcome(self, weights, converged=False):
         """What a fit that ended now with these weights would return."""
@@ -223,17 +248,15 @@ class _Run:
         at_once = 1 if look or monitor.active else max(1, RATES_AT_ONCE // per_epoch)
         if schedule.reacts:
             self.memory = reduce(schedule.remember, self.state.curve, None)
-        best, best_epoch, epoch = math.inf, 0, 0
-        while epoch < settings.max_iter:
+        best, best_epoch = math.inf, 0
+        while self.epoch < settings.max_iter:
             with self.mean.predicting():
                 monitor.begin(self.weights)
-            count = min(at_once, settings.max_iter - epoch)
-            rates = self._rates(schedule, first + epoch, count, per_epoch)
-            history = np.empty((count, 1))
-            done = self.trainer.run(first + epoch, count, rates, history)
-            self.state.updates += done * per_epoch
-            self.curve.extend(history[:done, 0])
-            epoch += done
+            count = min(at_once, settings.max_iter - self.epoch)
+            rates = self._rates(schedule, first + self.epoch, count, per_epoch)
+            done = yield from self.passes(count, rates)
+            self.curve.extend(done)
+            epoch = self.epoch
             with self.mean.predicting():
                 if look:
                     self.curve[-1] = self.evaluate()
@@ -326,21 +349,17 @@ class _Run:
         self.saved = self.weights.copy()
         pace = Growth(self) if problem.loss.smooth else Cycles(self)
         corrector = self._corrector()
-        epoch = 0
-        history = np.empty((1, 1))
-        while epoch < settings.max_iter:
+        while self.epoch < settings.max_iter:
             self.monitor.begin(self.saved)
             rate = self.rate * pace.factor
-            self.trainer.run(self.state.epoch + epoch, 1, np.array([[rate]]), history)
-            epoch += 1
-            self.state.updates += -(-problem.n // self.trainer.batch_size)
+            yield from self.passes(1, np.array([[rate]]))
             self._settle(rate)
             value = self.evaluate()
             pace.after(value, value < self.best)
             if value < self.best:
                 self.keep(value)
             done = pace.finished
-            if corrector is not None and epoch >= 2:
+            if corrector is not None and self.epoch >= 2:
                 corrector.step()
                 done = self.gap <= self.target(self.best)
             self.curve.append(self.best)
@@ -348,7 +367,7 @@ class _Run:
                 break
         self.weights[...] = self.saved
         if not math.isfinite(self.best):
-            self._diverged(epoch, self.best, start)
+            self._diverged(self.epoch, self.best, start)
         return self._conclude(corrector)
 
     def _conclude(self, corrector):

@@ -3,7 +3,6 @@
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 
 from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
 from sklearn_lossopt._chunks import TakesChunks, takes_chunks
@@ -267,7 +266,6 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         )
         self.class_weight = class_weight
 
-    @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
@@ -303,27 +301,27 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss = self._resolve_loss()
-        settings, given = self._settings(loss), (X, sample_weight)
-        X, y = self._validate(X, y)
-        if y.dtype.kind not in "biu":
-            check_classification_targets(y)
-        weight, rows = self._used_rows(sample_weight, X)
-        classes = labels(y, rows)
-        data = Data(X, y, *encode(y, classes, X.dtype), weight, rows, self._seed())
-        held = self._hold_out(
-            data, (X_val, y_val, sample_weight_val),
-            lambda y, rows: encode_known(y, rows, classes, X.dtype),
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+
+    def _prepare(self, X, y, sample_weight, validation, loss, memo):
+        """The first arguments of ``_train``."""
+        X, y = self._same_rows(X, y, memo)
+        weight, rows = memo("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
+        classes = memo("labels", (y, rows), lambda: labels(y, rows))
+        codes = memo("codes", (y, classes), lambda: encode(y, classes, X.dtype))
+        data = Data(X, y, *codes, weight, rows, self._seed())
+        data.rows, held = self._held(
+            data, validation, lambda y, rows: encode_known(y, rows, classes, X.dtype), loss, memo
         )
-        factors = class_factors(self.class_weight, classes, data)
-        return self._train(
-            data, held, *self._kind(classes, loss), loss, settings,
-            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
-            given, factors,
+        factors = memo(
+            "class weights", (self.class_weight, classes, data.code, data.weight, data.rows),
+            lambda: class_factors(self.class_weight, classes, data),
+        )  # fmt: skip
+        return data, held, factors, *self._kind(classes, loss), (
+            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b}
         )
 
     @available_if(takes_chunks)
-    @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train on one more chunk of a stream: one pass over its rows, in their order.
@@ -357,18 +355,19 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss = self._resolve_loss()
-        settings = self._chunk_settings(loss)
-        classes = known_classes(self, classes)
-        X, y = self._validate_chunk(X, y)
-        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
-        encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
-        data = Data(X, y, *encoded, weight, rows, self._seed())
-        return self._train_chunk(
-            data, *self._kind(classes, loss), loss, settings,
-            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
-            class_factors(self.class_weight, classes, data),
-        )
+        with all_or_nothing(self):
+            loss = self._resolve_loss()
+            settings = self._chunk_settings(loss)
+            classes = known_classes(self, classes)
+            X, y = self._validate_chunk(X, y)
+            weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
+            encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
+            data = Data(X, y, *encoded, weight, rows, self._seed())
+            return self._train_chunk(
+                data, *self._kind(classes, loss), loss, settings,
+                lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
+                class_factors(self.class_weight, classes, data),
+            )
 
     @staticmethod
     def _kind(classes, loss):

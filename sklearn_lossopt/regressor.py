@@ -9,6 +9,7 @@ from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
 from sklearn_lossopt._chunks import TakesChunks, takes_chunks
 from sklearn_lossopt._compat import fit_context
 from sklearn_lossopt._holdout import Data
+from sklearn_lossopt._memo import Memo
 from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientRegressor"]
@@ -257,7 +258,6 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
             return True
         return False
 
-    @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
@@ -293,46 +293,48 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss = self._resolve_loss()
-        settings, given = self._settings(loss), (X, sample_weight)
-        X, y = self._validate(X, y, multi_output=True, y_numeric=True)
-        weight, rows = self._used_rows(sample_weight, X)
-        data, shape = self._data(X, y, weight, rows, loss)
-        k = data.target.shape[1]
-        held = self._hold_out(
-            data, (X_val, y_val, sample_weight_val),
-            lambda y, rows: (self._target(y, rows, loss, X.dtype, k), None),
-        )
-        return self._train(
-            data, held, "values", k, loss, settings, shape, given
-        )
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
-    def _data(self, X, y, weight, rows, loss):
+    def _prepare(self, X, y, sample_weight, validation, loss, memo):
+        """The first arguments of ``_train``."""
+        X, y = self._same_rows(X, y, memo, multi_output=True, y_numeric=True)
+        weight, rows = memo("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
+        data, shape = self._data(X, y, weight, rows, loss, memo)
+        k = data.target.shape[1]
+
+        def encode(y, rows):
+            target = self._target(y, X.dtype)
+            if target.shape[1] != k:
+                raise ValueError(f"y_val has {target.shape[1]} columns, but y has {k}.")
+            loss._check_target(target if rows is None else target[rows])
+            return target, None
+
+        data.rows, held = self._held(data, validation, encode, loss, memo)
+        return data, held, None, "values", k, shape
+
+    def _data(self, X, y, weight, rows, loss, memo):
         """The rows, and what makes attributes of weights."""
         if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():
             # scikit-learn's conformance suite asks this of all that cannot fit any (n, k) target.
             y = column_or_1d(y, warn=True)
         flat = y.ndim == 1
-        target = self._target(y, rows, loss, X.dtype)
+        target = memo("target", (y, X.dtype.str), lambda: self._target(y, X.dtype))
+        loss._check_target(target if rows is None else target[rows])
         return Data(X, y, target, None, weight, rows, self._seed()), (
             lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b}
         )
 
     @staticmethod
-    def _target(y, rows, loss, dtype, n_outputs=None):
-        """Targets (n, k) in the dtype of X, checked."""
+    def _target(y, dtype):
+        """Targets (n, k) in the dtype of X."""
         columns = y.reshape(len(y), -1)
-        if n_outputs not in (None, columns.shape[1]):
-            raise ValueError(f"y_val has {columns.shape[1]} columns, but y has {n_outputs}.")
         with np.errstate(over="ignore"):
             target = np.ascontiguousarray(columns, dtype=dtype)
         if not np.isfinite(target).all():
             raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
-        loss._check_target(columns if rows is None else columns[rows])
         return target
 
     @available_if(takes_chunks)
-    @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train on one more chunk of a stream: one pass over its rows, in their order.
@@ -364,18 +366,19 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss = self._resolve_loss()
-        settings = self._chunk_settings(loss)
-        X, y = self._validate_chunk(X, y, multi_output=True, y_numeric=True)
-        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
-        data, shape = self._data(X, y, weight, rows, loss)
-        k = data.target.shape[1]
-        if hasattr(self, "coef_") and np.shape(self.intercept_) != data.y.shape[1:]:
-            raise ValueError(
-                f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has shape "
-                f"{np.shape(self.intercept_)}. Use fit to start anew."
-            )
-        return self._train_chunk(data, "values", k, loss, settings, shape)
+        with all_or_nothing(self):
+            loss = self._resolve_loss()
+            settings = self._chunk_settings(loss)
+            X, y = self._validate_chunk(X, y, multi_output=True, y_numeric=True)
+            weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
+            data, shape = self._data(X, y, weight, rows, loss, Memo())
+            k = data.target.shape[1]
+            if hasattr(self, "coef_") and np.shape(self.intercept_) != data.y.shape[1:]:
+                raise ValueError(
+                    f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
+                    f"shape {np.shape(self.intercept_)}. Use fit to start anew."
+                )
+            return self._train_chunk(data, "values", k, loss, settings, shape)
 
     def predict(self, X):
         """Predict targets.

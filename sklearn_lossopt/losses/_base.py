@@ -101,6 +101,10 @@ class Loss(Component, family="loss"):
         """The prediction on the scale of y: the inverse of the link."""
         return raw
 
+    def _identity(self):
+        """What is the same for losses that are the same function."""
+        return type(self), *sorted(vars(self).items())
+
     # What the default settings need to know of a loss. `unit` is a typical size of the targets.
 
     def _unit(self, y, weight=None):

@@ -1,0 +1,235 @@
+"""Training runs, alone or many on one stream of batches. Floor 2.
+
+A run is a generator: it yields the epochs that it wants to be trained, and goes on when they are.
+Everything between them, from evaluations to Newton's steps, it does by itself. So one and the
+same run trains alone, or with others whose epochs have the same batches, or is left where it is
+for a while.
+"""
+
+import math
+import time
+from collections import defaultdict
+from threading import Lock, local
+
+import numpy as np
+
+from sklearn_lossopt._compat import release_blas, threadpool_controller
+from sklearn_lossopt._engine import run_bank
+
+# What the runs of a bank hold of their own, at most, before others have to wait.
+BYTES = 2**28
+
+
+class _OneBlasThread:
+    """Holds BLAS at one thread while any fit runs.
+
+    OpenBLAS has one number of threads for the whole process. Of fits that overlap in several
+    Python threads, the first to end would otherwise restore it for the others, whose results
+    would then depend on it.
+    """
+
+    def __init__(self):
+        self._lock = Lock()
+        self._fits = 0
+        self._mine = local()
+
+    def __enter__(self):
+        with self._lock:
+            limit = self._mine.limit = threadpool_controller().limit(limits=1, user_api="blas")
+            if self._fits == 0:
+                self._first = limit
+            self._fits += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._fits -= 1
+            if self._mine.limit is not self._first:
+                # Changes something only where the number belongs to the Python thread.
+                self._mine.limit.restore_original_limits()
+            if self._fits == 0:
+                release_blas()
+                self._first.restore_original_limits()
+                release_blas()
+
+
+ONE_BLAS_THREAD = _OneBlasThread()
+
+
+class Epochs:
+    """What a run yields: epochs to train, the next of its own.
+
+    Parameters
+    ----------
+    run : _Run
+    count : int
+    rates : ndarray of shape (1, 1) or (1, updates)
+
+    Attributes
+    ----------
+    done : int
+        Epochs trained; less than ``count`` where a value was not finite.
+    history : ndarray of shape (count, 1)
+        See ``_engine.Trainer.run``.
+    """
+
+    def __init__(self, run, count, rates):
+        self.run, self.count, self.rates = run, count, rates
+        self.first = run.state.epoch + run.epoch
+        self.history, self.done, self.broken = np.empty((count, 1)), 0, False
+        self.steps = 0 if rates.shape[1] == 1 else rates.shape[1] // count
+
+    @property
+    def next(self):
+        """The number of the next epoch."""
+        return self.first + self.done
+
+    @property
+    def made(self):
+        """Epochs that the run has made since it began."""
+        return self.next - self.run.state.epoch
+
+    @property
+    def left(self):
+        return 0 if self.broken else self.count - self.done
+
+    @property
+    def stream(self):
+        """What names the batches; None for epochs that are trained alone."""
+        run, space = self.run, self.run.space
+        if not run.trainer.shares_batches():
+            return None
+        problem = run.problem
+        arrays = problem.X, problem.target, problem.weight, problem.rows, space.shift
+        network = space.network and (run.trainer.chunk, space.scale.tobytes())
+        return (
+            *map(id, arrays), problem.target_kind, problem.n_outputs, problem.fit_intercept,
+            run.trainer.batch_size, run.settings.shuffle, run.state.seed, network,
+        )
+
+    def piece(self, count):
+        """Rates and history of the next epochs, as views."""
+        begin, rates = self.done, self.rates
+        if self.steps:
+            rates = rates[:, begin * self.steps : (begin + count) * self.steps]
+        # Contiguous, since there is one row.
+        return rates, self.history[begin : begin + count]
+
+    def take(self, done, count):
+        """Note that ``done`` of ``count`` epochs were trained."""
+        self.done += done
+        self.broken = done < count or not np.isfinite(self.history[self.done - 1, 0])
+
+    def train(self, count=None):
+        """Train them, or the next ``count`` of them, alone."""
+        if count is None:
+            count = self.left
+        if count:
+            self.take(self.run.trainer.run(self.next, count, *self.piece(count)), count)
+
+
+def alone(training):
+    """Drive one training to its end; returns what it returns."""
+    with ONE_BLAS_THREAD:
+        while True:
+            try:
+                epochs = next(training)
+            except StopIteration as end:
+                return end.value
+            epochs.train()
+
+
+class Bank:
+    """Trainings driven side by side, in waves of runs that take up to ``BYTES`` together.
+
+    Parameters
+    ----------
+    trainings : dict
+        Generators of Epochs, by any key.
+
+    Attributes
+    ----------
+    results : dict
+        What the trainings that have ended have returned, or the exceptions they raised.
+    seconds : dict
+        The time that each took; of what was done for several at once, its share.
+    """
+
+    def __init__(self, trainings):
+        self.trainings, self.results = trainings, {}
+        self.waiting = list(reversed(trainings))
+        # Where the trainings are that have begun and not ended, and their streams.
+        self.wanted, self.streams = {}, {}
+        self.seconds = dict.fromkeys(trainings, 0.0)
+
+    def advance(self, until=None):
+        """Train until all have ended, or have made ``until`` epochs."""
+        with ONE_BLAS_THREAD:
+            while self.waiting or self.wanted:
+                self._begin(math.inf if until is not None else BYTES)
+                while True:
+                    for key in [key for key, epochs in self.wanted.items() if not epochs.left]:
+                        self._resume(key)
+                    ready = {
+                        key: epochs for key, epochs in self.wanted.items()
+                        if until is None or epochs.made < until
+                    }  # fmt: skip
+                    if not ready:
+                        break
+                    self._train(ready, until)
+                if until is not None:
+                    return
+
+    def _begin(self, most):
+        """Begin trainings that wait, as long as those that have begun take less than ``most``."""
+        size = sum(epochs.run.nbytes for epochs in self.wanted.values())
+        while self.waiting and size < most:
+            key = self.waiting.pop()
+            if self._resume(key):
+                size += self.wanted[key].run.nbytes
+
+    def _resume(self, key):
+        """Let a training go on to its next epochs; returns whether there are any."""
+        start = time.perf_counter()
+        try:
+            epochs = self.wanted[key] = next(self.trainings[key])
+        except StopIteration as end:
+            self.results[key] = end.value
+        except Exception as error:
+            self.results[key] = error
+        else:
+            self.streams[key] = epochs.stream
+            return True
+        finally:
+            self.seconds[key] += time.perf_counter() - start
+        self.wanted.pop(key, None)
+        return False
+
+    def _train(self, ready, until):
+        """Train the epochs that come first, those of one stream together."""
+        first = min(epochs.next for epochs in ready.values())
+        groups = defaultdict(list)
+        for key, epochs in ready.items():
+            if epochs.next == first:
+                stream = self.streams[key]
+                groups[stream or key].append(key)
+        for keys in groups.values():
+            members, start = [ready[key] for key in keys], time.perf_counter()
+            count = min(epochs.left for epochs in members)
+            if until is not None:
+                count = min(count, *(until - epochs.made for epochs in members))
+            if len(members) == 1:
+                members[0].train(count)
+            else:
+                train_together(members, first, count)
+            share = (time.perf_counter() - start) / len(keys)
+            for key in keys:
+                self.seconds[key] += share
+
+
+def train_together(members, first, count):
+    """Train the next ``count`` of several runs' Epochs, all of one stream."""
+    rates, histories = zip(*(epochs.piece(count) for epochs in members), strict=True)
+    trainers = [epochs.run.trainer for epochs in members]
+    done = run_bank(trainers, first, count, list(rates), list(histories))
+    for epochs, n_done in zip(members, done, strict=True):
+        epochs.take(n_done, count)

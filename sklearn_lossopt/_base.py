@@ -295,10 +295,11 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
     # -- training ---------------------------------------------------------------------------
 
     def _fit(self, *given):
-        warning = alone(self._fitting(*given))
-        if warning:
-            # The caller of fit, past the wrapper around it.
-            warnings.warn(warning, ConvergenceWarning, stacklevel=4)
+        with all_or_nothing(self):
+            warning = alone(self._fitting(*given))
+            if warning:
+                # The caller of fit, past the wrapper around it.
+                warnings.warn(warning, ConvergenceWarning, stacklevel=4)
         return self
 
     def _fitting(self, X, y, sample_weight, validation, memo=None):
@@ -318,14 +319,11 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         warning : str or None
             Of convergence.
         """
-        with all_or_nothing(self):
-            loss = self._resolve_loss()
-            settings, told = self._settings(loss), memo is None
-            memo = Memo() if told else memo
-            prepared = self._prepare(X, y, sample_weight, validation, loss, memo)
-            return (
-                yield from self._train(*prepared, loss, settings, memo, (X, sample_weight, told))
-            )
+        loss = self._resolve_loss()
+        settings, told = self._settings(loss), memo is None
+        memo = Memo() if told else memo
+        prepared = self._prepare(X, y, sample_weight, validation, loss, memo)
+        return (yield from self._train(*prepared, loss, settings, memo, (X, sample_weight, told)))
 
     def _train(
         self, data, held, factors, target_kind, n_outputs, shape, loss, settings, memo, given

@@ -3,7 +3,7 @@
 import warnings
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial, wraps
 from numbers import Integral, Real
 
 import numpy as np
@@ -35,6 +35,9 @@ from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
+# What validation of X sets.
+FEATURES = "n_features_in_", "feature_names_in_"
+
 
 def _shares(data):
     """Weights of mean 1 in the type of X."""
@@ -48,7 +51,7 @@ def _shares(data):
 
 
 @contextmanager
-def all_or_nothing(estimator):
+def restored(estimator):
     """Leave the estimator as it was where something fails; validation alone would already have
     replaced ``n_features_in_`` and ``feature_names_in_``."""
     before = vars(estimator).copy()
@@ -58,6 +61,17 @@ def all_or_nothing(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def all_or_nothing(method):
+    """A method that leaves the estimator as it was when it fails."""
+
+    @wraps(method)
+    def guarded(self, *args, **kwargs):
+        with restored(self):
+            return method(self, *args, **kwargs)
+
+    return guarded
 
 
 class Tasks:
@@ -145,6 +159,12 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+
+    @classmethod
+    @cache
+    def _get_param_names(cls):
+        # Cloning and validation ask for it many times, and it inspects the signature.
+        return super()._get_param_names()
 
     def set_params(self, **params):
         """Set parameters, those of components included.
@@ -280,26 +300,25 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
 
     def _same_rows(self, X, y, memo, **check):
         """X and y valid, as ``_validate`` makes them once for all that share the memo."""
-        mine = []
 
         def validate():
-            mine.append(True)
-            return self._validate(X, y, **check)
+            valid = self._validate(X, y, **check)
+            return *valid, {name: value for name, value in vars(self).items() if name in FEATURES}
 
-        valid = memo("rows", (X, y, type(self)), validate)
-        if not mine:
-            validate_data(self, X, skip_check_array=True)
-            self._check_sparse(valid[0])
-        return valid
+        X, y, features = memo("rows", (X, y, type(self)), validate)
+        for name in FEATURES:
+            vars(self).pop(name, None)
+        vars(self).update(features)
+        self._check_sparse(X)
+        return X, y
 
     # -- training ---------------------------------------------------------------------------
 
     def _fit(self, *given):
-        with all_or_nothing(self):
-            warning = alone(self._fitting(*given))
-            if warning:
-                # The caller of fit, past the wrapper around it.
-                warnings.warn(warning, ConvergenceWarning, stacklevel=4)
+        warning = alone(self._fitting(*given))
+        if warning:
+            # The caller of fit, past the wrappers around it.
+            warnings.warn(warning, ConvergenceWarning, stacklevel=5)
         return self
 
     def _fitting(self, X, y, sample_weight, validation, memo=None):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+BY_VALUE = {int, float, str, bytes, bool, type}
+
 
 class Memo:
     """Results by what they were made of.
@@ -31,12 +33,14 @@ class Memo:
 
 
 def _named(part):
-    if isinstance(part, (int, float, str, bytes, bool, type, frozenset)):
-        return type(part), part
+    kind = type(part)
+    if kind is tuple:
+        return tuple([_named(each) for each in part])
+    if kind in BY_VALUE:
+        # 1, 1.0 and True are equal.
+        return kind, part
     if isinstance(part, np.generic):
-        return type(part), part.item()
-    if isinstance(part, tuple):
-        return tuple(map(_named, part))
-    if isinstance(part, dict):
-        return dict, _named(tuple(part.items()))
+        return kind, part.item()
+    if kind is dict:
+        return kind, _named(tuple(part.items()))
     return id(part)

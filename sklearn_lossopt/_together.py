@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sklearn import config_context
 
 from sklearn_lossopt._bank import Bank
-from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
+from sklearn_lossopt._base import BaseGradientEstimator, restored
 from sklearn_lossopt._memo import Memo
 
 VALIDATION = ("X_val", "y_val", "sample_weight_val")
@@ -67,5 +67,5 @@ def fit_of(bank, i, estimator):
 
 def _fitting(estimator, *given):
     estimator._validate_params()
-    with all_or_nothing(estimator):
+    with restored(estimator):
         return (yield from estimator._fitting(*given))

@@ -226,6 +226,15 @@ class _Run:
         self._warn(value)
         return False
 
+    def _first_value(self):
+        """The objective at the start."""
+        problem, weights = self.problem, self.weights
+        if self.settings.network is not None or weights[..., :-1].any():
+            return self.evaluate()
+        # Of a constant model; others with the loss often have the same.
+        parts = self.space.shift, weights.tobytes(), *problem.loss._identity()
+        return problem.recall("first value", parts, self.evaluate)
+
     def evaluate(self, gradient=False):
         self.trainer.evaluate(self.objective, self.gradient if gradient else None)
         return float(self.objective[0])
@@ -244,7 +253,7 @@ class _Run:
         look = self.mean.begin() or settings.tol > 0 or schedule.reacts
         # Without a tolerance the start is only the measure of divergence.
         at_zero = settings.tol == 0 and not self.weights.any()
-        self.start = start = self.problem.objective_at_zero() if at_zero else self.evaluate()
+        self.start = start = self.problem.objective_at_zero() if at_zero else self._first_value()
         at_once = 1 if look or monitor.active else max(1, RATES_AT_ONCE // per_epoch)
         if schedule.reacts:
             self.memory = reduce(schedule.remember, self.state.curve, None)
@@ -345,7 +354,7 @@ class _Run:
         and the step that the estimate implies is taken as far as it lowers F.
         """
         settings, problem = self.settings, self.problem
-        self.best = self.start = start = self.evaluate()
+        self.best = self.start = start = self._first_value()
         self.saved = self.weights.copy()
         pace = Growth(self) if problem.loss.smooth else Cycles(self)
         corrector = self._corrector()

@@ -266,6 +266,7 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         )
         self.class_weight = class_weight
 
+    @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
@@ -322,6 +323,7 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         )
 
     @available_if(takes_chunks)
+    @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train on one more chunk of a stream: one pass over its rows, in their order.
@@ -355,19 +357,18 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        with all_or_nothing(self):
-            loss = self._resolve_loss()
-            settings = self._chunk_settings(loss)
-            classes = known_classes(self, classes)
-            X, y = self._validate_chunk(X, y)
-            weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
-            encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
-            data = Data(X, y, *encoded, weight, rows, self._seed())
-            return self._train_chunk(
-                data, *self._kind(classes, loss), loss, settings,
-                lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
-                class_factors(self.class_weight, classes, data),
-            )
+        loss = self._resolve_loss()
+        settings = self._chunk_settings(loss)
+        classes = known_classes(self, classes)
+        X, y = self._validate_chunk(X, y)
+        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
+        encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
+        data = Data(X, y, *encoded, weight, rows, self._seed())
+        return self._train_chunk(
+            data, *self._kind(classes, loss), loss, settings,
+            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
+            class_factors(self.class_weight, classes, data),
+        )
 
     @staticmethod
     def _kind(classes, loss):

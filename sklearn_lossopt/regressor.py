@@ -258,6 +258,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
             return True
         return False
 
+    @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
         self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None
@@ -335,6 +336,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         return target
 
     @available_if(takes_chunks)
+    @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train on one more chunk of a stream: one pass over its rows, in their order.
@@ -366,19 +368,18 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        with all_or_nothing(self):
-            loss = self._resolve_loss()
-            settings = self._chunk_settings(loss)
-            X, y = self._validate_chunk(X, y, multi_output=True, y_numeric=True)
-            weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
-            data, shape = self._data(X, y, weight, rows, loss, Memo())
-            k = data.target.shape[1]
-            if hasattr(self, "coef_") and np.shape(self.intercept_) != data.y.shape[1:]:
-                raise ValueError(
-                    f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
-                    f"shape {np.shape(self.intercept_)}. Use fit to start anew."
-                )
-            return self._train_chunk(data, "values", k, loss, settings, shape)
+        loss = self._resolve_loss()
+        settings = self._chunk_settings(loss)
+        X, y = self._validate_chunk(X, y, multi_output=True, y_numeric=True)
+        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
+        data, shape = self._data(X, y, weight, rows, loss, Memo())
+        k = data.target.shape[1]
+        if hasattr(self, "coef_") and np.shape(self.intercept_) != data.y.shape[1:]:
+            raise ValueError(
+                f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
+                f"shape {np.shape(self.intercept_)}. Use fit to start anew."
+            )
+        return self._train_chunk(data, "values", k, loss, settings, shape)
 
     def predict(self, X):
         """Predict targets.

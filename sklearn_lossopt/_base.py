@@ -1,9 +1,8 @@
 """What the two estimators share. Floor 3."""
 
 import warnings
-from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache, partial, wraps
+from functools import cache, partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sklearn_lossopt._bank import alone
+from sklearn_lossopt._calls import Tasks
 from sklearn_lossopt._compat import (
     Interval,
     Options,
@@ -48,59 +48,6 @@ def _shares(data):
         weight = data.weight / largest
         weight /= np.mean(used / largest)
         return weight.astype(data.X.dtype, copy=False)
-
-
-@contextmanager
-def restored(estimator):
-    """Leave the estimator as it was where something fails; validation alone would already have
-    replaced ``n_features_in_`` and ``feature_names_in_``."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        raise
-
-
-def all_or_nothing(method):
-    """A method that leaves the estimator as it was when it fails."""
-
-    @wraps(method)
-    def guarded(self, *args, **kwargs):
-        with restored(self):
-            return method(self, *args, **kwargs)
-
-    return guarded
-
-
-class Tasks:
-    """Tells callbacks of epochs, which are subtasks of the fit.
-
-    Parameters
-    ----------
-    root : CallbackContext
-        That of the fit.
-    task : dict
-        What callbacks are told of the data.
-    attributes : callable
-        Makes fitted attributes of an Outcome.
-    """
-
-    def __init__(self, root, task, attributes):
-        self.root, self.task, self.attributes = root, task, attributes
-
-    def begin(self, outcome):
-        self.context = self.root.subcontext(task_name="epoch")
-        self.context.call_on_fit_task_begin(**self._told(outcome))
-
-    def end(self, outcome):
-        """Returns whether a callback asks for the end of the fit."""
-        return self.context.call_on_fit_task_end(**self._told(outcome))
-
-    def _told(self, outcome):
-        # A function, which is called only for a callback that wants the fitted estimator.
-        return {**self.task, "reconstruction_attributes": lambda: self.attributes(outcome())}
 
 
 class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstimator):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sklearn import config_context
 
 from sklearn_lossopt._bank import Bank
-from sklearn_lossopt._base import BaseGradientEstimator, restored
+from sklearn_lossopt._base import BaseGradientEstimator
+from sklearn_lossopt._calls import restored
 from sklearn_lossopt._memo import Memo
 
 VALIDATION = ("X_val", "y_val", "sample_weight_val")

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
+from sklearn_lossopt._base import BaseGradientEstimator
+from sklearn_lossopt._calls import all_or_nothing
 from sklearn_lossopt._chunks import TakesChunks, takes_chunks
 from sklearn_lossopt._compat import StrOptions, fit_context
 from sklearn_lossopt._holdout import Data

@@ -5,7 +5,8 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
-from sklearn_lossopt._base import BaseGradientEstimator, all_or_nothing
+from sklearn_lossopt._base import BaseGradientEstimator
+from sklearn_lossopt._calls import all_or_nothing
 from sklearn_lossopt._chunks import TakesChunks, takes_chunks
 from sklearn_lossopt._compat import fit_context
 from sklearn_lossopt._holdout import Data

@@ -44,6 +44,7 @@ FLOORS = [
     ("sklearn_lossopt._holdout", 3),
     ("sklearn_lossopt._labels", 3),
     ("sklearn_lossopt._layers", 3),
+    ("sklearn_lossopt._calls", 3),
     ("sklearn_lossopt._base", 3),
     ("sklearn_lossopt._chunks", 3),
     ("sklearn_lossopt._together", 3),

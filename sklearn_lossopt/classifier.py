@@ -315,10 +315,8 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         data.rows, held = self._held(
             data, validation, lambda y, rows: encode_known(y, rows, classes, X.dtype), loss, memo
         )
-        factors = memo(
-            "class weights", (self.class_weight, classes, data.code, data.weight, data.rows),
-            lambda: class_factors(self.class_weight, classes, data),
-        )  # fmt: skip
+        parts = self.class_weight, classes, data.code, data.weight, data.rows
+        factors = memo("class", parts, lambda: class_factors(self.class_weight, classes, data))
         return data, held, factors, *self._kind(classes, loss), (
             lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b}
         )

@@ -99,11 +99,12 @@ class Epochs:
         if not run.trainer.shares_batches():
             return None
         problem = run.problem
-        arrays = problem.X, problem.target, problem.weight, problem.rows, space.shift
-        network = space.network and (run.trainer.chunk, space.scale.tobytes())
+        # One memo has made them for all that share them.
+        arrays = problem.X, problem.target, problem.weight, problem.rows, space.shift, space.scale
         return (
             *map(id, arrays), problem.target_kind, problem.n_outputs, problem.fit_intercept,
-            run.trainer.batch_size, run.settings.shuffle, run.state.seed, network,
+            run.trainer.batch_size, run.trainer.chunk, run.settings.shuffle, run.state.seed,
+            space.network is None,
         )
 
     def piece(self, count):

@@ -72,7 +72,7 @@ class Coordinates:
     curvature : Curvature
     """
 
-    network = None
+    network = scale = None
 
     def __init__(self, problem, precondition, batch_size, start, statistics=None):
         self.problem = problem

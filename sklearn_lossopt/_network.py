@@ -122,7 +122,9 @@ class Units:
         self.shift = self.scale = self.output = None
         self.value_unit = 1.0
         if precondition is not False:
-            self._standardise(statistics)
+            self.shift, self.scale = problem.recall(
+                "standard", (statistics,), lambda: self._standard(statistics)
+            )
             self._measure_targets(statistics)
         self.network = (
             self.widths, architecture.activation, float(architecture.dropout), self.scale,
@@ -157,9 +159,10 @@ class Units:
 
     # -- units ------------------------------------------------------------------------------
 
-    def _standardise(self, statistics):
+    def _standard(self, statistics):
+        """What columns are shifted by, or None, and what they are multiplied with."""
         problem, dtype = self.problem, self.problem.X.dtype
-        mean = None
+        shift = mean = None
         if statistics is not None:
             mean, square = statistics.mean, statistics.variance
         elif problem.fit_intercept and not problem.sparse:
@@ -169,12 +172,12 @@ class Units:
         if mean is None:
             mean = np.zeros(problem.d)
         else:
-            self.shift = mean.astype(dtype)
+            shift = mean.astype(dtype)
         spread = np.sqrt(square)
         # A column that does not vary beyond rounding says nothing, and is to stay without effect.
         constant = spread <= 10 * np.finfo(dtype).eps * np.abs(mean)
         spread[constant] = 1.0
-        self.scale = np.where(constant, 0.0, 1 / spread).astype(dtype)
+        return shift, np.where(constant, 0.0, 1 / spread).astype(dtype)
 
     def _measure_targets(self, statistics):
         problem = self.problem

@@ -163,22 +163,19 @@ class Bank:
         self.seconds = dict.fromkeys(trainings, 0.0)
 
     def advance(self, until=None):
-        """Train until all have ended, or have made ``until`` epochs."""
+        """Train a wave until all of it has ended; or all, until they have made ``until`` epochs."""
         with ONE_BLAS_THREAD:
-            while self.waiting or self.wanted:
-                self._begin(math.inf if until is not None else BYTES)
-                while True:
-                    for key in [key for key, epochs in self.wanted.items() if not epochs.left]:
-                        self._resume(key)
-                    ready = {
-                        key: epochs for key, epochs in self.wanted.items()
-                        if until is None or epochs.made < until
-                    }  # fmt: skip
-                    if not ready:
-                        break
-                    self._train(ready, until)
-                if until is not None:
+            self._begin(math.inf if until is not None else BYTES)
+            while True:
+                for key in [key for key, epochs in self.wanted.items() if not epochs.left]:
+                    self._resume(key)
+                ready = {
+                    key: epochs for key, epochs in self.wanted.items()
+                    if until is None or epochs.made < until
+                }  # fmt: skip
+                if not ready:
                     return
+                self._train(ready, until)
 
     def _begin(self, most):
         """Begin trainings that wait, as long as those that have begun take less than ``most``."""

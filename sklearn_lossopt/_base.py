@@ -381,14 +381,16 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
             fit_intercept=self.fit_intercept, memo=memo,
         )
 
-    def _seed(self):
-        """Seeds the order of the rows and the choice of those for validation."""
+    def _seed(self, memo):
+        """Seeds the order of the rows and the choice of those for validation. Where it may be
+        any, all that share the memo have the same."""
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         if self.warm_start and hasattr(self, "_state"):
             # No row that was trained on is validated with later.
             return self._state.seed
-        return int(check_random_state(self.random_state).randint(2**31))
+        draw = partial(check_random_state(self.random_state).randint, 2**31)
+        return int(memo("seed", (), draw) if self.random_state is None else draw())
 
     def _memory(self, optimizer, dtype):
         """The last fit's optimizer state, if the same optimizer can go on from it."""

@@ -22,48 +22,52 @@ class Fit:
     seconds: float
 
 
-def fit_together(estimators, X, y, params):
-    """Fit estimators, each as its own ``fit`` would, but that callbacks are not told.
+class Fits:
+    """Fits of estimators on the same rows, each what its own ``fit`` would make of it, but that
+    callbacks are not told, and that all with ``random_state=None`` draw one seed.
 
     Parameters
     ----------
-    estimators : list of GradientRegressor or of GradientClassifier
+    estimators : iterable of GradientRegressor or of GradientClassifier
         Fitted in place.
     X, y : array-like
         As for ``fit``.
     params : dict
         Other parameters of ``fit``.
-
-    Returns
-    -------
-    fits : list of Fit
     """
-    bank = bank_of(estimators, X, y, params)
-    with config_context(skip_parameter_validation=True):
-        bank.advance()
-    return [fit_of(bank, i, estimator) for i, estimator in enumerate(estimators)]
 
+    def __init__(self, estimators, X, y, params):
+        memo, params = Memo(), dict(params)
+        weight = params.pop("sample_weight", None)
+        validation = tuple(params.pop(name, None) for name in VALIDATION)
+        if params:
+            raise TypeError(f"fit takes no parameter {next(iter(params))!r}.")
+        self.estimators = dict(enumerate(estimators))
+        self.bank = Bank({
+            i: _fitting(estimator, X, y, weight, validation, memo)
+            for i, estimator in self.estimators.items()
+        })
 
-def bank_of(estimators, X, y, params):
-    """A Bank of fits, named by their places in the list."""
-    memo, params = Memo(), dict(params)
-    weight = params.pop("sample_weight", None)
-    validation = tuple(params.pop(name, None) for name in VALIDATION)
-    if params:
-        raise TypeError(f"fit takes no parameter {next(iter(params))!r}.")
-    return Bank({
-        i: _fitting(estimator, X, y, weight, validation, memo)
-        for i, estimator in enumerate(estimators)
-    })
+    def __iter__(self):
+        """Fit them to their end; yields the place and the Fit of each, as they end. Those that
+        are too many to be trained at once begin when others have been taken."""
+        while self.estimators:
+            self._advance(None)
+            yield from self._ended()
 
+    def _advance(self, until):
+        with config_context(skip_parameter_validation=True):
+            self.bank.advance(until)
 
-def fit_of(bank, i, estimator):
-    """The Fit of a training that has ended."""
-    result = bank.results[i]
-    failed = isinstance(result, Exception)
-    return Fit(
-        estimator, result if failed else None, None if failed else result, bank.seconds[i]
-    )
+    def _ended(self):
+        results = self.bank.results
+        while results:
+            i, result = results.popitem()
+            failed = isinstance(result, Exception)
+            yield i, Fit(
+                self.estimators.pop(i), result if failed else None, None if failed else result,
+                self.bank.seconds[i],
+            )
 
 
 def _fitting(estimator, *given):

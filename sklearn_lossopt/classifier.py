@@ -17,6 +17,7 @@ from sklearn_lossopt._labels import (
     known_classes,
     labels,
 )
+from sklearn_lossopt._memo import Memo
 from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientClassifier"]
@@ -311,7 +312,7 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         weight, rows = memo("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
         classes = memo("labels", (y, rows), lambda: labels(y, rows))
         codes = memo("codes", (y, classes), lambda: encode(y, classes, X.dtype))
-        data = Data(X, y, *codes, weight, rows, self._seed())
+        data = Data(X, y, *codes, weight, rows, self._seed(memo))
         data.rows, held = self._held(
             data, validation, lambda y, rows: encode_known(y, rows, classes, X.dtype), loss, memo
         )
@@ -362,7 +363,7 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         X, y = self._validate_chunk(X, y)
         weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
         encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
-        data = Data(X, y, *encoded, weight, rows, self._seed())
+        data = Data(X, y, *encoded, weight, rows, self._seed(Memo()))
         return self._train_chunk(
             data, *self._kind(classes, loss), loss, settings,
             lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},

@@ -322,7 +322,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         flat = y.ndim == 1
         target = memo("target", (y, X.dtype.str), lambda: self._target(y, X.dtype))
         loss._check_target(target if rows is None else target[rows])
-        return Data(X, y, target, None, weight, rows, self._seed()), (
+        return Data(X, y, target, None, weight, rows, self._seed(memo)), (
             lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b}
         )
 

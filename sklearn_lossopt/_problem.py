@@ -90,8 +90,8 @@ class Problem:
 
     def recall(self, name, parts, make):
         """``make()``, or what it gave for the same rows, intercept and ``parts``."""
-        rows = self.X, self.target, self.weight, self.rows, self.fit_intercept
-        return self.memo(name, (*rows, *parts), make)
+        rows = self.X, self.target, self.target_kind, self.weight, self.rows
+        return self.memo(name, (*rows, self.n_outputs, self.fit_intercept, *parts), make)
 
     def thinned(self, size):
         """An index of about ``size`` of the rows used, evenly spaced."""

@@ -177,6 +177,11 @@ class Bank:
                     return
                 self._train(ready, until)
 
+    def drop(self, key):
+        """Train one no further."""
+        del self.wanted[key]
+        self.trainings.pop(key).close()
+
     def _begin(self, most):
         """Begin trainings that wait, as long as those that have begun take less than ``most``."""
         size = sum(epochs.run.nbytes for epochs in self.wanted.values())

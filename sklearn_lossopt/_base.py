@@ -20,7 +20,6 @@ from sklearn_lossopt._compat import (
     Options,
     StrOptions,
     check_sample_weight,
-    has_callbacks,
 )
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._holdout import HoldsOut, canonical
@@ -268,7 +267,7 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
             warnings.warn(warning, ConvergenceWarning, stacklevel=5)
         return self
 
-    def _fitting(self, X, y, sample_weight, validation, memo=None):
+    def _fitting(self, X, y, sample_weight, validation, memo=None, watch=None):
         """Fit: a generator of the epochs to train, see ``_bank``.
 
         Parameters
@@ -277,8 +276,10 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         validation : tuple
             ``X_val``, ``y_val`` and ``sample_weight_val``.
         memo : Memo or None
-            Shared with other estimators that are fitted to the very same objects. Callbacks are
-            not told then.
+            Shared with other estimators that are fitted to the very same objects.
+        watch : object or None
+            Told of the fit in place of callbacks: of what makes ``attributes`` of an Outcome, and
+            by ``begin`` and ``end`` of epochs, see ``Monitor``.
 
         Returns
         -------
@@ -286,13 +287,14 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
             Of convergence.
         """
         loss = self._resolve_loss()
-        settings, told = self._settings(loss), memo is None
-        memo = Memo() if told else memo
+        settings = self._settings(loss)
+        memo = memo or Memo()
         prepared = self._prepare(X, y, sample_weight, validation, loss, memo)
-        return (yield from self._train(*prepared, loss, settings, memo, (X, sample_weight, told)))
+        watch = watch or Tasks(self, X, prepared[0].y, sample_weight)
+        return (yield from self._train(*prepared, loss, settings, memo, watch))
 
     def _train(
-        self, data, held, factors, target_kind, n_outputs, shape, loss, settings, memo, given
+        self, data, held, factors, target_kind, n_outputs, shape, loss, settings, memo, watch
     ):
         """Train, and set the fitted attributes.
 
@@ -309,9 +311,7 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         loss : Loss
         settings : Settings
         memo : Memo
-        given : tuple
-            X and sample weights as the user passed them, for callbacks, and whether these are to
-            be told.
+        watch : object
         """
         weighted = memo(
             "factors", (data.weight, data.rows, data.code, factors), lambda: data.times(factors)
@@ -331,27 +331,18 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         attributes = partial(self._attributes, problem, loss, settings, held is not None, shape)
         for name in ("delta_", "validation_curve_", "best_iter_"):
             vars(self).pop(name, None)
-        X, weight, told = given
-        watch = None
-        if told:
-            task = dict(estimator=self, X=X, y=data.y)
-            task["metadata"] = None if weight is None else {"sample_weight": weight}
-            # Without callbacks too: it is what tasks of a pipeline or a search hang together by.
-            root = self._init_callback_context(max_subtasks=settings.max_iter)
-            root.call_on_fit_task_begin(**task)
-            watch = Tasks(root, task, attributes) if has_callbacks(self) else None
+        watch.begin_fit(attributes, settings.max_iter)
         problem.loss = loss._prepared(partial(residual_scale, problem))
         validation = None
         if held is not None:
             validation = self._validation(held, factors, attributes, problem)
         outcome = yield from train(
-            problem, settings, data.seed, start, state, validation, watch,
-            None if network is None else NetworkRun,
+            problem, settings, data.seed, start, state, validation,
+            watch if watch.wants_epochs else None, None if network is None else NetworkRun,
         )  # fmt: skip
         vars(self).update(attributes(outcome))
         self._forget_other_kind(network)
-        if told:
-            root.call_on_fit_task_end(**task, reconstruction_attributes={})
+        watch.end_fit()
         return outcome.warning
 
     def _attributes(self, problem, loss, settings, validated, shape, outcome):

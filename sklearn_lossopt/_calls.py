@@ -3,6 +3,8 @@
 from contextlib import contextmanager
 from functools import wraps
 
+from sklearn_lossopt._compat import has_callbacks
+
 
 @contextmanager
 def restored(estimator):
@@ -29,20 +31,35 @@ def all_or_nothing(method):
 
 
 class Tasks:
-    """Tells callbacks of epochs, which are subtasks of the fit.
+    """Tells an estimator's callbacks of a fit and of its epochs, which are subtasks of it.
 
     Parameters
     ----------
-    root : CallbackContext
-        That of the fit.
-    task : dict
-        What callbacks are told of the data.
-    attributes : callable
-        Makes fitted attributes of an Outcome.
+    estimator : estimator
+    X, y, weight : array-like
+        The data; weights may be None.
+
+    Attributes
+    ----------
+    wants_epochs : bool
+        Whether there is a callback to tell.
     """
 
-    def __init__(self, root, task, attributes):
-        self.root, self.task, self.attributes = root, task, attributes
+    def __init__(self, estimator, X, y, weight):
+        metadata = None if weight is None else {"sample_weight": weight}
+        self.task = dict(estimator=estimator, X=X, y=y, metadata=metadata)
+        self.wants_epochs = has_callbacks(estimator)
+
+    def begin_fit(self, attributes, max_iter):
+        """A fit of up to ``max_iter`` epochs begins; ``attributes`` makes the fitted attributes of
+        an Outcome."""
+        self.attributes = attributes
+        # Without callbacks too: it is what tasks of a pipeline or a search hang together by.
+        self.root = self.task["estimator"]._init_callback_context(max_subtasks=max_iter)
+        self.root.call_on_fit_task_begin(**self.task)
+
+    def end_fit(self):
+        self.root.call_on_fit_task_end(**self.task, reconstruction_attributes={})
 
     def begin(self, outcome):
         self.context = self.root.subcontext(task_name="epoch")
@@ -55,3 +72,33 @@ class Tasks:
     def _told(self, outcome):
         # A function, which is called only for a callback that wants the fitted estimator.
         return {**self.task, "reconstruction_attributes": lambda: self.attributes(outcome())}
+
+
+class Glance:
+    """Keeps what a fit that ended after some epoch would have found.
+
+    Attributes
+    ----------
+    until : int or None
+        The number of that epoch; None for a fit that is not interrupted.
+    found : dict or None
+        Its fitted attributes.
+    """
+
+    def __init__(self, interrupted=False):
+        self.wants_epochs, self.until, self.found, self.made = interrupted, None, None, 0
+
+    def begin_fit(self, attributes, max_iter):
+        self.attributes = attributes
+
+    def end_fit(self):
+        """The estimator has its attributes."""
+
+    def begin(self, outcome):
+        """Nothing is to be told."""
+
+    def end(self, outcome):
+        self.made += 1
+        if self.made == self.until:
+            self.found = self.attributes(outcome())
+        return False

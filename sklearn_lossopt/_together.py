@@ -1,12 +1,13 @@
 """Fits of many estimators on the same rows. Floor 3."""
 
+from copy import copy
 from dataclasses import dataclass
 
 from sklearn import config_context
 
 from sklearn_lossopt._bank import Bank
 from sklearn_lossopt._base import BaseGradientEstimator
-from sklearn_lossopt._calls import restored
+from sklearn_lossopt._calls import Glance, restored
 from sklearn_lossopt._memo import Memo
 
 VALIDATION = ("X_val", "y_val", "sample_weight_val")
@@ -34,17 +35,20 @@ class Fits:
         As for ``fit``.
     params : dict
         Other parameters of ``fit``.
+    interrupted : bool, default=False
+        Whether ``pause`` will be called.
     """
 
-    def __init__(self, estimators, X, y, params):
+    def __init__(self, estimators, X, y, params, interrupted=False):
         memo, params = Memo(), dict(params)
         weight = params.pop("sample_weight", None)
         validation = tuple(params.pop(name, None) for name in VALIDATION)
         if params:
             raise TypeError(f"fit takes no parameter {next(iter(params))!r}.")
         self.estimators = dict(enumerate(estimators))
+        self.glances = {i: Glance(interrupted) for i in self.estimators}
         self.bank = Bank({
-            i: _fitting(estimator, X, y, weight, validation, memo)
+            i: _fitting(estimator, X, y, weight, validation, memo, self.glances[i])
             for i, estimator in self.estimators.items()
         })
 
@@ -54,6 +58,23 @@ class Fits:
         while self.estimators:
             self._advance(None)
             yield from self._ended()
+
+    def pause(self, epochs):
+        """Train all until they have made so many epochs; yields the place and the Fit of each.
+        The estimators of those that have not ended are copies, fitted as far as they are."""
+        for glance in self.glances.values():
+            glance.until = epochs
+        self._advance(epochs)
+        yield from self._ended()
+        for i, estimator in self.estimators.items():
+            model = copy(estimator)
+            vars(model).update(self.glances[i].found)
+            yield i, Fit(model, None, None, self.bank.seconds[i])
+
+    def drop(self, i):
+        """Train one no further."""
+        self.bank.drop(i)
+        del self.estimators[i]
 
     def _advance(self, until):
         with config_context(skip_parameter_validation=True):

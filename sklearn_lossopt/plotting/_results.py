@@ -172,11 +172,9 @@ class Results:
 
     def _path(self, name):
         """A parameter's full name: the last step's own if it has one of this name."""
-        if name.startswith(self._prefix):
-            return name
-        full = self._prefix + name
+        head = name.partition("__")[0]
         known = {*self._own, *(path for params in self.params for path in params)}
-        return full if full in known or name not in known else name
+        return self._prefix + name if self._prefix + head in known or head not in known else name
 
     def _short(self, names):
         return ", ".join(name.removeprefix(self._prefix) for name in names)
@@ -199,8 +197,8 @@ def _metric(search, metric):
     prefix = "mean_test_"
     known = [key.removeprefix(prefix) for key in search.cv_results_ if key.startswith(prefix)]
     if metric is None:
-        if known == ["score"]:
-            metric = "score"
+        if len(known) == 1:
+            metric = known[0]
         elif isinstance(search.refit, str):
             metric = search.refit
         else:

@@ -183,8 +183,8 @@ class SearchDisplay:
             sensitivities, whether the parameter's axis is; with None it is if all numbers are
             positive.
         values_format : str, default=None
-            Format specification of a heat map's numbers. None is three digits of the largest,
-            and as many places of the others.
+            Format specification of a heat map's numbers. None is three digits of one of median
+            size, and as many places of the others.
         colorbar : bool, default=None
             Whether a heat map has a colour bar; None is True.
         image_kwargs : dict, default=None
@@ -306,7 +306,11 @@ class SearchDisplay:
             )
         names = setting_labels(self.y_values)
         styles = _styles(curve_kwargs, len(names))
-        ax = plt.subplots(layout="constrained")[1] if ax is None else ax
+        beside = {}
+        if ax is None:
+            ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")[1]
+            # Curves and levels leave no room for it.
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
         dashes = dict(zip(others, ["--", ":", "-."] * len(others), strict=False))
         lines, levels = [], []
         for r, name in enumerate(names):
@@ -335,7 +339,7 @@ class SearchDisplay:
         ]
         if failed[:, numbers].any():
             notes.append(plt.Line2D([], [], color="grey", ls="", marker="x", label="failed"))
-        ax.legend(handles=[*lines, *notes], title=self.y_name)
+        ax.legend(handles=[*lines, *notes], title=self.y_name, **beside)
         return {"ax_": ax, "lines_": lines, "level_lines_": levels}
 
     def _draw_loss_curves(self, ax, log_scale=None, curve_kwargs=None, band_kwargs=None):
@@ -377,10 +381,12 @@ def _of_kind(kind, given):
 
 
 def _names(argument, given, default):
-    names = [default] if given is None else [given] if isinstance(given, str) else list(given)
-    if not names or not all(isinstance(name, str) for name in names):
+    given = default if given is None else given
+    names = [given] if isinstance(given, str) else given
+    known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    if not names or not known:
         raise ValueError(f"{argument} must name one or several parameters. Got {given!r} instead.")
-    return names
+    return list(names)
 
 
 def _check_curves(curves, owner):

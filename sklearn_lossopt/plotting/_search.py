@@ -5,6 +5,7 @@ import numpy as np
 from sklearn_lossopt._compat import check_matplotlib_support, score_label
 from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
 from sklearn_lossopt.plotting._results import Results, is_number, setting_labels
+from sklearn_lossopt.plotting._scales import ink, limits_of, number_format
 from sklearn_lossopt.plotting._shared import check_positive, one_each, styled
 
 # What is drawn: the parameters of its rows and columns, and the arguments of `plot` it takes.
@@ -246,7 +247,7 @@ class SearchDisplay:
 
         shown, failed, label = self._scores(negate_score)
         labels = setting_labels(self.x_values), setting_labels(self.y_values)
-        limits, extend = _limits(shown, negate_score)
+        limits, extend = limits_of(shown, negate_score)
         if ax is None:
             size = max(6.4, 3 + 0.75 * len(labels[0])), max(4.8, 1.8 + 0.4 * len(labels[1]))
             ax = plt.subplots(figsize=size, layout="constrained")[1]
@@ -258,11 +259,11 @@ class SearchDisplay:
         image = ax.imshow(shown, **(style | (image_kwargs or {})))
         best = np.nanargmax(self.score) if np.isfinite(self.score).any() else -1
         texts = np.full(shown.shape, None, dtype=object)
-        written = _format(shown, values_format)
+        written = number_format(shown, values_format)
         for r, cell in enumerate(np.ndindex(shown.shape)):
             given = {"ha": "center", "va": "center"}
             if np.isfinite(shown[cell]):
-                given["color"] = _ink(image, shown[cell])
+                given["color"] = ink(image, shown[cell])
                 given["weight"] = "bold" if r == best else "normal"
             elif failed[cell]:
                 given |= {"color": "dimgrey", "style": "italic"}
@@ -306,11 +307,7 @@ class SearchDisplay:
             )
         names = setting_labels(self.y_values)
         styles = _styles(curve_kwargs, len(names))
-        beside = {}
-        if ax is None:
-            ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")[1]
-            # Curves and levels leave no room for it.
-            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        ax, beside = _with_legend(ax, len(names) + len(others) + 1)
         dashes = dict(zip(others, ["--", ":", "-."] * len(others), strict=False))
         lines, levels = [], []
         for r, name in enumerate(names):
@@ -329,7 +326,7 @@ class SearchDisplay:
                 height = np.full(len(bad), 0.02 * (r + 1))
                 ax.plot(bad, height, "x", color=color, transform=ax.get_xaxis_transform())
         ax.set(xlabel=self.x_name, ylabel=label, xscale="log" if log_scale else "linear")
-        limits, extend = _limits(shown, negate_score)
+        limits, extend = limits_of(shown, negate_score)
         if extend != "neither":
             margin = 0.05 * (limits["vmax"] - limits["vmin"])
             ax.set_ylim(limits["vmin"] - margin, limits["vmax"] + margin)
@@ -360,13 +357,16 @@ class SearchDisplay:
             check_positive([low for _, low, _ in spreads])
         styles = _styles(curve_kwargs, len(score))
         curves = LossCurveDisplay(loss_curve=[mean for mean, _, _ in spreads], name=labels)
+        ax, beside = _with_legend(ax, len(drawn))
         curves.plot(ax, log_scale=log_scale, curve_kwargs=[styles[r] for r in drawn])
+        title = [self.y_name, self.x_name if len(names[1]) > 1 else None]
+        ax.legend(handles=curves.lines_, title=", ".join(filter(None, title)), **beside)
         lines, bands = [None] * len(score), [None] * len(score)
         for r, line, (_, low, high) in zip(drawn, curves.lines_, spreads, strict=True):
             given = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0} | (band_kwargs or {})
             lines[r] = line
-            bands[r] = curves.ax_.fill_between(line.get_xdata(), low, high, **given)
-        return {"ax_": curves.ax_, "lines_": lines, "bands_": bands}
+            bands[r] = ax.fill_between(line.get_xdata(), low, high, **given)
+        return {"ax_": ax, "lines_": lines, "bands_": bands}
 
 
 def _of_kind(kind, given):
@@ -397,35 +397,15 @@ def _check_curves(curves, owner):
         )
 
 
-def _limits(shown, negate):
-    """Limits of what is shown, and on which side there is more: a score that is far off would
-    leave nothing of the differences between the others."""
-    score = -shown[np.isfinite(shown)] if negate else shown[np.isfinite(shown)]
-    if len(score) == 0:
-        return {}, "neither"
-    best, low = score.max(), score.min()
-    lowest = np.median(score) - 3 * (best - np.median(score))
-    cut = low < lowest < best
-    low = lowest if cut else low
-    if negate:
-        return {"vmin": -best, "vmax": -low}, "max" if cut else "neither"
-    return {"vmin": low, "vmax": best}, "min" if cut else "neither"
+def _with_legend(ax, n):
+    """Axes for a legend of n entries, and where it goes: beside new axes, since curves of all
+    heights leave no room for it."""
+    if ax is not None:
+        return ax, {}
+    import matplotlib.pyplot as plt
 
-
-def _format(shown, values_format):
-    """A function that writes a number of a heat map."""
-    if values_format is None:
-        size = np.abs(shown[np.isfinite(shown)])
-        size = size[size > 0]
-        digits = 2 - int(np.floor(np.log10(np.median(size)))) if len(size) else 2
-        values_format = f".{max(digits, 0)}f" if -2 <= digits <= 5 else ".2e"
-    return lambda value: format(value, values_format)
-
-
-def _ink(image, value):
-    """Black or white, whichever is legible on a value's colour."""
-    red, green, blue, _ = image.cmap(image.norm(value))
-    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+    figure = plt.figure(figsize=(7.6, max(4.8, 0.7 + 0.22 * n)), layout="constrained")
+    return figure.subplots(), {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
 
 
 def _styles(given, n):

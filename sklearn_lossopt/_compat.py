@@ -9,6 +9,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from sklearn.utils._plotting import _validate_score_name as score_label
 from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _check_y as check_y
@@ -24,6 +25,7 @@ __all__ = [
     "fit_context",
     "has_callbacks",
     "release_blas",
+    "score_label",
     "threadpool_controller",
     "validate_parameter_constraints",
 ]

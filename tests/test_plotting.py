@@ -18,15 +18,7 @@ from sklearn_lossopt import GradientRegressor
 from sklearn_lossopt.plotting import LossCurveDisplay
 
 matplotlib.use("Agg")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    """Figures of one test do not reach the next."""
-    from matplotlib import pyplot
-
-    yield pyplot
-    pyplot.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 class Recorded(BaseEstimator):

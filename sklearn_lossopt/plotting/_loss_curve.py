@@ -1,12 +1,10 @@
-"""Displays of fitted estimators, drawn with matplotlib. Floor 4."""
+"""Loss curves of fitted estimators."""
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_lossopt._compat import check_matplotlib_support
-
-__all__ = ["LossCurveDisplay"]
+from sklearn_lossopt.plotting._shared import check_positive, last_step, one_each, styled
 
 # A curve may run this far below its reference, relative to it: both are sums, and rounded.
 _BELOW = 1e-8
@@ -164,7 +162,7 @@ class LossCurveDisplay:
             raise ValueError(
                 f"validation must be True, False, 'loss' or 'score'. Got {validation!r} instead."
             )
-        fits = [_last_step(estimator) for estimator in estimators]
+        fits = [last_step(estimator) for estimator in estimators]
         curves = [_loss_curve(fit) for fit in fits]
         found = [_validation_curve(fit) if validation else (None, None) for fit in fits]
         kinds = {kind for curve, kind in found if curve is not None}
@@ -215,17 +213,17 @@ class LossCurveDisplay:
 
         curves = self._training_curves()
         n = len(curves)
-        validation = _one_each("validation_curve", _as_list(self.validation_curve), n)
-        best = _one_each("best_iter", self.best_iter, n)
-        names = _one_each("name", self.name if name is None else name, n)
-        styles = _one_each("curve_kwargs", curve_kwargs, n)
-        validation_styles = _one_each("validation_kwargs", validation_kwargs, n)
+        validation = one_each("validation_curve", _as_list(self.validation_curve), n)
+        best = one_each("best_iter", self.best_iter, n)
+        names = one_each("name", self.name if name is None else name, n)
+        styles = one_each("curve_kwargs", curve_kwargs, n)
+        validation_styles = one_each("validation_kwargs", validation_kwargs, n)
         if log_scale is None and self.reference is not None:
             log_scale = True
         shown = [curve for curve in validation if curve is not None]
         shared = self.validation_kind == "loss" and self.reference is None
         if log_scale:
-            _check_positive(curves + (shown if shared else []))
+            check_positive(curves + (shown if shared else []))
 
         self.ax_ = plt.subplots()[1] if ax is None else ax
         self.figure_ = self.ax_.figure
@@ -252,7 +250,7 @@ class LossCurveDisplay:
     def _training_curves(self):
         """The training curves, less their references."""
         curves = [np.asarray(curve, dtype=np.float64) for curve in _as_list(self.loss_curve)]
-        references = _one_each("reference", self.reference, len(curves))
+        references = one_each("reference", self.reference, len(curves))
         return [
             curve if reference is None else _suboptimality(curve, float(reference))
             for curve, reference in zip(curves, references, strict=True)
@@ -274,13 +272,6 @@ class LossCurveDisplay:
         if named:
             # The twin is drawn last: a legend of the other axes would lie below its curves.
             (self.validation_ax_ or self.ax_).legend(handles=named)
-
-
-def _last_step(estimator):
-    """A pipeline's last step, or the estimator itself."""
-    while isinstance(estimator, Pipeline):
-        estimator = estimator.steps[-1][1]
-    return estimator
 
 
 def _loss_curve(estimator):
@@ -314,7 +305,7 @@ def _validation_curve(estimator):
 
 def _labels(estimators):
     """A label for each estimator: its class and the parameters it differs in from others of it."""
-    fits = [_last_step(estimator) for estimator in estimators]
+    fits = [last_step(estimator) for estimator in estimators]
     mixed = len({type(fit) for fit in fits}) > 1
     found = []
     for fit in fits:
@@ -344,15 +335,6 @@ def _suboptimality(curve, reference):
     return np.maximum(curve - reference, np.finfo(np.float64).eps * size)
 
 
-def _check_positive(curves):
-    if any(np.nanmin(curve) <= 0 for curve in curves):
-        raise ValueError(
-            "A logarithmic axis needs positive losses, and these reach "
-            f"{min(float(np.nanmin(curve)) for curve in curves):.3g}. Pass log_scale=False, or a "
-            "reference to subtract."
-        )
-
-
 def _as_list(curves):
     """One curve or a list of curves, as a list."""
     if curves is None:
@@ -361,24 +343,9 @@ def _as_list(curves):
     return list(curves) if several else [curves]
 
 
-def _one_each(name, values, n):
-    """A list of n values, from one for all or one each."""
-    if not isinstance(values, list | tuple):
-        return [values] * n
-    if len(values) == 1 and values[0] is None:
-        return [None] * n
-    if len(values) != n:
-        raise ValueError(f"{name} has {len(values)} entries for {n} curves.")
-    return list(values)
-
-
 def _draw(ax, curve, given, style):
-    """One line, one point an epoch; a user's style goes first, whatever alias it uses."""
-    from matplotlib.cbook import normalize_kwargs
-    from matplotlib.lines import Line2D
-
+    """One line, one point an epoch."""
     if len(curve) == 1:
         # A line through one point is not visible.
         given = {"marker": "o", **given}
-    style = {**given, **normalize_kwargs(style or {}, Line2D)}
-    return ax.plot(np.arange(1, len(curve) + 1), curve, **style)[0]
+    return ax.plot(np.arange(1, len(curve) + 1), curve, **styled(given, style))[0]

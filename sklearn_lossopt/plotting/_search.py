@@ -1,0 +1,425 @@
+"""What a search over losses and optimizers has found."""
+
+import numpy as np
+
+from sklearn_lossopt._compat import check_matplotlib_support, score_label
+from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
+from sklearn_lossopt.plotting._results import Results, is_number, setting_labels
+from sklearn_lossopt.plotting._scales import ink, limits_of, number_format
+from sklearn_lossopt.plotting._shared import check_positive, one_each, styled
+
+# What is drawn: the parameters of its rows and columns, and the arguments of `plot` it takes.
+_KINDS = {
+    "heatmap": ("loss", "optimizer", {
+        "negate_score", "values_format", "colorbar", "image_kwargs", "text_kwargs",
+    }),
+    "sensitivity": ("optimizer", "learning_rate", {"negate_score", "log_scale", "curve_kwargs"}),
+    "loss_curves": ("optimizer", "loss", {"log_scale", "curve_kwargs", "band_kwargs"}),
+}
+
+
+class SearchDisplay:
+    """Scores and loss curves of a search over losses, optimizers or other parameters.
+
+    ``from_search`` makes one. It holds a table: for each pair of settings of two parameters the
+    score of the best candidate that has both, whatever its other parameters, and that candidate's
+    loss curves. It can be drawn in three ways.
+
+    - ``"heatmap"``: the table, its best score in bold.
+    - ``"sensitivity"``: each row as a curve over the numbers among the columns. A setting that is
+      no number, such as ``"auto"``, is a horizontal line; numbers at which all fits failed are
+      crosses on the lower edge.
+    - ``"loss_curves"``: the training curves of the best candidate of each row, the mean over the
+      splits in a band from the lowest to the highest. A fit that ended before others keeps its
+      last value. Different losses have different units: the label of a curve names its column.
+
+    Parameters
+    ----------
+    score : array-like of shape (n_rows, n_columns)
+        Score of the best candidate of each cell, higher ones being better; NaN without one.
+    x_values : list of str or float
+        Settings of the columns.
+    y_values : list of str or float
+        Settings of the rows.
+    x_name : str, default=None
+        Name of the columns' parameter.
+    y_name : str, default=None
+        Name of the rows' parameter.
+    failed : array-like of bool of shape (n_rows, n_columns), default=None
+        Cells whose candidates all failed, the others without a score not having been searched;
+        None for all cells without one.
+    score_name : str, default=None
+        Name of the metric, such as ``"neg_mean_absolute_error"``.
+    loss_curves : list of list of list of array-like, default=None
+        For each cell the curves of its best candidate, one a split; None for a cell without a
+        candidate and for a split whose fit failed.
+    kind : {"heatmap", "sensitivity", "loss_curves"}, default="heatmap"
+        What ``plot`` draws unless it is told otherwise.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the plot.
+    figure_ : matplotlib Figure
+        Figure with the axes.
+    im_ : matplotlib AxesImage or None
+        The heat map.
+    text_ : ndarray of matplotlib Text of shape (n_rows, n_columns) or None
+        The heat map's annotations; None in cells that were not searched.
+    lines_ : list of matplotlib Line2D or None
+        The curve of each row; among loss curves, None for a row without one.
+    level_lines_ : list of dict of str to matplotlib Line2D, or None
+        For each row the horizontal lines of the settings that are no numbers.
+    bands_ : list of matplotlib PolyCollection or None
+        The band of each loss curve, None for a row without one.
+
+    See Also
+    --------
+    LossCurveDisplay : Loss curves of fitted estimators.
+    sklearn.model_selection.ValidationCurveDisplay : Scores against one parameter.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn_lossopt import GradientRegressor
+    >>> from sklearn_lossopt.losses import Huber
+    >>> from sklearn_lossopt.plotting import SearchDisplay
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> grid = {
+    ...     "loss": ["squared_error", Huber(delta=50)],
+    ...     "optimizer": ["sgd", "adam"],
+    ...     "alpha": [1e-4, 1e-2],
+    ... }
+    >>> search = GridSearchCV(GradientRegressor(random_state=0), grid, cv=3).fit(X, y)
+    >>> display = SearchDisplay.from_search(search)
+    >>> display.y_values, display.x_values
+    (['squared_error', 'Huber(delta=50)'], ['sgd', 'adam'])
+    >>> bool(display.score.max() == search.best_score_)
+    True
+    """
+
+    def __init__(
+        self, *, score, x_values, y_values, x_name=None, y_name=None, failed=None,
+        score_name=None, loss_curves=None, kind="heatmap",
+    ):
+        self.score = score
+        self.x_values = x_values
+        self.y_values = y_values
+        self.x_name = x_name
+        self.y_name = y_name
+        self.failed = failed
+        self.score_name = score_name
+        self.loss_curves = loss_curves
+        self.kind = kind
+
+    @classmethod
+    def from_search(
+        cls, search, *, kind="heatmap", x=None, y=None, metric=None, ax=None, **plot_kwargs
+    ):
+        """Draw what a fitted search has found.
+
+        Parameters
+        ----------
+        search : GridSearchCV, RandomizedSearchCV or another search with ``cv_results_``
+            A fitted search over ``GradientRegressor``, ``GradientClassifier`` or a pipeline that
+            ends in one. Of a candidate of a halving search the last iteration counts, and of the
+            candidates of a cell those that got furthest.
+        kind : {"heatmap", "sensitivity", "loss_curves"}, default="heatmap"
+            What to draw. Loss curves need a search with ``loss_curves_``: ``GradientSearchCV``.
+        x : str or list of str, default=None
+            Parameter of the columns, or several whose settings are combined. None is
+            ``"optimizer"``, for ``kind="sensitivity"`` ``"learning_rate"`` and for
+            ``kind="loss_curves"`` ``"loss"``. Names of the last step's parameters need no
+            prefix. A parameter that was not searched has the estimator's setting.
+        y : str or list of str, default=None
+            Parameter of the rows, in the same way. None is ``"loss"``, for the other kinds
+            ``"optimizer"``.
+        metric : str, default=None
+            Metric to rank by in a search with several; None is that of ``refit``.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure if None.
+        **plot_kwargs : dict
+            Further arguments of ``plot``.
+
+        Returns
+        -------
+        display : SearchDisplay
+            The display, drawn.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_search")
+        rows, columns, _ = _of_kind(kind, plot_kwargs)
+        rows, columns = _names("y", y, rows), _names("x", x, columns)
+        if set(rows) & set(columns):
+            raise ValueError(f"x={x!r} and y={y!r} must be different parameters.")
+        results = Results(search, metric)
+        if kind == "loss_curves":
+            _check_curves(results.curves, results.kind)
+        elif not results.varied(columns if kind == "sensitivity" else rows + columns):
+            asked = columns if kind == "sensitivity" else rows + columns
+            raise ValueError(
+                f"The {results.kind} did not search {' or '.join(map(repr, asked))}, and there is "
+                f"nothing to compare. Pass x and y; it searched: {results.searched()}."
+            )
+        display = cls(**results.table(rows, columns), kind=kind)
+        return display.plot(ax, **plot_kwargs)
+
+    def plot(
+        self, ax=None, *, kind=None, negate_score=None, log_scale=None, values_format=None,
+        colorbar=None, image_kwargs=None, text_kwargs=None, curve_kwargs=None, band_kwargs=None,
+    ):
+        """Draw the table.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure if None.
+        kind : {"heatmap", "sensitivity", "loss_curves"}, default=None
+            What to draw; the display's kind if None.
+        negate_score : bool, default=None
+            Whether to show scores with the opposite sign, such as errors from a metric that
+            begins with ``neg_``. With None they are shown as they are.
+        log_scale : bool, default=None
+            Of loss curves, whether the loss axis is logarithmic; left alone with None. Of
+            sensitivities, whether the parameter's axis is; with None it is if all numbers are
+            positive.
+        values_format : str, default=None
+            Format specification of a heat map's numbers. None is three digits of one of median
+            size, and as many places of the others.
+        colorbar : bool, default=None
+            Whether a heat map has a colour bar; None is True.
+        image_kwargs : dict, default=None
+            Arguments of ``Axes.imshow``. Without ``vmin`` and ``vmax``, scores that lie further
+            below the median than three times the best score lies above share one colour.
+        text_kwargs : dict, default=None
+            Arguments of ``Axes.text`` for a heat map's numbers.
+        curve_kwargs : dict or list of dict, default=None
+            Arguments of ``Axes.plot`` for the curves, for all or for each row.
+        band_kwargs : dict, default=None
+            Arguments of ``Axes.fill_between`` for the bands of loss curves.
+
+        Returns
+        -------
+        display : SearchDisplay
+            The display itself.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        kind = self.kind if kind is None else kind
+        given = {
+            "negate_score": negate_score, "log_scale": log_scale, "values_format": values_format,
+            "colorbar": colorbar, "image_kwargs": image_kwargs, "text_kwargs": text_kwargs,
+            "curve_kwargs": curve_kwargs, "band_kwargs": band_kwargs,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        _of_kind(kind, given)
+        self._check_shapes()
+        drawn = {"im_": None, "text_": None, "lines_": None, "level_lines_": None, "bands_": None}
+        draw = {
+            "heatmap": self._draw_heatmap,
+            "sensitivity": self._draw_sensitivity,
+            "loss_curves": self._draw_loss_curves,
+        }[kind]
+        drawn |= draw(ax, **given)
+        vars(self).update(drawn)
+        self.figure_ = self.ax_.figure
+        return self
+
+    def _check_shapes(self):
+        shape = np.shape(self.score)
+        wanted = len(self.y_values), len(self.x_values)
+        if shape != wanted or 0 in shape:
+            raise ValueError(
+                f"score has the shape {shape}, but there are {wanted[0]} y_values and "
+                f"{wanted[1]} x_values."
+            )
+
+    def _scores(self, negate):
+        """What is shown, the cells that failed, and a label."""
+        score = np.asarray(self.score, dtype=np.float64)
+        failed = np.isnan(score) if self.failed is None else np.asarray(self.failed, dtype=bool)
+        return (-score if negate else score), failed, score_label(None, self.score_name, negate)
+
+    def _draw_heatmap(
+        self, ax, negate_score=False, values_format=None, colorbar=True, image_kwargs=None,
+        text_kwargs=None,
+    ):
+        import matplotlib.pyplot as plt
+
+        shown, failed, label = self._scores(negate_score)
+        labels = setting_labels(self.x_values), setting_labels(self.y_values)
+        limits, extend = limits_of(shown, negate_score)
+        if ax is None:
+            size = max(6.4, 3 + 0.75 * len(labels[0])), max(4.8, 1.8 + 0.4 * len(labels[1]))
+            ax = plt.subplots(figsize=size, layout="constrained")[1]
+        style = {"cmap": "viridis_r" if negate_score else "viridis", "aspect": "auto"}
+        if not {"norm", "vmin", "vmax"} & set(image_kwargs or {}):
+            style |= limits
+        else:
+            extend = "neither"
+        image = ax.imshow(shown, **(style | (image_kwargs or {})))
+        best = np.nanargmax(self.score) if np.isfinite(self.score).any() else -1
+        texts = np.full(shown.shape, None, dtype=object)
+        written = number_format(shown, values_format)
+        for r, cell in enumerate(np.ndindex(shown.shape)):
+            given = {"ha": "center", "va": "center"}
+            if np.isfinite(shown[cell]):
+                given["color"] = ink(image, shown[cell])
+                given["weight"] = "bold" if r == best else "normal"
+            elif failed[cell]:
+                given |= {"color": "dimgrey", "style": "italic"}
+                place = cell[1] - 0.5, cell[0] - 0.5
+                ax.add_patch(plt.Rectangle(
+                    place, 1, 1, facecolor="whitesmoke", edgecolor="lightgrey", hatch="//",
+                    linewidth=0,
+                ))
+            else:
+                continue
+            text = written(shown[cell]) if np.isfinite(shown[cell]) else "failed"
+            texts[cell] = ax.text(cell[1], cell[0], text, **(given | (text_kwargs or {})))
+        ax.set(xlabel=self.x_name, ylabel=self.y_name)
+        ax.set_xticks(range(len(labels[0])), labels[0])
+        ax.set_yticks(range(len(labels[1])), labels[1])
+        if max(map(len, labels[0])) > 8 or len(labels[0]) > 8:
+            ax.tick_params("x", rotation=45)
+            plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
+        if colorbar:
+            ax.figure.colorbar(image, ax=ax, label=label, extend=extend)
+        return {"ax_": ax, "im_": image, "text_": texts}
+
+    def _draw_sensitivity(self, ax, negate_score=False, log_scale=None, curve_kwargs=None):
+        import matplotlib.pyplot as plt
+
+        shown, failed, label = self._scores(negate_score)
+        numbers = [c for c, value in enumerate(self.x_values) if is_number(value)]
+        others = [c for c in range(len(self.x_values)) if c not in numbers]
+        if not numbers:
+            raise ValueError(
+                f"None of the settings of {self.x_name} is a number: {self.x_values}. Draw "
+                "kind='heatmap', or pass another x."
+            )
+        at = np.array([self.x_values[c] for c in numbers], dtype=np.float64)
+        if log_scale is None:
+            log_scale = bool((at > 0).all())
+        if log_scale and not (at > 0).all():
+            raise ValueError(
+                f"A logarithmic axis needs positive numbers, and {self.x_name} has {at.min():g}. "
+                "Pass log_scale=False."
+            )
+        names = setting_labels(self.y_values)
+        styles = _styles(curve_kwargs, len(names))
+        ax, beside = _with_legend(ax, len(names) + len(others) + 1)
+        dashes = dict(zip(others, ["--", ":", "-."] * len(others), strict=False))
+        lines, levels = [], []
+        for r, name in enumerate(names):
+            # A cell that was not searched leaves no gap, a failed one does.
+            tried = failed[r, numbers] | np.isfinite(shown[r, numbers])
+            given = styled({"marker": "o", "label": name}, styles[r])
+            (line,) = ax.plot(at[tried], shown[r, numbers][tried], **given)
+            lines.append(line)
+            color = line.get_color()
+            levels.append({
+                self.x_values[c]: ax.axhline(shown[r, c], color=color, ls=dashes[c], lw=1.2)
+                for c in others if np.isfinite(shown[r, c])
+            })
+            if (bad := at[failed[r, numbers]]).size:
+                # One above the other, where several failed.
+                height = np.full(len(bad), 0.02 * (r + 1))
+                ax.plot(bad, height, "x", color=color, transform=ax.get_xaxis_transform())
+        ax.set(xlabel=self.x_name, ylabel=label, xscale="log" if log_scale else "linear")
+        limits, extend = limits_of(shown, negate_score)
+        if extend != "neither":
+            margin = 0.05 * (limits["vmax"] - limits["vmin"])
+            ax.set_ylim(limits["vmin"] - margin, limits["vmax"] + margin)
+        notes = [
+            plt.Line2D([], [], color="grey", ls=dashes[c], lw=1.2, label=self.x_values[c])
+            for c in others
+        ]
+        if failed[:, numbers].any():
+            notes.append(plt.Line2D([], [], color="grey", ls="", marker="x", label="failed"))
+        ax.legend(handles=[*lines, *notes], title=self.y_name, **beside)
+        return {"ax_": ax, "lines_": lines, "level_lines_": levels}
+
+    def _draw_loss_curves(self, ax, log_scale=None, curve_kwargs=None, band_kwargs=None):
+        _check_curves(self.loss_curves, "The display")
+        score = np.asarray(self.score, dtype=np.float64)
+        names = setting_labels(self.y_values), setting_labels(self.x_values)
+        drawn, labels, spreads = [], [], []
+        for r in np.flatnonzero(np.isfinite(score).any(axis=1)):
+            c = int(np.nanargmax(score[r]))
+            curves = [curve for curve in self.loss_curves[r][c] if curve is not None]
+            if curves:
+                drawn.append(r)
+                labels.append(names[0][r] + (f", {names[1][c]}" if len(names[1]) > 1 else ""))
+                spreads.append(_spread(curves))
+        if not drawn:
+            raise ValueError("There is no loss curve to draw: all fits failed.")
+        if log_scale:
+            check_positive([low for _, low, _ in spreads])
+        styles = _styles(curve_kwargs, len(score))
+        curves = LossCurveDisplay(loss_curve=[mean for mean, _, _ in spreads], name=labels)
+        ax, beside = _with_legend(ax, len(drawn))
+        curves.plot(ax, log_scale=log_scale, curve_kwargs=[styles[r] for r in drawn])
+        title = [self.y_name, self.x_name if len(names[1]) > 1 else None]
+        ax.legend(handles=curves.lines_, title=", ".join(filter(None, title)), **beside)
+        lines, bands = [None] * len(score), [None] * len(score)
+        for r, line, (_, low, high) in zip(drawn, curves.lines_, spreads, strict=True):
+            given = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0} | (band_kwargs or {})
+            lines[r] = line
+            bands[r] = ax.fill_between(line.get_xdata(), low, high, **given)
+        return {"ax_": ax, "lines_": lines, "bands_": bands}
+
+
+def _of_kind(kind, given):
+    """What ``_KINDS`` says of a kind, if it takes the given arguments."""
+    if kind not in _KINDS:
+        raise ValueError(f"kind must be one of {list(_KINDS)}. Got {kind!r} instead.")
+    known = {name for _, _, names in _KINDS.values() for name in names}
+    stray = [name for name in given if name in known - _KINDS[kind][2]]
+    if stray:
+        raise ValueError(f"{stray[0]} is no argument of kind={kind!r}.")
+    return _KINDS[kind]
+
+
+def _names(argument, given, default):
+    given = default if given is None else given
+    names = [given] if isinstance(given, str) else given
+    known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    if not names or not known:
+        raise ValueError(f"{argument} must name one or several parameters. Got {given!r} instead.")
+    return list(names)
+
+
+def _check_curves(curves, owner):
+    if curves is None:
+        raise ValueError(
+            f"{owner} has no loss_curves_: search with sklearn_lossopt.GradientSearchCV, which "
+            "keeps the loss curves of all fits."
+        )
+
+
+def _with_legend(ax, n):
+    """Axes for a legend of n entries, and where it goes: beside new axes, since curves of all
+    heights leave no room for it."""
+    if ax is not None:
+        return ax, {}
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(7.6, max(4.8, 0.7 + 0.22 * n)), layout="constrained")
+    return figure.subplots(), {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+
+
+def _styles(given, n):
+    """A style for each curve; more than ten get colours from a longer cycle."""
+    from matplotlib import colormaps
+
+    styles = one_each("curve_kwargs", given, n)
+    if n <= 10:
+        return styles
+    return [styled({"color": colormaps["tab20"](r % 20)}, style) for r, style in enumerate(styles)]
+
+
+def _spread(curves):
+    """Mean, minimum and maximum of curves, of which each keeps its last value."""
+    n = max(map(len, curves))
+    filled = np.array([np.pad(curve, (0, n - len(curve)), mode="edge") for curve in curves])
+    return filled.mean(axis=0), filled.min(axis=0), filled.max(axis=0)

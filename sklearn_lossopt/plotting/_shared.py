@@ -1,0 +1,40 @@
+"""What the displays share."""
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+
+def last_step(estimator):
+    """A pipeline's last step, or the estimator itself."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator
+
+
+def one_each(name, values, n):
+    """A list of n values, from one for all or one each."""
+    if not isinstance(values, list | tuple):
+        return [values] * n
+    if len(values) == 1 and values[0] is None:
+        return [None] * n
+    if len(values) != n:
+        raise ValueError(f"{name} has {len(values)} entries for {n} curves.")
+    return list(values)
+
+
+def check_positive(curves):
+    """Raise where a logarithmic axis would lose part of a curve."""
+    if any(np.nanmin(curve) <= 0 for curve in curves):
+        raise ValueError(
+            "A logarithmic axis needs positive losses, and these reach "
+            f"{min(float(np.nanmin(curve)) for curve in curves):.3g}. Pass log_scale=False, or a "
+            "reference to subtract."
+        )
+
+
+def styled(given, style):
+    """Our style of a line under the user's, whatever alias that uses."""
+    from matplotlib.cbook import normalize_kwargs
+    from matplotlib.lines import Line2D
+
+    return {**given, **normalize_kwargs(style or {}, Line2D)}

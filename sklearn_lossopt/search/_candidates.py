@@ -2,6 +2,8 @@
 
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
 from numbers import Number
 from types import BuiltinFunctionType, FunctionType, NoneType
 
@@ -26,6 +28,9 @@ def unchanging(value):
     return isinstance(value, (*SCALARS, FunctionType, BuiltinFunctionType))
 
 
+parameter_names = cache(lambda cls: cls._get_param_names())
+
+
 @dataclass
 class Candidate:
     """One setting of the parameters, whose model can be trained together with others."""
@@ -34,7 +39,8 @@ class Candidate:
     model: BaseEstimator  # a GradientRegressor or GradientClassifier, not fitted
 
     def __post_init__(self):
-        self._shared = all(map(unchanging, self.model.get_params(deep=False).values()))
+        names = parameter_names(type(self.model))
+        self._shared = all(unchanging(getattr(self.model, name)) for name in names)
 
     def fresh(self):
         """A model to fit; as good as a clone, and made in a twentieth of the time."""
@@ -56,7 +62,7 @@ class Group:
         """The group in at most so many parts of about the same size."""
         n_parts = min(n_parts, len(self.candidates))
         bounds = np.linspace(0, len(self.candidates), n_parts + 1).astype(int)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             yield replace(self, candidates=self.candidates[start:stop])
 
 

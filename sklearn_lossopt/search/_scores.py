@@ -79,6 +79,13 @@ def r2(y, weight):
     return score
 
 
+# What the method score measures, where neither it nor predict is overridden.
+MEASURES = {
+    (GradientClassifier.predict, ClassifierMixin.score): accuracy,
+    (GradientRegressor.predict, RegressorMixin.score): r2,
+}
+
+
 class Judge:
     """Scores models on rows that are checked once for all of them.
 
@@ -95,6 +102,7 @@ class Judge:
         self.scorer, self.error_score = scorer, error_score
         self.X, self.y, self.params = X, y, params
         self.checked = None
+        self.shortcut = asks_model_alone(scorer)
         self.measures = {}
         weight = params.get("sample_weight")
         self.weight = None if weight is None else numbers(weight, "iuf")
@@ -123,27 +131,29 @@ class Judge:
             score = self._own_score(model)
             if score is not None:
                 return score
-        return score_or_error(whole, self.X, self.y, self.scorer, self.params, self.error_score)
+        X = self.X
+        if self.shortcut and type(whole) in (GradientRegressor, GradientClassifier):
+            X = self._checked(whole)
+        return score_or_error(whole, X, self.y, self.scorer, self.params, self.error_score)
+
+    def _checked(self, model):
+        """Rows that the model need not check, or if something is wrong with them, as they are."""
+        if self.checked is None:
+            try:
+                self.checked = model._checked(self.X)
+            except Exception:
+                self.quick = self.shortcut = False
+                return self.X
+        return self.checked
 
     def _own_score(self, model):
         """``model.score``, without the checks; None where they might find something."""
-        own = type(model)
-        for ours, mixin, measure in (
-            (GradientClassifier, ClassifierMixin, accuracy),
-            (GradientRegressor, RegressorMixin, r2),
-        ):
-            if own.score is mixin.score and own.predict is ours.predict:
-                break
-        else:
+        measure = MEASURES.get((type(model).predict, type(model).score))
+        if measure is None:
             return None
         if measure not in self.measures:
             self.measures[measure] = measure(self.y, self.weight)
         if self.measures[measure] is None:
             return None
-        if self.checked is None:
-            try:
-                self.checked = model._checked(self.X)
-            except Exception:
-                self.quick = False
-                return None
-        return self.measures[measure](model.predict(self.checked))
+        rows = self._checked(model)
+        return self.measures[measure](model.predict(rows)) if self.quick else None

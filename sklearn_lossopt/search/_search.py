@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from copy import deepcopy
 from numbers import Integral
 
 import numpy as np
@@ -9,7 +10,7 @@ from joblib import effective_n_jobs
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
-from sklearn.utils import indexable
+from sklearn.utils import get_tags, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_lossopt._base import all_or_nothing
@@ -197,6 +198,12 @@ class GradientSearchCV(BaseSearchCV):
         self.verbose = verbose
         self.random_state = random_state
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # Those of targets too, which scikit-learn's searches leave out.
+        tags.target_tags = deepcopy(get_tags(self.estimator).target_tags)
+        return tags
+
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
@@ -225,6 +232,11 @@ class GradientSearchCV(BaseSearchCV):
             If all fits diverge, or one with ``error_score="raise"``; nothing is changed then.
         """
         settings = self._settings()
+        if y is None and get_tags(self.estimator).target_tags.required:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None: "
+                f"estimator={self.estimator!r} learns from it. Pass y."
+            )
         scorers, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
         params = check_method_params(X, params=params)

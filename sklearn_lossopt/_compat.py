@@ -2,9 +2,9 @@
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import AutoPropagatedCallback
-from sklearn.metrics._scorer import _BaseScorer as BaseScorer
 from sklearn.metrics._scorer import _MultimetricScorer as MultimetricScorer
 from sklearn.metrics._scorer import _PassthroughScorer as PassthroughScorer
+from sklearn.metrics._scorer import _Scorer as Scorer
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _fit_and_score as fit_and_score
 from sklearn.model_selection._validation import _insert_error_scores as insert_error_scores
@@ -28,13 +28,13 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _check_y as check_y
 
 __all__ = [
-    "BaseScorer",
     "BaseSearchCV",
     "Interval",
     "InvalidParameterError",
     "MultimetricScorer",
     "Options",
     "PassthroughScorer",
+    "Scorer",
     "StrOptions",
     "check_matplotlib_support",
     "check_method_params",

@@ -4,9 +4,9 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 
 from sklearn_lossopt._compat import (
-    BaseScorer,
     MultimetricScorer,
     PassthroughScorer,
+    Scorer,
     routing_enabled,
     score_or_error,
 )
@@ -20,7 +20,7 @@ def asks_model_alone(scorer):
         return all(map(asks_model_alone, scorer._scorers.values()))
     if isinstance(scorer, PassthroughScorer):
         return not routing_enabled()  # the steps may ask for metadata otherwise
-    return isinstance(scorer, BaseScorer)
+    return type(scorer) is Scorer  # what a name or make_scorer gives
 
 
 def numbers(values, kinds):

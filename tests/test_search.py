@@ -663,13 +663,13 @@ class Recording:
     """A callback that keeps the names of tasks, and for whom they are told."""
 
     def __init__(self):
-        self.begun, self.ended, self.of = [], [], set()
+        self.begun, self.ended, self.of, self.active = [], [], set(), 0
 
     def setup(self, estimator, context):
-        pass
+        self.active += 1
 
     def teardown(self, estimator, context):
-        pass
+        self.active -= 1
 
     def on_fit_task_begin(self, estimator, context, *, metadata):
         self.begun.append((context.task_name, metadata is not None))
@@ -692,6 +692,12 @@ def test_callbacks_see_the_tasks_of_grid_search(piped):
         assert callback.of == {found.__name__}
         seen.append((sorted(callback.begun), sorted(callback.ended)))
     assert seen[0] == seen[1] and len(seen[0][0]) == 3 + 4
+    # A search that fails ends its callbacks too.
+    callback = Recording()
+    search = GradientSearchCV(quick(), {"alpha": [-1.0]}, cv=2).set_callbacks(callback)
+    with pytest.raises(ValueError, match="alpha"):
+        search.fit(X_REG, Y_REG)
+    assert callback.active == 0 and len(callback.begun) == 2 + 2
     # One of the estimator, which is told of each fit and its epochs.
     callback = Recording()
     quick_one = quick().set_callbacks(callback)

@@ -204,8 +204,6 @@ class GradientSearchCV(BaseSearchCV):
         tags.target_tags = deepcopy(get_tags(self.estimator).target_tags)
         return tags
 
-    @all_or_nothing
-    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
         """Search, and fit the best candidate to all rows.
 
@@ -231,6 +229,12 @@ class GradientSearchCV(BaseSearchCV):
         DivergenceError
             If all fits diverge, or one with ``error_score="raise"``; nothing is changed then.
         """
+        # Around what tears callbacks down, which needs the attributes of a failed search.
+        with all_or_nothing(self):
+            return self._search(X, y, params)
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def _search(self, X, y, params):
         settings = self._settings()
         if y is None and get_tags(self.estimator).target_tags.required:
             raise ValueError(

@@ -15,7 +15,7 @@ from sklearn_lossopt._compat import (
     safe_split,
 )
 from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt._together import fit_together
+from sklearn_lossopt._together import Fits
 from sklearn_lossopt.search._candidates import Recorder
 from sklearn_lossopt.search._scores import Judge, asks_model_alone
 
@@ -194,31 +194,37 @@ def fit_and_judge(fold, start):
             for _ in candidates
         ]
     models = [candidate.fresh() for candidate in candidates]
-    # Of what is done once for all candidates, each one's time has an equal part.
+    # Of what is done once for all candidates, each one's times have an equal part.
     shared = (perf_counter() - start) / len(candidates)
-    fits = fit_together(models, X, y, params)
     start = perf_counter()
     alone, judges = fold.judges()
     judging = (perf_counter() - start) / len(candidates)
-    results = []
-    for fit in fits:
-        result = {"fit_time": shared + fit.seconds, "loss_curve": curve(fit.estimator)}
-        diverged = isinstance(fit.error, DivergenceError)
-        result |= {"warning": fit.warning, "divergence": str(fit.error) if diverged else None}
-        if fit.error is not None:
-            if rules.error_score == "raise":
-                raise fit.error
-            results.append(result | failed(rules, text_of(fit.error)) | {"loss_curve": None})
-            continue
-        result["fit_error"] = None
-        whole = fit.estimator if alone else fold.whole(fit.estimator)
-        for name, judge in judges.items():
-            start = perf_counter()
-            result[f"{name}_scores"] = judge(fit.estimator, whole)
-            if name == "test":
-                result["score_time"] = perf_counter() - start + judging
-        results.append(result)
+    results = [None] * len(candidates)
+    for place, fit in Fits(models, X, y, params):
+        models[place] = None  # scored and dropped, while others train
+        results[place] = result_of(fit, fold, alone, judges)
+        results[place]["fit_time"] = shared + fit.seconds
+        if fit.error is None:
+            results[place]["score_time"] += judging
     return results
+
+
+def result_of(fit, fold, alone, judges):
+    """What is kept of one Fit."""
+    diverged = isinstance(fit.error, DivergenceError)
+    result = {"warning": fit.warning, "divergence": str(fit.error) if diverged else None}
+    if fit.error is not None:
+        if fold.rules.error_score == "raise":
+            raise fit.error
+        return result | failed(fold.rules, text_of(fit.error)) | {"loss_curve": None}
+    result |= {"fit_error": None, "loss_curve": curve(fit.estimator)}
+    whole = fit.estimator if alone else fold.whole(fit.estimator)
+    for name, judge in judges.items():
+        start = perf_counter()
+        result[f"{name}_scores"] = judge(fit.estimator, whole)
+        if name == "test":
+            result["score_time"] = perf_counter() - start
+    return result
 
 
 def text_of(error):

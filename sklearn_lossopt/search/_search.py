@@ -13,7 +13,7 @@ from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import get_tags, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_lossopt._base import all_or_nothing
+from sklearn_lossopt._calls import all_or_nothing
 from sklearn_lossopt._compat import (
     BaseSearchCV,
     Interval,
@@ -125,9 +125,10 @@ class GradientSearchCV(BaseSearchCV):
     -----
     *What is shared.* Candidates of one fold share its rows, checked and copied once, and whatever
     training computes of the rows alone. In a pipeline the transformers are fitted once for each of
-    their own settings and each fold; those that draw random numbers, with ``random_state=None``,
-    then draw the same ones for all candidates. Values of parameters are not copied for each fit if
-    they are strings, numbers or components of this package.
+    their own settings and each fold. What draws random numbers with ``random_state=None``,
+    transformers and models, then draws the same ones for all candidates of a fold. Values of
+    parameters are not copied for each fit if they are strings, numbers or components of this
+    package.
 
     *What is equal.* Each model is the one that a separate fit with its ``random_state`` gives, up
     to rounding, and its score is computed as ``score`` computes it.
@@ -137,7 +138,7 @@ class GradientSearchCV(BaseSearchCV):
     ``ProgressBar()`` (``ProgressBar(max_propagation_depth=0)`` is not).
 
     *Memory.* A running job holds a copy of its fold's rows, in a pipeline also the transformed
-    ones, and the models of its candidates.
+    ones, and the models in training; one that has ended is scored and dropped.
 
     Diverged fits are counted in one ``FitFailedWarning``, those that stopped short of the tolerance
     in one ``ConvergenceWarning``.
@@ -204,6 +205,8 @@ class GradientSearchCV(BaseSearchCV):
         tags.target_tags = deepcopy(get_tags(self.estimator).target_tags)
         return tags
 
+    @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y=None, **params):
         """Search, and fit the best candidate to all rows.
 
@@ -229,12 +232,6 @@ class GradientSearchCV(BaseSearchCV):
         DivergenceError
             If all fits diverge, or one with ``error_score="raise"``; nothing is changed then.
         """
-        # Around what tears callbacks down, which needs the attributes of a failed search.
-        with all_or_nothing(self):
-            return self._search(X, y, params)
-
-    @fit_context(prefer_skip_nested_validation=False)
-    def _search(self, X, y, params):
         settings = self._settings()
         if y is None and get_tags(self.estimator).target_tags.required:
             raise ValueError(

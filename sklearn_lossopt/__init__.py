@@ -4,6 +4,7 @@ from sklearn_lossopt import losses, optimizers, schedules
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt.classifier import GradientClassifier
 from sklearn_lossopt.regressor import GradientRegressor
+from sklearn_lossopt.search import GradientSearchCV
 
 __version__ = "0.1.0"
 
@@ -11,6 +12,7 @@ __all__ = [
     "DivergenceError",
     "GradientClassifier",
     "GradientRegressor",
+    "GradientSearchCV",
     "losses",
     "optimizers",
     "schedules",

@@ -15,8 +15,8 @@ def labels(y, rows):
     classes = np.unique(y if rows is None else y[rows])
     if len(classes) < 2:
         raise ValueError(
-            f"y holds one class only, {classes[0]!r}, in the rows of positive weight; a "
-            "classifier needs samples of at least two classes."
+            f"y holds one class only, {classes[0]!r}, in the rows of positive sample_weight; "
+            "a classifier needs samples of at least two classes."
         )
     return classes
 

@@ -1,5 +1,6 @@
 """A fitted model's parameters: coefficients, or the layers of a network. Floor 3."""
 
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
@@ -31,6 +32,13 @@ def is_linear(estimator):
             f"{type(estimator).__name__} with hidden layers has no coef_ to convert."
         )
     return True
+
+
+@dataclass
+class CheckedRows:
+    """What the methods that predict take for X too: rows that one of them would not change."""
+
+    X: np.ndarray | sparse.spmatrix
 
 
 class HasLayers:
@@ -85,12 +93,18 @@ class HasLayers:
         for name in NETWORK if architecture is None else LINEAR:
             vars(self).pop(name, None)
 
+    def _checked(self, X):
+        """Rows to predict for, the same for all models of these features."""
+        check_is_fitted(self)
+        return CheckedRows(
+            validate_data(
+                self, X, dtype=[np.float64, np.float32], accept_sparse="csr", reset=False
+            )
+        )
+
     def _raw_predict(self, X):
         """Raw predictions, (n,) for one output and (n, k) for more."""
-        check_is_fitted(self)
-        X = validate_data(
-            self, X, dtype=[np.float64, np.float32], accept_sparse="csr", reset=False
-        )
+        X = X.X if isinstance(X, CheckedRows) else self._checked(X).X
         if hasattr(self, "coefs_"):
             raw = forward(X, self.coefs_, self.intercepts_, self._activation)
             return raw[:, 0] if self._flat else raw

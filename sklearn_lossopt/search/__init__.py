@@ -1,0 +1,5 @@
+"""Searches over parameters that train their candidates together."""
+
+from sklearn_lossopt.search._search import GradientSearchCV
+
+__all__ = ["GradientSearchCV"]

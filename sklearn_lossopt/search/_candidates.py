@@ -1,0 +1,155 @@
+"""Candidates of a search, and which of them can be trained together. Floor 4."""
+
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from numbers import Number
+from types import BuiltinFunctionType, FunctionType, NoneType
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import Pipeline
+
+from sklearn_lossopt._compat import has_callbacks, routing_enabled
+from sklearn_lossopt._component import Component
+from sklearn_lossopt.classifier import GradientClassifier
+from sklearn_lossopt.regressor import GradientRegressor
+
+SCALARS = (str, Number, np.generic, NoneType)
+
+
+def unchanging(value):
+    """Whether fits can share a parameter's value, since none of them can change it."""
+    if isinstance(value, tuple):
+        return all(map(unchanging, value))
+    if isinstance(value, Component):
+        return all(map(unchanging, vars(value).values()))
+    return isinstance(value, (*SCALARS, FunctionType, BuiltinFunctionType))
+
+
+parameter_names = cache(lambda cls: cls._get_param_names())
+
+
+@dataclass
+class Candidate:
+    """One setting of the parameters, whose model can be trained together with others."""
+
+    number: int  # its place in the search
+    model: BaseEstimator  # a GradientRegressor or GradientClassifier, not fitted
+
+    def __post_init__(self):
+        names = parameter_names(type(self.model))
+        self._shared = all(unchanging(getattr(self.model, name)) for name in names)
+
+    def fresh(self):
+        """A model to fit; as good as a clone, and made in a twentieth of the time."""
+        return copy(self.model) if self._shared else clone(self.model)
+
+
+@dataclass
+class Group:
+    """Candidates that train on the same rows, transformed alike."""
+
+    estimator: BaseEstimator  # the whole one, such as a Pipeline, of the first candidate
+    candidates: list[Candidate]
+
+    @property
+    def in_pipeline(self):
+        return isinstance(self.estimator, Pipeline)
+
+    def parts(self, n_parts):
+        """The group in at most so many parts of about the same size."""
+        n_parts = min(n_parts, len(self.candidates))
+        bounds = np.linspace(0, len(self.candidates), n_parts + 1).astype(int)
+        for start, stop in pairwise(bounds):
+            yield replace(self, candidates=self.candidates[start:stop])
+
+
+class Recorder(BaseEstimator):
+    """Stands for the last step of a pipeline while its transformers are fitted.
+
+    Parameters
+    ----------
+    model : estimator
+        The step that it stands for, which is asked what metadata it takes.
+
+    Attributes
+    ----------
+    fitted_with_ : tuple
+        X, y and a dict of the other parameters, as the step's ``fit`` would get them.
+    """
+
+    def __init__(self, model):
+        self.model = model
+
+    def fit(self, X, y=None, **params):
+        self.fitted_with_ = X, y, params
+        return self
+
+    def get_metadata_routing(self):
+        return self.model.get_metadata_routing()
+
+
+def last_step(estimator):
+    """What is trained by gradients, if the estimator can be searched together with others."""
+    steps = [estimator]
+    if type(estimator) is Pipeline:
+        steps = [step for _, step in estimator.steps]
+    model = steps[-1] if steps else None
+    ours = getattr(type(model), "fit", None) in (GradientRegressor.fit, GradientClassifier.fit)
+    if not ours or any(map(has_callbacks, [estimator, *steps])):
+        return None
+    return model
+
+
+def token(value):
+    """Equal for values of a parameter that mean the same."""
+    return (type(value), repr(value)) if isinstance(value, SCALARS) else id(value)
+
+
+def group_key(estimator, model, params):
+    """Equal for candidates of one group."""
+    if estimator is model:
+        return type(model)
+    last = estimator.steps[-1][0]
+    transformers = frozenset(
+        (name, token(value)) for name, value in params.items()
+        if name != last and not name.startswith(f"{last}__")
+    )  # fmt: skip
+    # What a step gets depends on what it asks for.
+    asked = str(model.get_metadata_routing()) if routing_enabled() else None
+    return type(model), last, transformers, asked
+
+
+def sort_out(base, settings, together):
+    """Put the candidates into groups.
+
+    Parameters
+    ----------
+    base : estimator
+    settings : list of dict
+        Parameters of each candidate.
+    together : bool
+        Whether any may be trained together.
+
+    Returns
+    -------
+    groups : list of Group
+    alone : list of int
+        Candidates that are fitted one by one, by their ``fit``.
+    """
+    groups, alone = {}, []
+    for number, params in enumerate(settings):
+        if not together:
+            alone.append(number)
+            continue
+        estimator = clone(base).set_params(**clone(params, safe=False))
+        model = last_step(estimator)
+        if model is None:
+            alone.append(number)
+            continue
+        key = group_key(estimator, model, params)
+        group = groups.setdefault(key, Group(estimator, []))
+        group.candidates.append(Candidate(number, model))
+    return list(groups.values()), alone

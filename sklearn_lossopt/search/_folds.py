@@ -1,0 +1,278 @@
+"""Fits and scores of one fold, the tasks of a search. Floor 4."""
+
+import traceback
+from copy import copy
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from sklearn_lossopt._compat import (
+    MultimetricScorer,
+    check_method_params,
+    fit_and_score,
+    safe_split,
+)
+from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._together import Fits
+from sklearn_lossopt.search._candidates import Recorder
+from sklearn_lossopt.search._scores import Judge, asks_model_alone
+
+
+@dataclass
+class Rules:
+    """What the tasks of a search have in common."""
+
+    scorer: object
+    fit_params: dict
+    score_params: dict
+    train_scores: bool
+    error_score: object  # a number or "raise"
+    verbose: int
+    settings: list  # parameters of the candidates, by their number
+    n_splits: int
+    search: BaseEstimator | None  # for callbacks; None without them
+
+
+@dataclass
+class Split:
+    """One fold."""
+
+    number: int
+    train: np.ndarray
+    test: np.ndarray
+
+
+def failed(rules, text):
+    """Scores of a fit that raised."""
+    scores = rules.error_score
+    if isinstance(rules.scorer, MultimetricScorer):
+        scores = dict.fromkeys(rules.scorer._scorers, scores)
+    found = {"fit_error": text, "test_scores": scores, "score_time": 0.0}
+    if rules.train_scores:
+        found["train_scores"] = copy(scores)
+    return found
+
+
+def curve(estimator):
+    """The loss curve of a fitted estimator or of its last step; None without one."""
+    steps = getattr(estimator, "steps", None)
+    return getattr(steps[-1][1] if steps else estimator, "loss_curve_", None)
+
+
+class Fold:
+    """The rows of a split, as the last step of an estimator gets them.
+
+    Parameters
+    ----------
+    group : Group
+    X, y : array-like
+    split : Split
+    rules : Rules
+    """
+
+    def __init__(self, group, X, y, split, rules):
+        self.group, self.split, self.rules = group, split, rules
+        self.train = safe_split(group.estimator, X, y, split.train)
+        self.test = safe_split(group.estimator, X, y, split.test, split.train)
+        self.fit_params = check_method_params(X, params=rules.fit_params, indices=split.train)
+        self.score_params = {
+            name: check_method_params(X, params=rules.score_params, indices=rows)
+            for name, rows in (("train", split.train), ("test", split.test))
+        }
+        self.pipeline = None
+
+    def transform(self):
+        """Fit the transformers of a pipeline.
+
+        Returns
+        -------
+        X, y, params : array-like, array-like, dict
+            What the ``fit`` of the last step gets.
+        """
+        X, y = self.train
+        if not self.group.in_pipeline:
+            return X, y, self.fit_params
+        self.pipeline = clone(self.group.estimator)
+        name, model = self.pipeline.steps[-1]
+        recorder = Recorder(model)
+        self.pipeline.steps = [*self.pipeline.steps[:-1], (name, recorder)]
+        self.pipeline.fit(X, y, **self.fit_params)
+        return recorder.fitted_with_
+
+    def whole(self, model):
+        """The pipeline with a fitted last step, or that alone."""
+        if self.pipeline is None:
+            return model
+        found = copy(self.pipeline)
+        found.steps = [*found.steps[:-1], (found.steps[-1][0], model)]
+        return found
+
+    def judges(self):
+        """A Judge for the test rows and maybe one for the training rows, by name; and whether
+        they judge the last step on transformed rows."""
+        rules = self.rules
+        rows = {"test": self.test, "train": self.train} if rules.train_scores else {
+            "test": self.test
+        }  # fmt: skip
+        alone = asks_model_alone(rules.scorer)
+        if alone and self.pipeline is not None:
+            try:
+                rows = {name: (self._transformed(X), y) for name, (X, y) in rows.items()}
+            except Exception:
+                alone = False  # each score raises this anew, as it does without a search
+        return alone, {
+            name: Judge(rules.scorer, rules.error_score, X, y, self.score_params[name])
+            for name, (X, y) in rows.items()
+        }
+
+    def _transformed(self, X):
+        for _, step in self.pipeline.steps[:-1]:
+            if step is not None and step != "passthrough":
+                X = step.transform(X)
+        return X
+
+    def begin(self, contexts):
+        for context in contexts:
+            context.call_on_fit_task_begin(**self._task())
+
+    def end(self, contexts):
+        for context in contexts:
+            context.call_on_fit_task_end(**self._task())
+
+    def _task(self):
+        weight = self.fit_params.get("sample_weight")
+        metadata = None if weight is None else {"sample_weight": weight}
+        X, y = self.train
+        return dict(estimator=self.rules.search, X=X, y=y, metadata=metadata)
+
+
+def evaluate_group(group, X, y, split, rules, contexts):
+    """Fit and score the candidates of a group on one split.
+
+    Parameters
+    ----------
+    group : Group
+    X, y : array-like
+        All rows.
+    split : Split
+    rules : Rules
+    contexts : list of CallbackContext
+        Those of the fits; empty without callbacks.
+
+    Returns
+    -------
+    results : list of dict
+        For each candidate what ``_fit_and_score`` of scikit-learn returns, and besides its
+        ``loss_curve`` and the texts of a ``warning`` of convergence and of a ``divergence``.
+    """
+    start = perf_counter()
+    fold = Fold(group, X, y, split, rules)
+    fold.begin(contexts)
+    try:
+        results = fit_and_judge(fold, start)
+    finally:
+        fold.end(contexts)
+    for candidate, result in zip(group.candidates, results, strict=True):
+        if rules.verbose > 1:
+            print(line(candidate.number, split, rules, result))
+    return results
+
+
+def fit_and_judge(fold, start):
+    rules, candidates = fold.rules, fold.group.candidates
+    try:
+        X, y, params = fold.transform()
+    except Exception as error:
+        if rules.error_score == "raise":
+            raise
+        shared = (perf_counter() - start) / len(candidates)
+        return [
+            failed(rules, text_of(error))
+            | {"fit_time": shared, "loss_curve": None, "warning": None, "divergence": None}
+            for _ in candidates
+        ]
+    models = [candidate.fresh() for candidate in candidates]
+    # Of what is done once for all candidates, each one's times have an equal part.
+    shared = (perf_counter() - start) / len(candidates)
+    start = perf_counter()
+    alone, judges = fold.judges()
+    judging = (perf_counter() - start) / len(candidates)
+    results = [None] * len(candidates)
+    for place, fit in Fits(models, X, y, params):
+        models[place] = None  # scored and dropped, while others train
+        results[place] = result_of(fit, fold, alone, judges)
+        results[place]["fit_time"] = shared + fit.seconds
+        if fit.error is None:
+            results[place]["score_time"] += judging
+    return results
+
+
+def result_of(fit, fold, alone, judges):
+    """What is kept of one Fit."""
+    diverged = isinstance(fit.error, DivergenceError)
+    result = {"warning": fit.warning, "divergence": str(fit.error) if diverged else None}
+    if fit.error is not None:
+        if fold.rules.error_score == "raise":
+            raise fit.error
+        return result | failed(fold.rules, text_of(fit.error)) | {"loss_curve": None}
+    result |= {"fit_error": None, "loss_curve": curve(fit.estimator)}
+    whole = fit.estimator if alone else fold.whole(fit.estimator)
+    for name, judge in judges.items():
+        start = perf_counter()
+        result[f"{name}_scores"] = judge(fit.estimator, whole)
+        if name == "test":
+            result["score_time"] = perf_counter() - start
+    return result
+
+
+def text_of(error):
+    return "".join(traceback.format_exception(error))
+
+
+def line(number, split, rules, result):
+    """What is printed of a fit."""
+    place = f" {split.number + 1}/{rules.n_splits}" if rules.verbose > 2 else ""
+    if rules.verbose > 9:
+        place += f"; {number + 1}/{len(rules.settings)}"
+    params = ", ".join(f"{name}={value}" for name, value in sorted(rules.settings[number].items()))
+    shown = [f"{params};" if params else ""]
+    if rules.verbose > 2:
+        scores = result["test_scores"]
+        named = scores if isinstance(scores, dict) else {"score": scores}
+        shown += [f"{name}={score:.3f}" for name, score in named.items()]
+    seconds = result["fit_time"] + result["score_time"]
+    return " ".join([f"[CV{place}] END", *filter(None, shown), f"total time={seconds:6.3f}s"])
+
+
+def evaluate_alone(base, number, X, y, split, rules, context):
+    """The same for one candidate whose own ``fit`` is called.
+
+    Parameters
+    ----------
+    base : estimator
+        Not fitted.
+    number : int
+        Of the candidate.
+    X, y, split, rules
+        As for ``evaluate_group``.
+    context : CallbackContext
+
+    Returns
+    -------
+    results : list of dict
+        One.
+    """
+    result = fit_and_score(
+        clone(base), X, y, scorer=rules.scorer, train=split.train, test=split.test,
+        verbose=rules.verbose, parameters=rules.settings[number], fit_params=rules.fit_params,
+        score_params=rules.score_params, return_train_score=rules.train_scores,
+        return_times=True, return_estimator=True,
+        split_progress=(split.number, rules.n_splits),
+        candidate_progress=(number, len(rules.settings)), error_score=rules.error_score,
+        caller=rules.search, callback_ctx=context,
+    )  # fmt: skip
+    found = curve(result.pop("estimator")) if result["fit_error"] is None else None
+    result.pop("estimator", None)
+    return [result | {"loss_curve": found, "warning": None, "divergence": None}]

@@ -90,8 +90,13 @@ class Problem:
 
     def recall(self, name, parts, make):
         """``make()``, or what it gave for the same rows, intercept and ``parts``."""
+        return self.memo(name, (self._same, *parts), make)
+
+    @cached_property
+    def _same(self):
+        """One object for all problems that differ in the loss and the penalty only."""
         rows = self.X, self.target, self.target_kind, self.weight, self.rows
-        return self.memo(name, (*rows, self.n_outputs, self.fit_intercept, *parts), make)
+        return self.memo("problem", (*rows, self.n_outputs, self.fit_intercept), object)
 
     def thinned(self, size):
         """An index of about ``size`` of the rows used, evenly spaced."""

@@ -30,7 +30,7 @@ class Fits:
     Parameters
     ----------
     estimators : iterable of GradientRegressor or of GradientClassifier
-        Fitted in place.
+        Fitted in place. Their parameters are valid.
     X, y : array-like
         As for ``fit``.
     params : dict
@@ -92,6 +92,5 @@ class Fits:
 
 
 def _fitting(estimator, *given):
-    estimator._validate_params()
     with restored(estimator):
         return (yield from estimator._fitting(*given))

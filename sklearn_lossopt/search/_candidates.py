@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from sklearn_lossopt._compat import has_callbacks, routing_enabled
+from sklearn_lossopt._compat import InvalidParameterError, has_callbacks, routing_enabled
 from sklearn_lossopt._component import Component
 from sklearn_lossopt.classifier import GradientClassifier
 from sklearn_lossopt.regressor import GradientRegressor
@@ -103,6 +103,14 @@ def last_step(estimator):
     return model
 
 
+def has_valid_parameters(model):
+    try:
+        model._validate_params()
+    except InvalidParameterError:
+        return False
+    return True
+
+
 def token(value):
     """Equal for values of a parameter that mean the same."""
     return (type(value), repr(value)) if isinstance(value, SCALARS) else id(value)
@@ -146,7 +154,8 @@ def sort_out(base, settings, together):
             continue
         estimator = clone(base).set_params(**clone(params, safe=False))
         model = last_step(estimator)
-        if model is None:
+        # Once for all folds; what is wrong with them, its own fit says.
+        if model is None or not has_valid_parameters(model):
             alone.append(number)
             continue
         key = group_key(estimator, model, params)

@@ -68,6 +68,7 @@ cdef run_together(
         p.history = &history[0, 0]
     leader.own_order()
     leader.own_block()
+    leader.own_buffers(4)
     with nogil:
         for epoch in range(n_epochs):
             order_epoch(leader, first_epoch + epoch)
@@ -103,7 +104,10 @@ cdef int bank_gradients(
     Py_ssize_t start, Py_ssize_t n,
 ) except -1 nogil:
     """Every active member's sum over n rows."""
-    cdef Py_ssize_t done = 0, i, m
+    cdef Py_ssize_t done = 0, i, m, waiting
+    cdef Py_ssize_t few = lossopt_lanes_double if floating is double else lossopt_lanes_float
+    cdef bint by_fours = leader.n_layers == 1 and leader.k == 1 and leader.d >= few
+    cdef (Member*)[4] four
     cdef Member* p
     for i in range(n_members):
         p = &members[i]
@@ -113,13 +117,31 @@ cdef int bank_gradients(
         m = min(leader.chunk, n - done)
         gather_block(
             leader, <const floating*> leader.X, leader.order, start + done, m, True)
+        waiting = 0
+        for i in range(n_members):
+            p = &members[i]
+            if not p.active:
+                continue
+            four[waiting] = p
+            waiting += 1
+            if waiting == 4 and by_fours:
+                four_gradients(four, leader, W, m, epoch)
+                waiting = 0
+            elif not by_fours:
+                block_gradient(
+                    <Trainer> p.trainer, leader, <floating*> (<Trainer> p.trainer).G,
+                    start + done, m, p.history + epoch)
+                waiting = 0
+        for i in range(waiting):
+            block_gradient(
+                <Trainer> four[i].trainer, leader, <floating*> (<Trainer> four[i].trainer).G,
+                start + done, m, four[i].history + epoch)
+        done += m
         for i in range(n_members):
             p = &members[i]
             if p.active:
-                block_gradient(
-                    <Trainer> p.trainer, leader, <floating*> (<Trainer> p.trainer).G, start + done,
-                    m, n, p.history + epoch)
-        done += m
+                add_chunk(<Trainer> p.trainer, <floating*> (<Trainer> p.trainer).G, n)
+        look_for_signals(leader, m * n_members * leader.size)
     for i in range(n_members):
         p = &members[i]
         if p.active:
@@ -128,15 +150,36 @@ cdef int bank_gradients(
 
 
 cdef int block_gradient(
-    Trainer t, Trainer leader, floating* G, Py_ssize_t start, Py_ssize_t m, Py_ssize_t n,
-    double* total,
+    Trainer t, Trainer leader, floating* G, Py_ssize_t start, Py_ssize_t m, double* total,
 ) except -1 nogil:
     """Add one member's gradients of the m rows that the leader has read."""
     if t.n_layers > 1:
-        network_gradient[floating](t, leader, NULL, start, m, G, total, True)
-    else:
-        linear_gradient[floating](
-            t, leader, <const floating*> leader.xb, NULL, 0, NULL, m, G, total)
-    add_chunk(t, G, n)
-    look_for_signals(t, m * t.size)
+        return network_gradient[floating](t, leader, NULL, start, m, G, total, True)
+    return linear_gradient[floating](
+        t, leader, <const floating*> leader.xb, NULL, 0, NULL, m, G, total)
+
+
+cdef int four_gradients(
+    (Member*)[4] four, Trainer leader, floating* W, Py_ssize_t n, Py_ssize_t epoch
+) except -1 nogil:
+    """The same for four linear models of one output: a number read is multiplied four times."""
+    cdef Py_ssize_t d = leader.d, i
+    cdef const floating* X = <const floating*> leader.xb
+    cdef floating* raw = <floating*> leader.raw
+    cdef floating* grad = <floating*> leader.grad
+    cdef (const floating*)[4] w
+    cdef (floating*)[4] G
+    for i in range(4):
+        w[i] = <const floating*> (<Trainer> four[i].trainer).W
+        G[i] = <floating*> (<Trainer> four[i].trainer).G
+    dot_rows_pair(n, d, X, w[0], w[1], raw, raw + n)
+    dot_rows_pair(n, d, X, w[2], w[3], raw + 2 * n, raw + 3 * n)
+    for i in range(4):
+        model_losses(
+            <Trainer> four[i].trainer, leader, 0, raw + i * n, grad + i * n, n,
+            four[i].history + epoch, True)
+    axpy_rows_4(n, d, X, grad, G)
+    for i in range(4):
+        if leader.intercept:
+            G[i][d] += <floating> weighted_sum(n, <const floating*> grad + i * n, NULL)
     return 0

@@ -116,7 +116,8 @@ cdef void dot_rows(
     floating intercept, floating* raw,
 ) noexcept nogil:
     """raw = rows . w + intercept, straight from X: one output needs no copy of the rows."""
-    cdef Py_ssize_t i = 0, p = start, ahead
+    cdef Py_ssize_t i = 0, p = start, ahead, last
+    cdef floating rest[4]
     while i + 4 <= n:
         if streams and order != NULL:
             for ahead in range(p + AHEAD, min(p + AHEAD + 4, n_rows)):
@@ -125,29 +126,55 @@ cdef void dot_rows(
              row_at(X, order, p + 3, d), shift, w, raw + i)
         i += 4
         p += 4
-    while i < n:
-        raw[i] = dot(d, row_at(X, order, p, d), shift, w)
-        i += 1
-        p += 1
+    if i < n:
+        # The rows that are left in the same order of additions: some of them twice.
+        last = n - 1 - i
+        dot4(d, row_at(X, order, p, d), row_at(X, order, p + min(1, last), d),
+             row_at(X, order, p + last, d), row_at(X, order, p + last, d), shift, w, rest)
+        memcpy(raw + i, rest, (n - i) * sizeof(floating))
     for i in range(n):
         raw[i] += intercept
 
 
-cdef void axpy_rows(
-    Py_ssize_t n, Py_ssize_t d, const floating* X, const uint32_t* order, Py_ssize_t start,
-    const floating* shift, const floating* a, floating* out,
+cdef void dot_rows_pair(
+    Py_ssize_t n, Py_ssize_t d, const floating* X, const floating* v, const floating* w,
+    floating* with_v, floating* with_w,
 ) noexcept nogil:
-    """out += sum of a[i] times row i."""
-    cdef Py_ssize_t i = 0, p = start
-    while i + 4 <= n:
-        axpy4(d, a + i, row_at(X, order, p, d), row_at(X, order, p + 1, d),
-              row_at(X, order, p + 2, d), row_at(X, order, p + 3, d), shift, out)
-        i += 4
-        p += 4
-    while i < n:
-        axpy(d, a[i], row_at(X, order, p, d), shift, out)
-        i += 1
-        p += 1
+    """As ``dot_rows`` for two models, of at least as many features as there are lanes, whose
+    intercepts follow their weights."""
+    cdef Py_ssize_t i, last
+    cdef floating rest_v[4]
+    cdef floating rest_w[4]
+    cdef const floating* x = X
+    for i in range(0, n - 3, 4):
+        dot4_pair(d, x, x + d, x + 2 * d, x + 3 * d, v, w, with_v + i, with_w + i)
+        x += 4 * d
+    last = n % 4 - 1
+    if last >= 0:
+        dot4_pair(d, x, x + min(1, last) * d, x + last * d, x + last * d, v, w, rest_v, rest_w)
+        memcpy(with_v + n - 1 - last, rest_v, (last + 1) * sizeof(floating))
+        memcpy(with_w + n - 1 - last, rest_w, (last + 1) * sizeof(floating))
+    for i in range(n):
+        with_v[i] += v[d]
+        with_w[i] += w[d]
+
+
+cdef void dot_upper(
+    Py_ssize_t n, const floating* T, const floating* u, floating* out
+) noexcept nogil:
+    """out = T u for an upper triangular T (n, n), without most of the zeros."""
+    cdef Py_ssize_t j, last
+    cdef floating rest[4]
+    cdef const floating* x
+    for j in range(0, n - 3, 4):
+        x = T + j * n + j
+        dot4(n - j, x, x + n, x + 2 * n, x + 3 * n, NULL, u + j, out + j)
+    last = n % 4 - 1
+    if last >= 0:
+        j = n - 1 - last
+        x = T + j * n + j
+        dot4(n - j, x, x + min(1, last) * n, x + last * n, x + last * n, NULL, u + j, rest)
+        memcpy(out + j, rest, (last + 1) * sizeof(floating))
 
 
 cdef void gemm(

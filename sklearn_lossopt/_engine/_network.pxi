@@ -205,7 +205,7 @@ cdef void network_backward(
             for i in range(n):
                 grad[r * n + i] *= scale
     if t.k == 1:
-        axpy_rows[floating](n, layer.row, x, NULL, 0, NULL, grad, G + layer.offset)
+        axpy_rows(n, layer.row, x, NULL, 0, NULL, grad, G + layer.offset)
         outer_product[floating](t, l - 1, start, n, grad, w, dropping, D)
     else:
         gemm[floating](b"n", b"n", t.k, layer.row, n, 1, grad, n, x, layer.row, 1,

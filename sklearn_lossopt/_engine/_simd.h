@@ -22,6 +22,8 @@
 #define LOSSOPT_INLINE static inline
 #endif
 
+#include "_lanes.h"
+
 /* exp(x) = scale (1 + the value returned), x clamped to [-708, 709]; NaN stays NaN. */
 LOSSOPT_INLINE double lossopt_exp_parts_double(double x, double *scale)
 {
@@ -147,37 +149,221 @@ LOSSOPT_INLINE REAL LOSSOPT(dot)(ptrdiff_t n, const REAL *restrict x, const REAL
     return s;
 }
 
-/* out = (x_i - shift) . w for four rows.  Where there is a shift the difference is formed first, so
- * that a large common offset of the rows costs no accuracy. */
-LOSSOPT_INLINE void LOSSOPT(dot4)(ptrdiff_t n, const REAL *restrict x0, const REAL *restrict x1,
-                                  const REAL *restrict x2, const REAL *restrict x3,
-                                  const REAL *restrict shift, const REAL *restrict w, REAL *out)
+#define VECTOR LOSSOPT(vector)
+#define LANES LOSSOPT(lanes)
+
+/* out_m = (x_i - shift) . w_m for four rows and one model or two.  Where there is a shift the
+ * difference is formed first, so that a large common offset of the rows costs no accuracy. */
+LOSSOPT_INLINE void LOSSOPT(dot4_models)(
+    const int models, ptrdiff_t n, const REAL *x0, const REAL *x1, const REAL *x2, const REAL *x3,
+    const REAL *shift, const REAL *v, const REAL *w, REAL *with_v, REAL *with_w)
+{
+    const VECTOR none = LOSSOPT(same)(0);
+    VECTOR s0 = none, s1 = none, s2 = none, s3 = none, t0 = none, t1 = none, t2 = none, t3 = none;
+    VECTOR a, b = none, x;
+    ptrdiff_t j, kept = n % LANES;
+#define ROW(x_, s, t)                                                                              \
+    x = LOSSOPT(load)(x_ + j);                                                                     \
+    if (shift)                                                                                     \
+        x = LOSSOPT(less)(x, LOSSOPT(load)(shift + j));                                            \
+    s = LOSSOPT(plus)(s, x, a);                                                                    \
+    if (models > 1)                                                                                \
+        t = LOSSOPT(plus)(t, x, b);
+#define ROWS ROW(x0, s0, t0) ROW(x1, s1, t1) ROW(x2, s2, t2) ROW(x3, s3, t3)
+    for (j = 0; j + LANES <= n; j += LANES) {
+        a = LOSSOPT(load)(v + j);
+        if (models > 1)
+            b = LOSSOPT(load)(w + j);
+        ROWS
+    }
+    if (kept) {
+        j = n - LANES;
+        a = LOSSOPT(load_last)(v + j, kept);
+        if (models > 1)
+            b = LOSSOPT(load_last)(w + j, kept);
+        ROWS
+    }
+#undef ROW
+#undef ROWS
+    LOSSOPT(fold4)(s0, s1, s2, s3, with_v);
+    if (models > 1)
+        LOSSOPT(fold4)(t0, t1, t2, t3, with_w);
+}
+
+/* The same for rows of fewer numbers than there are lanes. */
+LOSSOPT_INLINE void LOSSOPT(dot4_short)(
+    ptrdiff_t n, const REAL *x0, const REAL *x1, const REAL *x2, const REAL *x3,
+    const REAL *shift, const REAL *w, REAL *out)
 {
     REAL s0 = 0, s1 = 0, s2 = 0, s3 = 0;
     ptrdiff_t j;
-    if (shift) {
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-        for (j = 0; j < n; j++) {
-            REAL m = shift[j], v = w[j];
-            s0 += (x0[j] - m) * v;
-            s1 += (x1[j] - m) * v;
-            s2 += (x2[j] - m) * v;
-            s3 += (x3[j] - m) * v;
-        }
-    } else {
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-        for (j = 0; j < n; j++) {
-            REAL v = w[j];
-            s0 += x0[j] * v;
-            s1 += x1[j] * v;
-            s2 += x2[j] * v;
-            s3 += x3[j] * v;
-        }
+    for (j = 0; j < n; j++) {
+        REAL m = shift ? shift[j] : 0;
+        s0 += (x0[j] - m) * w[j];
+        s1 += (x1[j] - m) * w[j];
+        s2 += (x2[j] - m) * w[j];
+        s3 += (x3[j] - m) * w[j];
     }
     out[0] = s0;
     out[1] = s1;
     out[2] = s2;
     out[3] = s3;
+}
+
+LOSSOPT_INLINE void LOSSOPT(dot4)(
+    ptrdiff_t n, const REAL *x0, const REAL *x1, const REAL *x2, const REAL *x3,
+    const REAL *shift, const REAL *w, REAL *out)
+{
+    if (n < LANES)
+        LOSSOPT(dot4_short)(n, x0, x1, x2, x3, shift, w, out);
+    else if (shift)
+        LOSSOPT(dot4_models)(1, n, x0, x1, x2, x3, shift, w, NULL, out, NULL);
+    else
+        LOSSOPT(dot4_models)(1, n, x0, x1, x2, x3, NULL, w, NULL, out, NULL);
+}
+
+/* Two models at once, of at least as many numbers as there are lanes. */
+LOSSOPT_INLINE void LOSSOPT(dot4_pair)(
+    ptrdiff_t n, const REAL *x0, const REAL *x1, const REAL *x2, const REAL *x3, const REAL *v,
+    const REAL *w, REAL *with_v, REAL *with_w)
+{
+    LOSSOPT(dot4_models)(2, n, x0, x1, x2, x3, NULL, v, w, with_v, with_w);
+}
+
+/* out_m += the sum over n rows of a_m[i] times (row i - shift), one row after the other, for the
+ * numbers of `width` vectors from j on, and for 1 or 4 models.  The last vector begins at `last`;
+ * of it so many lanes are `kept`.  a_m is a + m n. */
+LOSSOPT_INLINE void LOSSOPT(axpy_tile)(
+    const int models, const int width, ptrdiff_t n, ptrdiff_t d, const REAL *X,
+    const uint32_t *order, ptrdiff_t start, const REAL *shift, const REAL *a, REAL *const *out,
+    ptrdiff_t j, ptrdiff_t last, ptrdiff_t kept)
+{
+    VECTOR s[12], c, x;
+    const REAL *row;
+    ptrdiff_t i, at;
+    int m, u;
+#define PLACE(u) ((u) < width - 1 ? j + (u)*LANES : last)
+#pragma GCC unroll 4
+    for (m = 0; m < models; m++)
+#pragma GCC unroll 8
+        for (u = 0; u < width; u++)
+            s[m * width + u] = LOSSOPT(load)(out[m] + PLACE(u));
+    for (i = 0; i < n; i++) {
+        at = order ? (ptrdiff_t)order[start + i] : start + i;
+        row = X + at * d;
+#pragma GCC unroll 8
+        for (u = 0; u < width; u++) {
+            x = LOSSOPT(load)(row + PLACE(u));
+            if (shift)
+                x = LOSSOPT(less)(x, LOSSOPT(load)(shift + PLACE(u)));
+#pragma GCC unroll 4
+            for (m = 0; m < models; m++) {
+                c = LOSSOPT(same)(a[m * n + i]);
+                s[m * width + u] = LOSSOPT(plus)(s[m * width + u], c, x);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (m = 0; m < models; m++) {
+#pragma GCC unroll 8
+        for (u = 0; u < width - 1; u++)
+            LOSSOPT(store)(out[m] + j + u * LANES, s[m * width + u]);
+        LOSSOPT(store_last)(out[m] + last, s[m * width + width - 1], kept);
+    }
+#undef PLACE
+}
+
+/* The same for one model and rows of fewer numbers than there are lanes: four sums of every fourth
+ * row. */
+LOSSOPT_INLINE void LOSSOPT(axpy_short)(
+    ptrdiff_t n, ptrdiff_t d, const REAL *X, const uint32_t *order, ptrdiff_t start,
+    const REAL *shift, const REAL *a, REAL *out)
+{
+    ptrdiff_t i, j;
+#define AT(i) X[(order ? (ptrdiff_t)order[start + (i)] : start + (i)) * d + j]
+    for (j = 0; j < d; j++) {
+        REAL s0 = 0, s1 = 0, s2 = 0, s3 = 0, m = shift ? shift[j] : 0;
+        for (i = 0; i + 4 <= n; i += 4) {
+            s0 += a[i] * (AT(i) - m);
+            s1 += a[i + 1] * (AT(i + 1) - m);
+            s2 += a[i + 2] * (AT(i + 2) - m);
+            s3 += a[i + 3] * (AT(i + 3) - m);
+        }
+        for (; i < n; i++)
+            s0 += a[i] * (AT(i) - m);
+        out[j] += (s0 + s1) + (s2 + s3);
+    }
+#undef AT
+}
+
+/* out += the sum over n rows of a[i] times (row i - shift); of an upper triangular matrix's rows the
+ * zeros before the diagonal are spared, vector by vector. */
+LOSSOPT_INLINE void LOSSOPT(axpy_tiles)(
+    const int upper, ptrdiff_t n, ptrdiff_t d, const REAL *X, const uint32_t *order,
+    ptrdiff_t start, const REAL *shift, const REAL *a, REAL *out)
+{
+    ptrdiff_t kept = d % LANES, vectors = d / LANES + (kept > 0), tiles = (vectors + 7) / 8, u = 0;
+    if (d < LANES) {
+        LOSSOPT(axpy_short)(n, d, X, order, start, shift, a, out);
+        return;
+    }
+    for (; tiles > 0; tiles--) {
+        ptrdiff_t width = (vectors - u + tiles - 1) / tiles, j = u * LANES, rest = LANES;
+        ptrdiff_t last = j + (width - 1) * LANES;
+        u += width;
+        if (u == vectors && kept) {
+            last = d - LANES;
+            rest = kept;
+        }
+        if (upper)
+            n = last + LANES;
+#define TILE(width)                                                                                \
+    case width:                                                                                    \
+        LOSSOPT(axpy_tile)(1, width, n, d, X, order, start, shift, a, &out, j, last, rest);        \
+        break;
+        switch (width) {
+            TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
+        }
+#undef TILE
+    }
+}
+
+static void LOSSOPT(axpy_rows)(
+    ptrdiff_t n, ptrdiff_t d, const REAL *X, const uint32_t *order, ptrdiff_t start,
+    const REAL *shift, const REAL *a, REAL *out)
+{
+    if (shift)
+        LOSSOPT(axpy_tiles)(0, n, d, X, order, start, shift, a, out);
+    else
+        LOSSOPT(axpy_tiles)(0, n, d, X, order, start, NULL, a, out);
+}
+
+static void LOSSOPT(axpy_upper)(ptrdiff_t d, const REAL *X, const REAL *a, REAL *out)
+{
+    LOSSOPT(axpy_tiles)(1, d, d, X, NULL, 0, NULL, a, out);
+}
+
+/* axpy_rows for four models, each in the same order; a is (4, n), the rows are n contiguous ones of at
+ * least as many numbers as there are lanes. */
+static void LOSSOPT(axpy_rows_4)(
+    ptrdiff_t n, ptrdiff_t d, const REAL *X, const REAL *a, REAL *const *out)
+{
+    ptrdiff_t kept = d % LANES, vectors = d / LANES + (kept > 0), u = 0;
+    while (u < vectors) {
+        ptrdiff_t left = vectors - u, width = left == 1 || left == 3 ? left : 2, j = u * LANES;
+        ptrdiff_t last = j + (width - 1) * LANES, rest = LANES;
+        u += width;
+        if (u == vectors && kept) {
+            last = d - LANES;
+            rest = kept;
+        }
+        if (width == 1)
+            LOSSOPT(axpy_tile)(4, 1, n, d, X, NULL, 0, NULL, a, out, j, last, rest);
+        else if (width == 2)
+            LOSSOPT(axpy_tile)(4, 2, n, d, X, NULL, 0, NULL, a, out, j, last, rest);
+        else
+            LOSSOPT(axpy_tile)(4, 3, n, d, X, NULL, 0, NULL, a, out, j, last, rest);
+    }
 }
 
 /* Products of one row x with w and with another row z, both rows less the shift. */
@@ -203,28 +389,6 @@ LOSSOPT_INLINE void LOSSOPT(dot_pair)(ptrdiff_t n, const REAL *restrict x,
     }
     *with_w = s;
     *with_z = t;
-}
-
-/* out += a0 x0 + a1 x1 + a2 x2 + a3 x3, each row less the shift where there is one. */
-LOSSOPT_INLINE void LOSSOPT(axpy4)(ptrdiff_t n, const REAL *a, const REAL *restrict x0,
-                                   const REAL *restrict x1, const REAL *restrict x2,
-                                   const REAL *restrict x3, const REAL *restrict shift,
-                                   REAL *restrict out)
-{
-    const REAL a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];
-    ptrdiff_t j;
-    if (shift) {
-#pragma omp simd
-        for (j = 0; j < n; j++) {
-            REAL m = shift[j];
-            out[j] += (a0 * (x0[j] - m) + a1 * (x1[j] - m))
-                      + (a2 * (x2[j] - m) + a3 * (x3[j] - m));
-        }
-    } else {
-#pragma omp simd
-        for (j = 0; j < n; j++)
-            out[j] += (a0 * x0[j] + a1 * x1[j]) + (a2 * x2[j] + a3 * x3[j]);
-    }
 }
 
 LOSSOPT_INLINE void LOSSOPT(axpy)(ptrdiff_t n, REAL a, const REAL *restrict x,
@@ -275,5 +439,8 @@ LOSSOPT_INLINE void LOSSOPT(decay_axpy)(ptrdiff_t n, REAL decay, REAL a, const R
             w[j] = decay * w[j] + a * x[j];
     }
 }
+
+#undef VECTOR
+#undef LANES
 
 #endif

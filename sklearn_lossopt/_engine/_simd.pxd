@@ -1,20 +1,31 @@
 """Fused-type names for the loops of ``_simd.h``."""
 
 from cython cimport floating
+from libc.stdint cimport uint32_t
 
 cdef extern from "_simd.h" nogil:
+    enum:
+        lossopt_lanes_double
+        lossopt_lanes_float
     void prefetch "LOSSOPT_PREFETCH" (const void* address)
     double lossopt_dot_double(
         Py_ssize_t n, const double* x, const double* shift, const double* w)
     void lossopt_dot4_double(
         Py_ssize_t n, const double* x0, const double* x1, const double* x2, const double* x3, const double* shift,
         const double* w, double* out)
+    void lossopt_dot4_pair_double(
+        Py_ssize_t n, const double* x0, const double* x1, const double* x2, const double* x3, const double* v,
+        const double* w, double* with_v, double* with_w)
+    void lossopt_axpy_rows_double(
+        Py_ssize_t n, Py_ssize_t d, const double* X, const uint32_t* order, Py_ssize_t start,
+        const double* shift, const double* a, double* out)
+    void lossopt_axpy_upper_double(
+        Py_ssize_t d, const double* X, const double* a, double* out)
+    void lossopt_axpy_rows_4_double(
+        Py_ssize_t n, Py_ssize_t d, const double* X, const double* a, double** out)
     void lossopt_dot_pair_double(
         Py_ssize_t n, const double* x, const double* z, const double* shift, const double* w, double* with_w,
         double* with_z)
-    void lossopt_axpy4_double(
-        Py_ssize_t n, const double* a, const double* x0, const double* x1, const double* x2, const double* x3,
-        const double* shift, double* out)
     void lossopt_axpy_double(
         Py_ssize_t n, double a, const double* x, const double* shift, double* out)
     void lossopt_decay_axpy_double(
@@ -36,12 +47,19 @@ cdef extern from "_simd.h" nogil:
     void lossopt_dot4_float(
         Py_ssize_t n, const float* x0, const float* x1, const float* x2, const float* x3, const float* shift,
         const float* w, float* out)
+    void lossopt_dot4_pair_float(
+        Py_ssize_t n, const float* x0, const float* x1, const float* x2, const float* x3, const float* v,
+        const float* w, float* with_v, float* with_w)
+    void lossopt_axpy_rows_float(
+        Py_ssize_t n, Py_ssize_t d, const float* X, const uint32_t* order, Py_ssize_t start,
+        const float* shift, const float* a, float* out)
+    void lossopt_axpy_upper_float(
+        Py_ssize_t d, const float* X, const float* a, float* out)
+    void lossopt_axpy_rows_4_float(
+        Py_ssize_t n, Py_ssize_t d, const float* X, const float* a, float** out)
     void lossopt_dot_pair_float(
         Py_ssize_t n, const float* x, const float* z, const float* shift, const float* w, float* with_w,
         float* with_z)
-    void lossopt_axpy4_float(
-        Py_ssize_t n, const float* a, const float* x0, const float* x1, const float* x2, const float* x3,
-        const float* shift, float* out)
     void lossopt_axpy_float(
         Py_ssize_t n, float a, const float* x, const float* shift, float* out)
     void lossopt_decay_axpy_float(
@@ -75,6 +93,44 @@ cdef inline void dot4(
         lossopt_dot4_float(n, x0, x1, x2, x3, shift, w, out)
 
 
+cdef inline void dot4_pair(
+    Py_ssize_t n, const floating* x0, const floating* x1, const floating* x2, const floating* x3, const floating* v,
+    const floating* w, floating* with_v, floating* with_w
+) noexcept nogil:
+    if floating is double:
+        lossopt_dot4_pair_double(n, x0, x1, x2, x3, v, w, with_v, with_w)
+    else:
+        lossopt_dot4_pair_float(n, x0, x1, x2, x3, v, w, with_v, with_w)
+
+
+cdef inline void axpy_rows(
+    Py_ssize_t n, Py_ssize_t d, const floating* X, const uint32_t* order, Py_ssize_t start,
+    const floating* shift, const floating* a, floating* out
+) noexcept nogil:
+    if floating is double:
+        lossopt_axpy_rows_double(n, d, X, order, start, shift, a, out)
+    else:
+        lossopt_axpy_rows_float(n, d, X, order, start, shift, a, out)
+
+
+cdef inline void axpy_upper(
+    Py_ssize_t d, const floating* X, const floating* a, floating* out
+) noexcept nogil:
+    if floating is double:
+        lossopt_axpy_upper_double(d, X, a, out)
+    else:
+        lossopt_axpy_upper_float(d, X, a, out)
+
+
+cdef inline void axpy_rows_4(
+    Py_ssize_t n, Py_ssize_t d, const floating* X, const floating* a, floating** out
+) noexcept nogil:
+    if floating is double:
+        lossopt_axpy_rows_4_double(n, d, X, a, out)
+    else:
+        lossopt_axpy_rows_4_float(n, d, X, a, out)
+
+
 cdef inline void dot_pair(
     Py_ssize_t n, const floating* x, const floating* z, const floating* shift, const floating* w, floating* with_w,
     floating* with_z
@@ -83,16 +139,6 @@ cdef inline void dot_pair(
         lossopt_dot_pair_double(n, x, z, shift, w, with_w, with_z)
     else:
         lossopt_dot_pair_float(n, x, z, shift, w, with_w, with_z)
-
-
-cdef inline void axpy4(
-    Py_ssize_t n, const floating* a, const floating* x0, const floating* x1, const floating* x2, const floating* x3,
-    const floating* shift, floating* out
-) noexcept nogil:
-    if floating is double:
-        lossopt_axpy4_double(n, a, x0, x1, x2, x3, shift, out)
-    else:
-        lossopt_axpy4_float(n, a, x0, x1, x2, x3, shift, out)
 
 
 cdef inline void axpy(

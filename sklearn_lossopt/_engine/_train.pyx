@@ -15,8 +15,8 @@ from libc.string cimport memcpy, memset
 from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 from sklearn_lossopt._engine._simd cimport (
-    axpy, axpy4, decay_axpy, dot, dot4, dot_pair, exp, greatest, least, log_ratio, prefetch,
-    weighted_sum)
+    axpy, axpy_rows, axpy_rows_4, axpy_upper, decay_axpy, dot, dot4, dot4_pair, dot_pair, exp,
+    greatest, least, log_ratio, lossopt_lanes_double, lossopt_lanes_float, prefetch, weighted_sum)
 
 include "_blas_int.pxi"
 include "_losses.pxi"
@@ -242,15 +242,7 @@ cdef class Trainer:
         if not sparse and (self.R > 1 or network is not None):
             self.own_block()
         self.set_layers(widths, network, dtype)
-        # One allocation: sample-wise buffers of a chunk.
-        cdef Py_ssize_t width = 3 * self.k + 1 + 2 * self.R
-        buffers = np.empty((width, self.chunk), dtype)
-        self.buffers = buffers.reshape(-1)
-        self.yb = self.address(buffers, dtype, True)
-        self.value = self.yb + self.k * self.chunk * item
-        self.sb = self.value + self.k * self.chunk * item
-        self.raw = self.sb + self.chunk * item
-        self.grad = self.raw + self.R * self.chunk * item
+        self.own_buffers(1)
         self.G = self.address(np.empty((self.M, self.size), dtype), dtype, True)
         self.acc = <double*> self.address(np.empty((self.M, self.size)), np.float64, True)
         self.L = self.address(np.zeros((self.M, self.size), dtype), dtype, True)
@@ -412,6 +404,21 @@ cdef class Trainer:
         dtype = np.float32 if self.single else np.float64
         if self.xb == NULL:
             self.xb = self.address(np.empty((self.chunk, self.d + 1), dtype), dtype, True)
+        return 0
+
+    cdef int own_buffers(self, Py_ssize_t n_models) except -1:
+        """Sample-wise numbers of a chunk: targets, values, weights, and for so many models raw
+        predictions and derivatives."""
+        dtype = np.float32 if self.single else np.float64
+        cdef Py_ssize_t item = dtype().itemsize, size = self.k * self.chunk
+        if self.buffers is not None and len(self.buffers) >= (2 + 2 * n_models) * size + self.chunk:
+            return 0
+        self.buffers = np.empty((2 + 2 * n_models) * size + self.chunk, dtype)
+        self.yb = self.address(self.buffers, dtype, True)
+        self.value = self.yb + size * item
+        self.sb = self.value + size * item
+        self.raw = self.sb + self.chunk * item
+        self.grad = self.raw + n_models * size * item
         return 0
 
     cdef int own_order(self) except -1:
@@ -686,7 +693,7 @@ cdef int linear_gradient(
         if sparse:
             sparse_axpy_rows[floating](n, &t.csr, order, start, k, ld, grad, 1, G)
         elif k == 1:
-            axpy_rows[floating](n, d, X, order, start, shift, grad, G)
+            axpy_rows(n, d, X, order, start, shift, grad, G)
         else:
             gemm[floating](b"n", b"n", k, d, n, 1, grad, n, X, d, 1, G, ld)
         if t.intercept:
@@ -787,10 +794,8 @@ cdef int update(
                 for j in range(ld):
                     H[r * ld + j] = G[r * ld + j] * T[j]
             else:
-                for j in range(ld):
-                    H[r * ld + j] = 0
-                for j in range(ld):
-                    axpy[floating](ld - j, G[r * ld + j], T + j * ld + j, NULL, H + r * ld + j)
+                memset(H + r * ld, 0, ld * sizeof(floating))
+                axpy_upper(ld, T, G + r * ld, H + r * ld)
     for m in range(t.M):
         call_step[floating](t, m, U + m * t.size, H + m * t.size, rates[m * rate_stride])
     if t.metric_kind != METRIC_NONE:
@@ -800,8 +805,7 @@ cdef int update(
                 for j in range(ld):
                     W[r * ld + j] = U[r * ld + j] * T[j]
             else:
-                for j in range(ld):
-                    W[r * ld + j] = dot[floating](ld - j, T + j * ld + j, NULL, U + r * ld + j)
+                dot_upper(ld, T, U + r * ld, W + r * ld)
     return 0
 
 

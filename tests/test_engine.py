@@ -353,7 +353,7 @@ for estimator, sets in data.items():
     ]
     for loss, optimizer in pairs:
         kind = optimizers.registry()[optimizer]()
-        steps = {} if kind.minimize else {"schedule": "constant", "learning_rate": 1e-3}
+        steps = {} if kind.minimize else {"schedule": "constant", "learning_rate": 1e-2}
         model = estimator(
             loss, optimizer, precondition=False, tol=0, max_iter=3, random_state=0,
             batch_size="auto" if kind.full_batch else 13, **steps,

@@ -26,6 +26,13 @@ enum {
 #endif
 #endif
 
+/* Compilers may read a number anew for every product that it is in, at twice the cost. */
+#if defined(LOSSOPT_VECTORS) && defined(__x86_64__)
+#define LOSSOPT_IN_REGISTER(x) __asm__("" : "+x"(x))
+#else
+#define LOSSOPT_IN_REGISTER(x) ((void)0)
+#endif
+
 #ifdef LOSSOPT_VECTORS
 
 /* Masks that keep the last lanes, and how many, is where reading begins, counted from the middle. */

@@ -265,13 +265,14 @@ cdef void tweedie(
 cdef inline floating log_loss_at(
     floating y, floating z, const double* param, floating* value
 ) noexcept nogil:
-    # With e = exp(yz): log(1 + 1/e) = max(0, -yz) + log(1 + u), u = exp(-|yz|) = least(1/e, e),
-    # and u / (2 + u) = least(1, e) / (2 greatest(1, e) + least(1, e)).
+    # With u = exp(-|yz|): log(1 + exp(-yz)) = max(0, -yz) + log(1 + u), where u / (2 + u) is wanted,
+    # and the derivative is -y u / (1 + u), or -y / (1 + u) for yz < 0: one division makes both.
     cdef floating margin = y * z
-    cdef floating e = exp(margin)
-    cdef floating low = least[floating](1, e), high = greatest[floating](1, e)
-    value[0] = greatest[floating](0, -margin) + log_ratio(low / (2 * high + low))
-    return -y / (1 + e)
+    cdef floating u = exp(-margin if margin > 0 else margin)
+    cdef floating below = 1 + u, above = 2 + u
+    cdef floating inverse = 1 / (below * above)
+    value[0] = greatest[floating](0, -margin) + log_ratio(u * below * inverse)
+    return -y * ((1 if margin < 0 else u) * above * inverse)
 
 
 cdef void log_loss(

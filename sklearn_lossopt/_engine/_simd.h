@@ -166,6 +166,8 @@ LOSSOPT_INLINE void LOSSOPT(dot4_models)(
     x = LOSSOPT(load)(x_ + j);                                                                     \
     if (shift)                                                                                     \
         x = LOSSOPT(less)(x, LOSSOPT(load)(shift + j));                                            \
+    if (models > 1)                                                                                \
+        LOSSOPT_IN_REGISTER(x);                                                                    \
     s = LOSSOPT(plus)(s, x, a);                                                                    \
     if (models > 1)                                                                                \
         t = LOSSOPT(plus)(t, x, b);

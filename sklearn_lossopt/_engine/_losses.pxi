@@ -262,26 +262,43 @@ cdef void tweedie(
         gradient[i] = tweedie_at(y[i], raw[i], param, &value[i])
 
 
-cdef inline floating log_loss_at(
-    floating y, floating z, const double* param, floating* value
+cdef inline floating minus_size(floating margin) noexcept nogil:
+    return -margin if margin > 0 else margin
+
+
+cdef inline floating log_loss_from(
+    floating y, floating margin, floating u, floating* value
 ) noexcept nogil:
     # With u = exp(-|yz|): log(1 + exp(-yz)) = max(0, -yz) + log(1 + u), where u / (2 + u) is wanted,
     # and the derivative is -y u / (1 + u), or -y / (1 + u) for yz < 0: one division makes both.
-    cdef floating margin = y * z
-    cdef floating u = exp(-margin if margin > 0 else margin)
     cdef floating below = 1 + u, above = 2 + u
     cdef floating inverse = 1 / (below * above)
     value[0] = greatest[floating](0, -margin) + log_ratio(u * below * inverse)
     return -y * ((1 if margin < 0 else u) * above * inverse)
 
 
+cdef inline floating log_loss_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    return log_loss_from(y, y * z, exp(minus_size(y * z)), value)
+
+
 cdef void log_loss(
     Py_ssize_t n, Py_ssize_t k, const floating* y, const floating* raw, const double* param,
     floating* value, floating* gradient,
 ) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n * k):
-        gradient[i] = log_loss_at(y[i], raw[i], param, &value[i])
+    # In two loops: each is short enough for a processor to be in several of its rounds at once.
+    cdef floating margin[64]
+    cdef floating u[64]
+    cdef Py_ssize_t start, m, i
+    for start in range(0, n * k, 64):
+        m = min(64, n * k - start)
+        for i in range(m):
+            margin[i] = y[start + i] * raw[start + i]
+            u[i] = exp(minus_size(margin[i]))
+        for i in range(m):
+            gradient[start + i] = log_loss_from(
+                y[start + i], margin[i], u[i], &value[start + i])
 
 
 cdef inline floating hinge_at(

@@ -14,7 +14,7 @@ from reference import LOSSES, batch_objective, one_vs_rest
 from scipy.stats import chi2
 
 from sklearn_lossopt import _engine
-from sklearn_lossopt._engine import Trainer, column_moments
+from sklearn_lossopt._engine import Trainer, column_moments, run_bank
 
 
 def trainer(
@@ -233,6 +233,47 @@ def test_a_metric_is_a_change_of_variables(shape):
     assert_allclose(weights, expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rows_of_every_length(dtype):
+    """Products of rows go by tiles of vectors; whatever is left of a row is counted once."""
+    rng = np.random.default_rng(0)
+    rtol = 1e-12 if dtype == "float64" else 1e-5
+    for d in range(1, 80):
+        n = 1 + d % 7
+        X, y = rng.normal(size=(n + 3, d)).astype(dtype), rng.normal(size=(n + 3, 1)).astype(dtype)
+        shift, w = rng.normal(size=d).astype(dtype), rng.normal(size=(1, 1, d + 1)).astype(dtype)
+        rows = rng.permutation(n + 3)[:n].astype(np.uint32)
+        for by, used in ((None, None), (shift, rows)):
+            made, _ = trainer(X, y, weights=w.copy(), shift=by, rows=used)
+            gradient = np.empty((1, 1, d + 1))
+            made.evaluate(np.empty(1), gradient)
+            at = slice(None) if used is None else used
+            x = X[at].astype(float) - (0 if by is None else shift)
+            x = np.column_stack([x, np.ones(len(x))])
+            expected = x.T @ (x @ w[0, 0] - y[at, 0]) / len(x)
+            size = np.abs(x).sum(axis=0).max()
+            assert_allclose(gradient[0, 0], expected, rtol=rtol, atol=rtol * size, err_msg=str(d))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_full_metrics_of_every_size(dtype):
+    rng = np.random.default_rng(0)
+    rtol = 1e-10 if dtype == "float64" else 1e-3
+    for d in range(1, 80):
+        X, y = rng.normal(size=(9, d)).astype(dtype), rng.normal(size=(9, 1)).astype(dtype)
+        A = (np.triu(rng.normal(size=(d + 1, d + 1))) / (d + 1)).astype(dtype)
+        weights = np.zeros((1, 1, d + 1), dtype)
+        made, _ = trainer(
+            X, y, weights=weights, metric=A[None], coordinates=np.zeros_like(weights)
+        )
+        run(made, 2, 0.1)
+        x, expected = np.column_stack([X, np.ones(9)]).astype(float), np.zeros(d + 1)
+        for _ in range(2):
+            expected -= 0.1 * A @ A.T @ (x.T @ (x @ expected - y[:, 0])) / 9
+        atol = rtol * np.abs(expected).max()
+        assert_allclose(weights[0, 0], expected, rtol=rtol, atol=atol, err_msg=str(d))
+
+
 # Banks --------------------------------------------------------------------------------------------
 
 
@@ -269,6 +310,156 @@ def test_models_of_a_bank_are_models_alone(k, batch_size, dtype):
         value = np.empty(1)
         alone.evaluate(value)
         assert_allclose(objective[m], value[0], rtol=rtol)
+
+
+def own_loss(y, raw):
+    return 0.5 * (raw - y) ** 2 / (1 + y * y), (raw - y) / (1 + y * y)
+
+
+def own_step(parameters, gradient, state, t, rate):
+    state[0] = 0.5 * state[0] + gradient
+    parameters -= rate / np.sqrt(t) * state[0]
+
+
+# Losses of +-1 and of numbers, optimizers of which each has a path of its own, penalties.
+MEMBERS = [
+    ("log_loss", [], "adam", [0.9, 0.999, 1e-8, 0.0], 0.1, 0.0, 1.0),
+    ("hinge", [], "sgd", [], 0.01, 0.0, 1.0),
+    ("squared_error", [], "momentum", [0.9, 1.0], 0.0, 0.0, 0.5),
+    (own_loss, [], "rmsprop", [0.9, 1e-8, 0.5, 1.0], 0.1, 0.0, 1.0),
+    ("huber", [0.7], "adagrad", [1e-8, 0.1], 0.0, 0.0, 1.0),
+    ("poisson", [], "lion", [0.9, 0.99, 0.1], 0.0, 0.0, 1.0),
+    ("log_cosh", [], own_step, [], 0.2, 0.0, 1.0),
+]
+
+
+def assert_alone_as_in_a_bank(make, models, rates=None, epochs=3):
+    """``make(model)`` gives a trainer and its weights; returns the numbers of epochs done."""
+    rates = [0.01 * (i + 1) for i in range(len(models))] if rates is None else rates
+    rates = [np.full((1, 1), rate) for rate in rates]
+    together = [make(model) for model in models]
+    history = [np.full((epochs, 1), -1.0) for _ in models]
+    done = run_bank([t for t, _ in together], 1, epochs, rates, history)
+    for i, model in enumerate(models):
+        alone, weights = make(model)
+        own = np.full((epochs, 1), -1.0)
+        assert alone.run(1, epochs, rates[i], own) == done[i]
+        assert_array_equal(together[i][1], weights, err_msg=str(model))
+        assert_array_equal(history[i], own)
+        assert weights.any()
+    return done
+
+
+def signs(n, k, dtype, rng):
+    return rng.choice([-1.0, 1.0], size=(n, k)).astype(dtype)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5, 8, 30, 31, 33, 100])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bank_is_its_members_alone(d, dtype):
+    """To the last bit: four models go through the rows together, three are left over."""
+    rng = np.random.default_rng(d)
+    X, y = rng.normal(size=(151, d)).astype(dtype), signs(151, 1, dtype, rng)
+    weight = rng.gamma(2, size=151).astype(dtype)
+    rows = rng.permutation(151)[:99].astype(np.uint32)
+    for options in (
+        {"shuffle": True},
+        {"weight": weight, "intercept": False},
+        {"weight": weight, "shift": X.mean(axis=0), "rows": rows, "shuffle": True},
+    ):
+        for batch_size in (1, 37, 1000):
+            assert_alone_as_in_a_bank(
+                lambda model, b=batch_size, o=options: trainer(
+                    X, y, models=[model], batch_size=b, seed=3, state_slots=3, **o
+                ),
+                MEMBERS if batch_size > 1 else MEMBERS[2:],
+                epochs=2,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("shape", [None, (1, 12), (1, 12, 12), (3, 12, 12)], ids=str)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bank_in_a_metric(k, shape, dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(70, 11)).astype(dtype), signs(70, k, dtype, rng)
+    metric = None
+    if shape is not None:
+        metric = rng.uniform(0.5, 1, size=shape)
+        metric = np.triu(metric) if len(shape) == 3 else metric
+        metric = metric[:k].astype(dtype)
+    models = [m for m in MEMBERS if k == 1 or m[0] is not own_loss]
+    if shape is None or len(shape) == 2:
+        models = [(*m[:5], 0.02, m[6]) for m in models] + models
+
+    def make(model):
+        weights = np.zeros((1, k, 12), dtype)
+        coordinates = None if metric is None else np.zeros_like(weights)
+        return trainer(
+            X, y, k=k, models=[model], batch_size=32, shuffle=True, state_slots=3,
+            weights=weights, metric=metric, coordinates=coordinates, shift=X.mean(axis=0),
+        )  # fmt: skip
+
+    assert_alone_as_in_a_bank(make, models)
+
+
+@pytest.mark.parametrize("kind", ["one_vs_rest", "class"])
+def test_a_bank_of_classes(kind):
+    rng = np.random.default_rng(0)
+    X, target = rng.normal(size=(70, 5)), rng.integers(4, size=70).astype(float)
+    losses = ["softmax_log_loss"] if kind == "class" else ["hinge", "log_loss"]
+    models = [(loss, [], "sgd", [], l2, 0.0, 1.0) for loss in losses for l2 in (0.0, 0.1, 1.0)]
+    assert_alone_as_in_a_bank(
+        lambda model: trainer(X, target, kind=kind, k=4, models=[model], batch_size=16, seed=1),
+        models,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bank_whose_batches_are_several_chunks(dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(1203, 9)).astype(dtype), signs(1203, 1, dtype, rng)
+    assert_alone_as_in_a_bank(
+        lambda model: trainer(X, y, models=[model], batch_size=700, shuffle=True, state_slots=3),
+        MEMBERS,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("activation, dropout", [("relu", 0.0), ("tanh", 0.3)])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bank_of_networks(k, activation, dropout, dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 6)).astype(dtype), signs(90, k, dtype, rng)
+    widths, size = [6, 7, 5, k], 7 * 7 + 5 * 8 + k * 6
+    start = rng.normal(size=(1, size)).astype(dtype)
+
+    def make(model):
+        weights = start.copy()
+        return Trainer(
+            X, y, "values", None, None, X.mean(axis=0), weights, [model],
+            np.zeros((1, 3, size), dtype), np.zeros(1, np.int64), batch_size=32, shuffle=True,
+            seed=4, network=(widths, activation, dropout, X.std(axis=0), None),
+        ), weights  # fmt: skip
+
+    models = [m for m in MEMBERS if k == 1 or m[0] is not own_loss]
+    assert_alone_as_in_a_bank(make, models)
+
+
+def test_members_that_diverge_leave_the_others_alone():
+    """Also where the four that go together change with it."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(45, 8)), signs(45, 1, float, rng)
+    models = [("squared_error", [], "sgd", [], 0.1, 0.0, 1.0)] * 9
+    rates = [0.01, 1e60, 0.02, 0.03, 1e15, 0.04, 0.05, 1e300, 0.06]
+    for shuffle in (False, True):
+        with np.errstate(all="ignore"):
+            done = assert_alone_as_in_a_bank(
+                lambda model, s=shuffle: trainer(X, y, models=[model], batch_size=8, shuffle=s),
+                models, rates, epochs=12,
+            )  # fmt: skip
+        assert [e == 12 for e in done] == [rate < 1 for rate in rates]
+        assert done[1] < done[4] < 12
 
 
 def test_a_rate_for_every_update():

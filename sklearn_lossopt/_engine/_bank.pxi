@@ -106,7 +106,10 @@ cdef int bank_gradients(
     """Every active member's sum over n rows."""
     cdef Py_ssize_t done = 0, i, m, waiting
     cdef Py_ssize_t few = lossopt_lanes_double if floating is double else lossopt_lanes_float
-    cdef bint by_fours = leader.n_layers == 1 and leader.k == 1 and leader.d >= few
+    cdef bint one = leader.n_layers == 1 and leader.k == 1
+    # Products of the shortest rows are plain loops: a copy of the rows, with no shift to subtract,
+    # could make the compiler fuse them otherwise.
+    cdef bint copied = not one or leader.d >= few, by_fours = one and copied
     cdef (Member*)[4] four
     cdef Member* p
     for i in range(n_members):
@@ -116,7 +119,7 @@ cdef int bank_gradients(
     while done < n:
         m = min(leader.chunk, n - done)
         gather_block(
-            leader, <const floating*> leader.X, leader.order, start + done, m, True)
+            leader, <const floating*> leader.X, leader.order, start + done, m, copied)
         waiting = 0
         for i in range(n_members):
             p = &members[i]
@@ -130,12 +133,12 @@ cdef int bank_gradients(
             elif not by_fours:
                 block_gradient(
                     <Trainer> p.trainer, leader, <floating*> (<Trainer> p.trainer).G,
-                    start + done, m, p.history + epoch)
+                    start + done, m, p.history + epoch, copied)
                 waiting = 0
         for i in range(waiting):
             block_gradient(
                 <Trainer> four[i].trainer, leader, <floating*> (<Trainer> four[i].trainer).G,
-                start + done, m, four[i].history + epoch)
+                start + done, m, four[i].history + epoch, copied)
         done += m
         for i in range(n_members):
             p = &members[i]
@@ -151,10 +154,15 @@ cdef int bank_gradients(
 
 cdef int block_gradient(
     Trainer t, Trainer leader, floating* G, Py_ssize_t start, Py_ssize_t m, double* total,
+    bint copied,
 ) except -1 nogil:
     """Add one member's gradients of the m rows that the leader has read."""
     if t.n_layers > 1:
         return network_gradient[floating](t, leader, NULL, start, m, G, total, True)
+    if not copied:
+        return linear_gradient[floating](
+            t, leader, <const floating*> leader.X, leader.order, start,
+            <const floating*> leader.shift, m, G, total)
     return linear_gradient[floating](
         t, leader, <const floating*> leader.xb, NULL, 0, NULL, m, G, total)
 

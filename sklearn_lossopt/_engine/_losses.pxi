@@ -270,11 +270,10 @@ cdef inline floating log_loss_from(
     floating y, floating margin, floating u, floating* value
 ) noexcept nogil:
     # With u = exp(-|yz|): log(1 + exp(-yz)) = max(0, -yz) + log(1 + u), where u / (2 + u) is wanted,
-    # and the derivative is -y u / (1 + u), or -y / (1 + u) for yz < 0: one division makes both.
+    # and the derivative is -y u / (1 + u), or -y / (1 + u) for yz < 0.
     cdef floating below = 1 + u, above = 2 + u
-    cdef floating inverse = 1 / (below * above)
-    value[0] = greatest[floating](0, -margin) + log_ratio(u * below * inverse)
-    return -y * ((1 if margin < 0 else u) * above * inverse)
+    value[0] = greatest[floating](0, -margin) + log_ratio(u / above)
+    return -y * (1 if margin < 0 else u) / below
 
 
 cdef inline floating log_loss_at(

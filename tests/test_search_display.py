@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, Randomize
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from sklearn_lossopt import GradientClassifier, GradientRegressor
+from sklearn_lossopt import GradientClassifier, GradientRegressor, GradientSearchCV
 from sklearn_lossopt.losses import Huber, Quantile, SquaredError
 from sklearn_lossopt.optimizers import Adam, Averaged, Momentum
 from sklearn_lossopt.plotting import LossCurveDisplay, SearchDisplay
@@ -71,13 +71,12 @@ def search(data):
         "alpha": [1e-3, 1.0],
     }
     model = GradientRegressor(max_iter=3, tol=0, schedule="constant", random_state=0)
-    found = GridSearchCV(model, grid, cv=2, refit=False, scoring="neg_mean_absolute_error")
+    found = GradientSearchCV(model, grid, cv=2, refit=False, scoring="neg_mean_absolute_error")
     found.fit(*data)
-    # As GradientSearchCV keeps them; lengths differ, as they do where some fits end early.
+    # As if some had ended early.
     random = np.random.default_rng(0)
     found.loss_curves_ = [
-        [1 + random.random(random.integers(2, 6)) for _ in range(2)]
-        for _ in found.cv_results_["params"]
+        [curve[: random.integers(1, 4)] for curve in curves] for curves in found.loss_curves_
     ]
     return found
 

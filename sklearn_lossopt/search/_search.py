@@ -130,8 +130,8 @@ class GradientSearchCV(BaseSearchCV):
     parameters are not copied for each fit if they are strings, numbers or components of this
     package.
 
-    *What is equal.* Each model is the one that a separate fit with its ``random_state`` gives, up
-    to rounding, and its score is computed as ``score`` computes it.
+    *What is equal.* Each model is the one that a separate fit with its ``random_state`` gives, to
+    the last bit, and its score is computed as ``score`` computes it.
 
     *What is not trained together.* Other estimators, subclasses with a ``fit`` of their own, and
     all candidates if callbacks are set on the estimator or passed down to it, such as

@@ -4,13 +4,14 @@ from sklearn_lossopt import losses, optimizers, schedules
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt.classifier import GradientClassifier
 from sklearn_lossopt.regressor import GradientRegressor
-from sklearn_lossopt.search import GradientSearchCV
+from sklearn_lossopt.search import GradientHalvingSearchCV, GradientSearchCV
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DivergenceError",
     "GradientClassifier",
+    "GradientHalvingSearchCV",
     "GradientRegressor",
     "GradientSearchCV",
     "losses",

@@ -75,18 +75,23 @@ class Tasks:
 
 
 class Glance:
-    """Keeps what a fit that ended after some epoch would have found.
+    """Keeps what fits that ended after some epochs would have found.
+
+    Parameters
+    ----------
+    epochs : tuple of int, default=()
+        The numbers of those epochs.
 
     Attributes
     ----------
-    until : int or None
-        The number of that epoch; None for a fit that is not interrupted.
-    found : dict or None
-        Its fitted attributes.
+    found : dict
+        The fitted attributes, by the number of the epoch.
+    made : int
+        Epochs that the fit has made, if it has any to look at.
     """
 
-    def __init__(self, interrupted=False):
-        self.wants_epochs, self.until, self.found, self.made = interrupted, None, None, 0
+    def __init__(self, epochs=()):
+        self.wants_epochs, self.epochs, self.found, self.made = bool(epochs), epochs, {}, 0
 
     def begin_fit(self, attributes, max_iter):
         self.attributes = attributes
@@ -99,6 +104,6 @@ class Glance:
 
     def end(self, outcome):
         self.made += 1
-        if self.made == self.until:
-            self.found = self.attributes(outcome())
+        if self.made in self.epochs:
+            self.found[self.made] = self.attributes(outcome())
         return False

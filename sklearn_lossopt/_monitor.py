@@ -75,7 +75,7 @@ class Monitor:
         """
         run, last = self.run, len(self.run.curve)
         if self.saved is None:
-            return last
+            return self.ended
         for array, saved in zip(self._state(run.weights), self.saved, strict=True):
             array[...] = saved
         if self.best_iter < last and not (self.stopped or certain or run.settings.tol == 0):
@@ -84,6 +84,11 @@ class Monitor:
                 f"epochs; it was best after epoch {self.best_iter}. Increase max_iter."
             )
         return self.best_iter
+
+    @property
+    def ended(self):
+        """The epoch that a fit which ended now would go back to."""
+        return len(self.run.curve) if self.saved is None else self.best_iter
 
     def _returned(self, weights):
         """What a fit that ended now would return."""

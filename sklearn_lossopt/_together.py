@@ -8,6 +8,7 @@ from sklearn import config_context
 from sklearn_lossopt._bank import Bank
 from sklearn_lossopt._base import BaseGradientEstimator
 from sklearn_lossopt._calls import Glance, restored
+from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._memo import Memo
 
 VALIDATION = ("X_val", "y_val", "sample_weight_val")
@@ -35,18 +36,18 @@ class Fits:
         As for ``fit``.
     params : dict
         Other parameters of ``fit``.
-    interrupted : bool, default=False
-        Whether ``pause`` will be called.
+    pauses : tuple of int, default=()
+        The epochs that ``pause`` will be called with, in ascending order.
     """
 
-    def __init__(self, estimators, X, y, params, interrupted=False):
+    def __init__(self, estimators, X, y, params, pauses=()):
         memo, params = Memo(), dict(params)
         weight = params.pop("sample_weight", None)
         validation = tuple(params.pop(name, None) for name in VALIDATION)
         if params:
             raise TypeError(f"fit takes no parameter {next(iter(params))!r}.")
         self.estimators = dict(enumerate(estimators))
-        self.glances = {i: Glance(interrupted) for i in self.estimators}
+        self.glances = {i: Glance(pauses) for i in self.estimators}
         self.bank = Bank({
             i: _fitting(estimator, X, y, weight, validation, memo, self.glances[i])
             for i, estimator in self.estimators.items()
@@ -57,38 +58,53 @@ class Fits:
         are too many to be trained at once begin when others have been taken."""
         while self.estimators:
             self._advance(None)
-            yield from self._ended()
+            for i in list(self.bank.results):
+                yield i, self._ended(i)
 
     def pause(self, epochs):
         """Train all until they have made so many epochs; yields the place and the Fit of each.
-        The estimators of those that have not ended are copies, fitted as far as they are."""
-        for glance in self.glances.values():
-            glance.until = epochs
+        The estimators of those that have not ended are copies, fitted as far as they are. What
+        minimises by itself cannot pause: it goes on to its end at the first pause, and is yielded
+        as it was after so many epochs until they are those of its end. One whose fit would have
+        diverged if it ended there has that error, and may be trained on."""
         self._advance(epochs)
-        yield from self._ended()
-        for i, estimator in self.estimators.items():
-            model = copy(estimator)
-            vars(model).update(self.glances[i].found)
-            yield i, Fit(model, None, None, self.bank.seconds[i])
+        for i, estimator in list(self.estimators.items()):
+            glance = self.glances[i]
+            if i in self.bank.results and glance.made <= epochs:
+                yield i, self._ended(i)
+            else:
+                model = copy(estimator)
+                vars(model).update(glance.found.pop(epochs))
+                yield i, Fit(model, self._divergence(i), None, self.bank.seconds[i])
 
     def drop(self, i):
         """Train one no further."""
-        self.bank.drop(i)
+        if i in self.bank.results:
+            del self.bank.results[i]
+        else:
+            self.bank.drop(i)
         del self.estimators[i]
 
     def _advance(self, until):
         with config_context(skip_parameter_validation=True):
             self.bank.advance(until)
 
-    def _ended(self):
-        results = self.bank.results
-        while results:
-            i, result = results.popitem()
-            failed = isinstance(result, Exception)
-            yield i, Fit(
-                self.estimators.pop(i), result if failed else None, None if failed else result,
-                self.bank.seconds[i],
-            )
+    def _divergence(self, i):
+        """The error of one that has not ended, were this its end."""
+        if i in self.bank.wanted:
+            run = self.bank.wanted[i].run
+            try:
+                run.check(run.monitor.ended)
+            except DivergenceError as error:
+                return error
+
+    def _ended(self, i):
+        result = self.bank.results.pop(i)
+        failed = isinstance(result, Exception)
+        return Fit(
+            self.estimators.pop(i), result if failed else None, None if failed else result,
+            self.bank.seconds[i],
+        )
 
 
 def _fitting(estimator, *given):

@@ -284,11 +284,17 @@ class _Run:
                 break
         self.mean.end()
         ended = monitor.finish()
-        value = self.curve[ended - 1]
+        self.check(ended)
+        return ended == epoch and not monitor.stopped and self._certify(self.curve[ended - 1])
+
+    def check(self, ended):
+        """Raise if a run by a rule for the rate that ended with this epoch has diverged."""
+        if self.settings.schedule is None:
+            return  # what does not lower the objective is not kept
+        value, start = self.curve[ended - 1], self.start
         scale = max(start, 1.0) if self.problem.loss.classification else start
         if not np.isfinite(self.weights).all() or value > DIVERGED * scale:
             self._diverged(ended, value, start)
-        return ended == epoch and not monitor.stopped and self._certify(value)
 
     def _rates(self, schedule, epoch, count, per_epoch):
         """Learning rates of the next updates, or one for all."""

@@ -271,7 +271,10 @@ def test_pauses_change_nothing(task, kind):
         model for model in drawn(task, rng, 12, **{**KINDS[kind], **fixed})
         if Optimizer.resolve(model.optimizer).minimize is None
     ]  # fmt: skip
-    fits = Fits(map(clone, models), X, y, {}, interrupted=True)
+    # Which ends at the first pause.
+    whole = {"optimizer": "lbfgs", "max_iter": 6, "tol": 0.0, "random_state": 0}
+    models.append(ESTIMATORS[task](**KINDS[kind], **whole))
+    fits = Fits(map(clone, models), X, y, {}, pauses=(2, 4))
     for epochs in (2, 4):
         for i, fit in fits.pause(epochs):
             assert fit.error is None

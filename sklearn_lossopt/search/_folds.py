@@ -148,8 +148,8 @@ class Fold:
         return dict(estimator=self.rules.search, X=X, y=y, metadata=metadata)
 
 
-def evaluate_group(group, X, y, split, rules, contexts):
-    """Fit and score the candidates of a group on one split.
+class Training:
+    """The candidates of a group in training on one split.
 
     Parameters
     ----------
@@ -158,55 +158,116 @@ def evaluate_group(group, X, y, split, rules, contexts):
         All rows.
     split : Split
     rules : Rules
+    pauses : tuple of int, default=()
+        The epochs that ``advance`` will be called with.
+
+    Attributes
+    ----------
+    left : list of int
+        Numbers of the candidates that have not been dropped.
+    results : dict
+        For each candidate's number its last result: what ``_fit_and_score`` of scikit-learn
+        returns, and besides its ``loss_curve`` and the texts of a ``warning`` of convergence and
+        of a ``divergence``. Times are those since the result before.
+    """
+
+    def __init__(self, group, X, y, split, rules, pauses=()):
+        self.given, self.pauses = (group, X, y, split, rules), pauses
+        self.numbers = [candidate.number for candidate in group.candidates]
+        self.left, self.split = self.numbers, split
+        self.fold, self.results = None, {}
+
+    def advance(self, contexts, epochs=None):
+        """Train all to their end, or until they have made so many epochs, and score them.
+
+        Parameters
+        ----------
+        contexts : list of CallbackContext
+            Those of the fits; empty without callbacks.
+        epochs : int or None, default=None
+            None trains them to their end.
+
+        Returns
+        -------
+        results : dict
+        """
+        start, first = perf_counter(), self.fold is None
+        if first:
+            self.fold = Fold(*self.given)
+        self.fold.begin(contexts)
+        try:
+            # Those that have ended stay as they are.
+            self.results = {
+                number: result | {"fit_time": 0.0, "score_time": 0.0}
+                for number, result in self.results.items()
+            }
+            if first:
+                self._begin(start)
+            for place, fit in self.fits if epochs is None else self.fits.pause(epochs):
+                self._judge(place, fit, first)
+        finally:
+            self.fold.end(contexts)
+        rules = self.fold.rules
+        if rules.verbose > 1:
+            for number, result in self.results.items():
+                print(line(number, self.split, rules, result))
+        return self.results
+
+    def keep(self, numbers):
+        """Train only these candidates any further."""
+        self.left = [number for number in self.left if number in numbers]
+        for place in list(self.fits.estimators):
+            if self.numbers[place] not in numbers:
+                self.fits.drop(place)
+        self.results = {number: self.results[number] for number in self.left}
+
+    def _begin(self, start):
+        fold, rules, candidates = self.fold, self.fold.rules, self.fold.group.candidates
+        try:
+            X, y, params = fold.transform()
+        except Exception as error:
+            if rules.error_score == "raise":
+                raise
+            shared = (perf_counter() - start) / len(candidates)
+            none = {"fit_time": shared, "loss_curve": None, "warning": None, "divergence": None}
+            self.fits = Fits((), None, None, {})
+            self.results = {i: failed(rules, text_of(error)) | none for i in self.numbers}
+            return
+        # They are scored and dropped while others train.
+        models = (candidate.fresh() for candidate in candidates)
+        self.fits = Fits(models, X, y, params, self.pauses)
+        # Of what is done once for all candidates, each one's times have an equal part.
+        self.spent = [(start - perf_counter()) / len(candidates)] * len(candidates)
+        start = perf_counter()
+        self.alone, self.judges = fold.judges()
+        self.judging = (perf_counter() - start) / len(candidates)
+
+    def _judge(self, place, fit, first):
+        result = result_of(fit, self.fold, self.alone, self.judges)
+        result["fit_time"] = fit.seconds - self.spent[place]
+        self.spent[place] = fit.seconds
+        if first and fit.error is None:
+            result["score_time"] += self.judging
+        self.results[self.numbers[place]] = result
+
+
+def evaluate_group(group, X, y, split, rules, contexts):
+    """Fit and score the candidates of a group on one split.
+
+    Parameters
+    ----------
+    group, X, y, split, rules
+        As for Training.
     contexts : list of CallbackContext
         Those of the fits; empty without callbacks.
 
     Returns
     -------
     results : list of dict
-        For each candidate what ``_fit_and_score`` of scikit-learn returns, and besides its
-        ``loss_curve`` and the texts of a ``warning`` of convergence and of a ``divergence``.
+        One for each candidate.
     """
-    start = perf_counter()
-    fold = Fold(group, X, y, split, rules)
-    fold.begin(contexts)
-    try:
-        results = fit_and_judge(fold, start)
-    finally:
-        fold.end(contexts)
-    for candidate, result in zip(group.candidates, results, strict=True):
-        if rules.verbose > 1:
-            print(line(candidate.number, split, rules, result))
-    return results
-
-
-def fit_and_judge(fold, start):
-    rules, candidates = fold.rules, fold.group.candidates
-    try:
-        X, y, params = fold.transform()
-    except Exception as error:
-        if rules.error_score == "raise":
-            raise
-        shared = (perf_counter() - start) / len(candidates)
-        return [
-            failed(rules, text_of(error))
-            | {"fit_time": shared, "loss_curve": None, "warning": None, "divergence": None}
-            for _ in candidates
-        ]
-    models = [candidate.fresh() for candidate in candidates]
-    # Of what is done once for all candidates, each one's times have an equal part.
-    shared = (perf_counter() - start) / len(candidates)
-    start = perf_counter()
-    alone, judges = fold.judges()
-    judging = (perf_counter() - start) / len(candidates)
-    results = [None] * len(candidates)
-    for place, fit in Fits(models, X, y, params):
-        models[place] = None  # scored and dropped, while others train
-        results[place] = result_of(fit, fold, alone, judges)
-        results[place]["fit_time"] = shared + fit.seconds
-        if fit.error is None:
-            results[place]["score_time"] += judging
-    return results
+    results = Training(group, X, y, split, rules).advance(contexts)
+    return [results[candidate.number] for candidate in group.candidates]
 
 
 def result_of(fit, fold, alone, judges):

@@ -107,6 +107,16 @@ class Epochs:
             space.network is None,
         )
 
+    def nbytes(self, metrics):
+        """Of the run, of the rates, of what the epochs will add to its curve and of the metric,
+        if that is not among those in the set of ``metrics``, where it is put."""
+        size = self.run.nbytes + self.rates.nbytes + 48 * self.count
+        metric = self.run.space.shared
+        if metric is None or metric in metrics:
+            return size
+        metrics.add(metric)
+        return size + metric.nbytes
+
     def piece(self, count):
         """Rates and history of the next epochs, as views."""
         begin, rates = self.done, self.rates
@@ -184,11 +194,12 @@ class Bank:
 
     def _begin(self, most):
         """Begin trainings that wait, as long as those that have begun take less than ``most``."""
-        size = sum(epochs.run.nbytes for epochs in self.wanted.values())
+        metrics = set()
+        size = sum(epochs.nbytes(metrics) for epochs in self.wanted.values())
         while self.waiting and size < most:
             key = self.waiting.pop()
             if self._resume(key):
-                size += self.wanted[key].run.nbytes
+                size += self.wanted[key].nbytes(metrics)
 
     def _resume(self, key):
         """Let a training go on to its next epochs; returns whether there are any."""

@@ -8,6 +8,7 @@ from hashlib import blake2b
 import numpy as np
 
 from sklearn_lossopt._linear_algebra import MATRIX_SIZE, times, whitener
+from sklearn_lossopt._memo import Memo
 from sklearn_lossopt._problem import Curvature
 
 
@@ -39,6 +40,14 @@ class Statistics:
     variance: np.ndarray
     unit: float
     whitener: Callable
+
+
+class Metric:
+    """T and its inverse, and what is known of them: held by the runs that train in it."""
+
+    def __init__(self, matrix, inverse):
+        self.matrix, self.inverse, self.memo = matrix, inverse, Memo()
+        self.nbytes = matrix.nbytes + inverse.nbytes
 
 
 class Coordinates:
@@ -77,7 +86,7 @@ class Coordinates:
     def __init__(self, problem, precondition, batch_size, start, statistics=None):
         self.problem = problem
         k, d = problem.n_outputs, problem.d
-        self.shift = self.metric = self.metric_inverse = None
+        self.shift = self.metric = self.metric_inverse = self.shared = None
         self.value_unit = 1.0
         self.whiten = False
         self.weights = np.zeros((1, k, d + 1), problem.X.dtype)
@@ -91,9 +100,10 @@ class Coordinates:
             self.curvature = Curvature(problem, self.shift)
             self.curvature.unit = unit
             parts = self.shift, float(h), problem.l2, self.value_unit, self.whiten, statistics
-            self.metric, self.metric_inverse = problem.recall(
-                "metric", parts, lambda: self._first_metric(statistics, variance)
+            self.shared = problem.recall_while_used(
+                "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
             )
+            self.metric, self.metric_inverse = self.shared.matrix, self.shared.inverse
         else:
             self.curvature = Curvature(problem, None)
         if start is not None:
@@ -141,12 +151,13 @@ class Coordinates:
 
     def set_metric(self, pairs):
         self.metric, self.metric_inverse = self._metric(pairs)
+        self.shared = None
 
     def fingerprint(self):
-        """What tells the coordinates from others: empty for those of X."""
-        if self.metric is None:
+        """What tells the first coordinates from others: empty for those of X."""
+        if self.shared is None:
             return b""
-        return self.problem.recall("digest", (self.metric, self.shift), self._digest)
+        return self.shared.memo("digest", (), self._digest)
 
     def _digest(self):
         digest = blake2b(self.metric.tobytes(), digest_size=16)
@@ -190,10 +201,12 @@ class Coordinates:
         if self.whiten:
             smoothness, trace = 1.0, self.problem.d + 1.0
         else:
-            # The metric without the unit of the loss.
-            metric = None if self.metric is None else self.metric[0] / math.sqrt(self.value_unit)
-            smoothness, trace = self.problem.recall(
-                "spectrum", (self.metric, self.shift, *self.problem.loss._identity()),
-                lambda: self.curvature.spectrum(metric),
-            )  # fmt: skip
+            recall, metric = self.problem.recall, None
+            if self.metric is not None:
+                # The metric without the unit of the loss.
+                metric = self.metric[0] / math.sqrt(self.value_unit)
+                recall = self.shared.memo
+            smoothness, trace = recall(
+                "spectrum", self.problem.loss._identity(), lambda: self.curvature.spectrum(metric)
+            )
         return smoothness, trace / batch_size if batch_size < self.problem.n else 0.0

@@ -1,5 +1,7 @@
 """Results kept for others that ask the same. Floor 0."""
 
+from weakref import WeakValueDictionary
+
 import numpy as np
 
 BY_VALUE = {int, float, str, bytes, bool, type}
@@ -13,7 +15,7 @@ class Memo:
     """
 
     def __init__(self):
-        self._kept = {}
+        self._kept, self._used = {}, WeakValueDictionary()
 
     def __call__(self, name, parts, make):
         """The result of ``make()``, which depends on nothing but ``parts``.
@@ -30,6 +32,15 @@ class Memo:
         if key not in self._kept:
             self._kept[key] = make(), parts
         return self._kept[key][0]
+
+    def while_used(self, name, parts, make):
+        """The same for an object that is let go with the last one who holds it."""
+        key = name, _named(tuple(parts))
+        found = self._used.get(key)
+        if found is None:
+            found = self._used[key] = make()
+            found.made_of = parts
+        return found
 
 
 def _named(part):

@@ -113,7 +113,7 @@ class Units:
         A typical size of the loss; the penalty is multiplied by it.
     """
 
-    metric = None
+    metric = shared = None
 
     def __init__(self, problem, precondition, architecture, seed, start, statistics=None):
         self.problem = problem

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from sklearn_lossopt._linear_algebra import MATRIX_SIZE
 from sklearn_lossopt._proximal import ProximalNewton, WithUnitRows
 from sklearn_lossopt._rows import ScaledRows
 
@@ -105,6 +106,15 @@ class NewtonCorrector:
         self.run = run
         self.floor = 1e-2
 
+    @property
+    def nbytes(self):
+        """Of the Hessian's factors and, for dense rows, of the metric made of them."""
+        problem = self.run.problem
+        size = problem.d + 1
+        if problem.l1 > 0 or size > MATRIX_SIZE or problem.n < problem.d:
+            return 0
+        return problem.n_outputs * size**2 * (16 if problem.sparse else 24 + problem.X.itemsize)
+
     def step(self):
         run = self.run
         run.restore()
@@ -142,6 +152,13 @@ class KinkCorrector:
     def __init__(self, run):
         self.run = run
         self.solvers = None
+
+    @property
+    def nbytes(self):
+        """Of the solvers: kinks, duals and which rows are on their kinks."""
+        problem = self.run.problem
+        rows = problem.n + (problem.d if problem.l1 > 0 else 0)
+        return 33 * problem.kinks * problem.n_outputs * rows
 
     def _start(self):
         run, problem = self.run, self.run.problem

@@ -92,6 +92,10 @@ class Problem:
         """``make()``, or what it gave for the same rows, intercept and ``parts``."""
         return self.memo(name, (self._same, *parts), make)
 
+    def recall_while_used(self, name, parts, make):
+        """The same for what is large and may differ for each loss and penalty."""
+        return self.memo.while_used(name, (self._same, *parts), make)
+
     @cached_property
     def _same(self):
         """One object for all problems that differ in the loss and the penalty only."""

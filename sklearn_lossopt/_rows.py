@@ -1,5 +1,7 @@
 """All rows of a problem, scaled, for methods that need them at once. Floor 2."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sklearn_lossopt._linear_algebra import (
@@ -10,6 +12,7 @@ from sklearn_lossopt._linear_algebra import (
     scale_rows,
     squares,
 )
+from sklearn_lossopt._memo import Memo
 
 # Numbers in one block of rows where all rows are needed but not held.
 BLOCK_SIZE = 200_000
@@ -27,7 +30,8 @@ class ScaledRows:
     """
 
     def __init__(self, problem, shift):
-        self.problem, self.shift = problem, shift
+        # Kept by the problem's memo, it must not keep that in turn.
+        self.problem, self.shift = replace(problem, memo=Memo()), shift
         d = problem.d
         self.block = max(1, int(BLOCK_SIZE / problem.row_size))
         whole = problem.holdable

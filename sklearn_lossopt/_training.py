@@ -27,6 +27,8 @@ REMEDY = (
 )
 # Learning rates handed to the engine in one piece.
 RATES_AT_ONCE = 1_000_000
+# Bytes of a run's objects besides its arrays.
+OBJECTS = 12_000
 # Dual variables of a proximal Newton solver, at most: they take ten arrays of that length.
 DUALS = 600_000
 
@@ -62,7 +64,11 @@ def train(
         If the objective stops being finite or ends far above its start.
     """
     run = (run or _Run)(problem, settings, seed, start, state, validation, watch)
-    return (yield from run.fit())
+    try:
+        return (yield from run.fit())
+    finally:
+        # Its parts refer to it: its arrays would be there until the next garbage collection.
+        vars(run).clear()
 
 
 def trainer(problem, space, optimizer, state, batch_size, shuffle):
@@ -171,17 +177,16 @@ class _Run:
 
     @property
     def nbytes(self):
-        """About what the run holds of its own, in bytes: what training moves and its copies, room
-        for a chunk of rows, and where coordinates follow the objective, matrices and duals."""
-        problem, k = self.problem, self.problem.n_outputs
-        item = self.weights.itemsize
-        size = self.weights.size * ((10 + self.state.slots.shape[1]) * item + 16)
-        widths = [problem.d, *(self.settings.network.hidden if self.settings.network else ())]
-        size += self.trainer.chunk * item * (5 * k + 2 * (sum(widths) + len(widths)))
+        """About what the run holds between epochs, in bytes, besides what it shares."""
+        size = OBJECTS + self.trainer.nbytes + self.gradient.nbytes
+        position = self.weights.nbytes + self.space.coordinates.nbytes
+        if self.mean.exists:
+            size += position
+        if self.monitor.stopping:
+            size += position + self.state.slots.nbytes
         if self.settings.schedule is None:
-            if self.space.metric is not None:
-                size += k * (self.space.metric[0].size * (item + 16))
-            size += 100 * problem.n * problem.kinks * k
+            corrector = self._corrector()
+            size += self.weights.nbytes + (0 if corrector is None else corrector.nbytes)
         return size
 
     def outcome(self, weights, converged=False):
@@ -232,7 +237,7 @@ class _Run:
         if self.settings.network is not None or weights[..., :-1].any():
             return self.evaluate()
         # Of a constant model; others with the loss often have the same.
-        parts = self.space.shift, weights.tobytes(), *problem.loss._identity()
+        parts = self.space.shift, weights[..., -1].tobytes(), *problem.loss._identity()
         return problem.recall("first value", parts, self.evaluate)
 
     def evaluate(self, gradient=False):

@@ -479,6 +479,20 @@ cdef double adam_ratio(const double* param) noexcept nogil:
     return param[0] / (1 if param[3] != 0 else sqrt(param[1]))
 
 
+cdef size_t lazy_size(Trainer t) except? 0:
+    """About the bytes that `prepare_lazy` allocates, 0 for a trainer that does without."""
+    cdef Py_ssize_t capacity = max(1, min(t.d, max(t.batch_size * t.max_row, 1024)))
+    cdef Py_ssize_t item = 4 if t.single else 8, metrics = 0 if t.metric_kind == METRIC_NONE else 1
+    if t.n_layers > 1 or t.sparse_penalty or t.batch_size > t.chunk or t.models[0].missed == NULL:
+        return 0
+    if t.metric_kind == METRIC_NONE and (t.plain_sgd or t.models[0].l2 > 0):
+        return 0
+    return (
+        item * t.d * (1 + metrics + t.R * (1 + t.n_slots))
+        + item * capacity * t.R * (7 + t.n_slots)
+        + 4 * (t.d + 2 * capacity + t.batch_size * t.max_row) + 104 * (t.n // t.batch_size + 1))
+
+
 cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
     """Allocate what lazy epochs of `n_steps` batches need, if that is not there yet."""
     cdef Lazy* z = &t.lazy

@@ -257,7 +257,7 @@ cdef class Trainer:
             raise TypeError(f"expected a C-contiguous array of {dtype}")
         if writable and not array.flags.writeable:
             raise TypeError("expected a writeable array")
-        self.keep.append(array)
+        self.keep.append((array, writable))
         return <char*> <size_t> array.ctypes.data
 
     cdef int set_layers(self, widths, network, dtype) except -1:
@@ -394,6 +394,21 @@ cdef class Trainer:
             and self.metric_kind == METRIC_NONE and self.n_layers == 1 and self.X != NULL
             and self.models[0].loss_at != NULL and self.models[0].l1 == 0
         )
+
+    @property
+    def nbytes(self):
+        """Of the arrays that it writes to, those that training makes besides included; one that
+        shares batches reads rows through the buffers of another."""
+        arrays = [*self.keep, *(self.keep_metric or ()), *(self.keep_lazy or ())]
+        size = sum([array.nbytes for array, writable in arrays if writable])
+        if self.order == NULL and not self.shares_batches():
+            size += 4 * self.n
+        if self.csr.indptr != NULL:
+            # The pointers' copy.
+            size += 8 * self.csr_rows
+            if self.keep_lazy is None:
+                size += lazy_size(self)
+        return size
 
     def shares_batches(self):
         """Whether ``run_bank`` can train this among others."""

@@ -152,21 +152,26 @@ class HoldsOut:
         """How rows held out judge a fit of a problem."""
         scorer = self._scorer()
         if scorer is not None:
-            return Validation(self.early_stopping, score=self._score(scorer, held, attributes))
-        held = held.times(factors)
+            return Validation(
+                self.early_stopping, score=self._score(scorer, held, attributes, problem.memo)
+            )
+        memo = problem.memo
+        held = memo("held with factors", (held, factors), lambda: held.times(factors))
         if held.rows is not None and len(held.rows) == 0:
             raise ValueError(
                 f"class_weight={self.class_weight!r} gives all rows for validation a weight of 0. "
                 "Pass X_val and y_val with other classes, or use another scoring than 'loss'."
             )
-        judged = self._problem(held, problem.target_kind, problem.n_outputs, problem.loss)
+        judged = self._problem(held, problem.target_kind, problem.n_outputs, problem.loss, memo)
         return Validation(self.early_stopping, problem=judged)
 
-    def _score(self, scorer, held, attributes):
+    def _score(self, scorer, held, attributes, memo):
         """A function of an Outcome: the score of the model on the rows held out."""
         rows = slice(None) if held.rows is None else held.rows
-        X, y = held.X[rows], held.y[rows]
-        weight = {} if held.weight is None else {"sample_weight": held.weight[rows]}
+        X, y, weight = memo("held for scoring", (held,), lambda: (
+            held.X[rows], held.y[rows],
+            {} if held.weight is None else {"sample_weight": held.weight[rows]},
+        ))
 
         def score(outcome):
             model = copy(self)

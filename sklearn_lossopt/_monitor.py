@@ -49,6 +49,14 @@ class Monitor:
         if validation is not None and validation.score is None:
             self.mean_loss = MeanLoss(validation.problem, run.space)
 
+    @property
+    def nbytes(self):
+        """Of what judges the run, and of the best epoch's state."""
+        size = 0 if self.mean_loss is None else self.mean_loss.trainer.nbytes
+        if self.stopping:
+            size += sum([array.nbytes for array in self._state(self.run.weights)])
+        return size
+
     def begin(self, weights):
         """An epoch begins; ``weights`` are the best that training has found."""
         if self.lines is not None:

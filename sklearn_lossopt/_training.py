@@ -178,12 +178,9 @@ class _Run:
     @property
     def nbytes(self):
         """About what the run holds between epochs, in bytes, besides what it shares."""
-        size = OBJECTS + self.trainer.nbytes + self.gradient.nbytes
-        position = self.weights.nbytes + self.space.coordinates.nbytes
+        size = OBJECTS + self.trainer.nbytes + self.gradient.nbytes + self.monitor.nbytes
         if self.mean.exists:
-            size += position
-        if self.monitor.stopping:
-            size += position + self.state.slots.nbytes
+            size += self.weights.nbytes + self.space.coordinates.nbytes
         if self.settings.schedule is None:
             corrector = self._corrector()
             size += self.weights.nbytes + (0 if corrector is None else corrector.nbytes)

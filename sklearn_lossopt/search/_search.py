@@ -109,8 +109,19 @@ class GradientSearchCV(GradientSearch):
     all candidates if callbacks are set on the estimator or passed down to it, such as
     ``ProgressBar()`` (``ProgressBar(max_propagation_depth=0)`` is not).
 
-    *Memory.* A running job holds a copy of its fold's rows, in a pipeline also the transformed
-    ones, and the models in training; one that has ended is scored and dropped.
+    *Memory.* With J jobs at a time, and |X| the bytes of the rows, a search needs at most about
+
+    .. math::
+
+        J \bigl(c |X| + 0.1 |X| + 50\ \mathrm{MB} + \min(m r, 256\ \mathrm{MB} + r)\bigr)
+
+    beyond what it is given: a fold's rows (c = 1, or 2 in a pipeline, for the transformed ones),
+    what one fit needs besides them, and the m models in training, which hold r bytes each. Of a
+    linear model with k outputs, d features and an optimizer that keeps s numbers a coefficient,
+    r is about :math:`8 k (d + 1)(s + 8) + 2^{18} + 2048 k`, one block of at most 256 kB of rows
+    included; with ``schedule="auto"`` and d < 800 :math:`32 k (d + 1)^2` more, or for each kink
+    of the loss :math:`33 k n`. Models beyond the 256 MB begin when those have ended, are scored
+    and dropped, which changes no result. The user guide lists more of r.
 
     Diverged fits are counted in one ``FitFailedWarning``, those that stopped short of the tolerance
     in one ``ConvergenceWarning``.

@@ -43,7 +43,7 @@ ALPHAS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
 # Numbers of epochs, and how many of the folds the peers' time is measured on and scaled from.
 EPOCHS = {
     "small": {1: 5, 5: 5, 20: 3, 100: 1},
-    "middle": {1: 5, 5: 3, 20: 1, 100: 1},
+    "middle": {1: 5, 5: 3, 20: 2, 100: 1},
     "large": {1: 1, 5: 1},
 }
 # Of the largest, our search trains on fewer folds too.

@@ -62,21 +62,21 @@ class Epochs:
     ----------
     run : _Run
     count : int
-    rates : ndarray of shape (1, 1) or (1, updates)
+    rates : ndarray of shape (1,) or (updates,)
 
     Attributes
     ----------
     done : int
         Epochs trained; less than ``count`` where a value was not finite.
-    history : ndarray of shape (count, 1)
+    history : ndarray of shape (count,)
         See ``_engine.Trainer.run``.
     """
 
     def __init__(self, run, count, rates):
         self.run, self.count, self.rates = run, count, rates
         self.first = run.state.epoch + run.epoch
-        self.history, self.done, self.broken = np.empty((count, 1)), 0, False
-        self.steps = 0 if rates.shape[1] == 1 else rates.shape[1] // count
+        self.history, self.done, self.broken = np.empty(count), 0, False
+        self.steps = 0 if len(rates) == 1 else len(rates) // count
 
     @property
     def next(self):
@@ -121,14 +121,13 @@ class Epochs:
         """Rates and history of the next epochs, as views."""
         begin, rates = self.done, self.rates
         if self.steps:
-            rates = rates[:, begin * self.steps : (begin + count) * self.steps]
-        # Contiguous, since there is one row.
+            rates = rates[begin * self.steps : (begin + count) * self.steps]
         return rates, self.history[begin : begin + count]
 
     def take(self, done, count):
         """Note that ``done`` of ``count`` epochs were trained."""
         self.done += done
-        self.broken = done < count or not np.isfinite(self.history[self.done - 1, 0])
+        self.broken = done < count or not np.isfinite(self.history[self.done - 1])
 
     def train(self, count=None):
         """Train them, or the next ``count`` of them, alone."""

@@ -69,7 +69,7 @@ class Coordinates:
     ----------
     shift : ndarray of shape (d,) or None
         What is subtracted from every row; None for sparse rows, which would be dense then.
-    weights : ndarray of shape (1, k, d + 1)
+    weights : ndarray of shape (k, d + 1)
         Updated in place by training, as is ``coordinates``, which is the same array where T is
         the identity.
     metric, metric_inverse : ndarray or None
@@ -89,7 +89,7 @@ class Coordinates:
         self.shift = self.metric = self.metric_inverse = self.shared = None
         self.value_unit = 1.0
         self.whiten = False
-        self.weights = np.zeros((1, k, d + 1), problem.X.dtype)
+        self.weights = np.zeros((k, d + 1), problem.X.dtype)
         self.coordinates = self.weights
         if precondition is not False:
             variance = self._shift(statistics)
@@ -110,15 +110,15 @@ class Coordinates:
             self.place(*start)
             return
         if precondition is not False:
-            self.weights[0, :, d] = problem.best_constant()
+            self.weights[:, d] = problem.best_constant()
         self.to_coordinates()
 
     def place(self, coef, intercept):
         """Go to coefficients (k, d) and intercepts (k,) for rows as they are."""
-        self.weights[0, :, :-1] = coef
-        self.weights[0, :, -1] = intercept
+        self.weights[:, :-1] = coef
+        self.weights[:, -1] = intercept
         if self.shift is not None:
-            self.weights[0, :, -1] += np.asarray(coef, np.float64) @ self.shift
+            self.weights[:, -1] += np.asarray(coef, np.float64) @ self.shift
         self.to_coordinates()
 
     def _shift(self, statistics):
@@ -167,21 +167,21 @@ class Coordinates:
 
     def parts(self, slots):
         """The vectors that the optimizer steps one by one, each with its state."""
-        return [(self.coordinates[0].reshape(-1), slots)]
+        return [(self.coordinates.reshape(-1), slots)]
 
     def to_coordinates(self):
         """Recompute the optimizer's coordinates from the weights."""
         if self.metric is None:
             return
-        U = times(self.metric_inverse, self.weights[0].astype(np.float64))
+        U = times(self.metric_inverse, self.weights.astype(np.float64))
         if self.coordinates is self.weights:
             self.coordinates = np.empty_like(self.weights)
-        self.coordinates[0] = U
+        self.coordinates[...] = U
 
     def to_weights(self):
         """Recompute the weights from the optimizer's coordinates."""
         if self.metric is not None:
-            self.weights[0] = times(self.metric, self.coordinates[0])
+            self.weights[...] = times(self.metric, self.coordinates)
 
     def unshift(self, W):
         """Coefficients (k, d) and intercepts (k,) for rows as they are, from float64 weights."""

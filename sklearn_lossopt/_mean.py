@@ -58,7 +58,7 @@ class Mean:
         if self.moving is not None:
             for array, now in zip(self.moving, before, strict=True):
                 array[...] = now
-        for parameters, state in run.space.parts(run.state.slots[0]):
+        for parameters, state in run.space.parts(run.state.slots):
             parameters[...] = run.settings.optimizer._prediction(
                 parameters, state, int(run.state.steps[0])
             )

@@ -104,7 +104,7 @@ class Units:
 
     Attributes
     ----------
-    weights : ndarray of shape (1, size)
+    weights : ndarray of shape (size,)
         See ``_engine.Trainer``; updated in place by training.
     shift : ndarray of shape (d,) or None
     network : tuple
@@ -130,7 +130,7 @@ class Units:
             self.widths, architecture.activation, float(architecture.dropout), self.scale,
             self.output,
         )
-        self.weights = self.coordinates = np.zeros((1, architecture.size(problem.d, k)), dtype)
+        self.weights = self.coordinates = np.zeros(architecture.size(problem.d, k), dtype)
         if start is None:
             self._draw(architecture, np.random.default_rng([seed, 1]))
         else:
@@ -147,7 +147,7 @@ class Units:
     def parts(self, slots):
         """The vectors that the optimizer steps one by one, each with its state: one a layer."""
         flat, end, parts = slots.reshape(-1), 0, []
-        for layer in self.layers(self.coordinates[0]):
+        for layer in self.layers(self.coordinates):
             begin, end = end, end + len(slots) * layer.size
             parts.append((layer.reshape(-1), flat[begin:end].reshape(len(slots), -1)))
         return parts
@@ -232,13 +232,13 @@ class Units:
         if self.scale is not None:
             scale = self.scale.astype(np.float64)
             layers[0][:, :-1] *= np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
-        for view, layer in zip(self.layers(self.weights[0]), layers, strict=True):
+        for view, layer in zip(self.layers(self.weights), layers, strict=True):
             view[...] = layer
 
     def _draw(self, architecture, random):
         """Weights that keep the variance of activations; biases of hidden layers that spread the
         kinks of their units over the inputs."""
-        layers = self.layers(self.weights[0])
+        layers = self.layers(self.weights)
         for layer in layers:
             n_out, n_in = layer.shape[0], layer.shape[1] - 1
             hidden = layer is not layers[-1]
@@ -304,7 +304,7 @@ class NetworkRun(_Run):
             return super()._rates(schedule, epoch, count, per_epoch)
         # A schedule of our choice begins anew with each fit.
         step = self.state.updates - self.earlier + np.arange(count * per_epoch, dtype=np.float64)
-        return self.rate * schedule(step, per_epoch, self.settings.max_iter)[None]
+        return self.rate * schedule(step, per_epoch, self.settings.max_iter)
 
     def _epochs(self):
         if self.settings.optimizer.minimize is not None:
@@ -322,7 +322,7 @@ class NetworkRun(_Run):
         return False
 
     def _result(self, weights):
-        return self.space.unshift(weights[0])
+        return self.space.unshift(weights)
 
 
 class NetworkCall(_Call):

@@ -24,14 +24,14 @@ class Pocket:
         """Yield the epochs; returns that nothing is certified."""
         run, settings = self.run, self.run.settings
         x, y, weight = run.curvature.sample
-        rates = np.array([[run.rate]])
+        rates = np.array([run.rate])
         fewest, since, saved = math.inf, 0, None
         while run.epoch < settings.max_iter:
             run.monitor.begin(run.weights if saved is None else saved[0])
             yield from run.passes(1, rates)
             with run.mean.predicting():
                 run.curve.append(run.evaluate())
-                wrong = float(np.sum(weight * (y * (x @ run.weights[0].T) <= 0)))
+                wrong = float(np.sum(weight * (y * (x @ run.weights.T) <= 0)))
                 since += 1
                 if wrong < fewest:
                     fewest, since, saved = wrong, 0, (run.weights.copy(), run.curve[-1])
@@ -121,10 +121,10 @@ class NewtonCorrector:
         direction = run.newton(self.floor * run.space.bound)
         # Near the optimum F is flat to rounding where the step still mends the coefficients.
         near = run.gap <= 1e-6 * abs(run.best)
-        origin = run.weights[0].astype(np.float64)
+        origin = run.weights.astype(np.float64)
         length = 1.0
         while length > 1e-4:
-            run.weights[0] = origin + length * direction
+            run.weights[...] = origin + length * direction
             value = run.evaluate()
             if value < run.best or (near and value <= run.best + 1e-10 * abs(run.best)):
                 run.keep(value)
@@ -181,7 +181,7 @@ class KinkCorrector:
                 kinks if extended is rows else list(extended.extend(kinks)),
                 penalty / rows.scale**2,
                 unit,
-                rows.coordinates(run.saved[0, r].astype(np.float64)),
+                rows.coordinates(run.saved[r].astype(np.float64)),
             ))
 
     def step(self):
@@ -230,9 +230,9 @@ class KinkCorrector:
         """The objective at points of the solvers."""
         run = self.run
         for r, v in enumerate(points):
-            run.weights[0, r] = self.rows.weights(v)
+            run.weights[r] = self.rows.weights(v)
         if not run.problem.fit_intercept:
-            run.weights[0, :, -1] = 0.0
+            run.weights[:, -1] = 0.0
         return run.evaluate()
 
     def _sparse(self, solver):

@@ -22,7 +22,7 @@ class WholeObjective:
 
     def __init__(self, run):
         self.run = run
-        self.shape = run.weights[0].shape
+        self.shape = run.weights.shape
         self.threshold, self.begun = math.inf, False
 
     # -- the function -----------------------------------------------------------------------
@@ -33,19 +33,19 @@ class WholeObjective:
         self.run.weights[...] = self.run.saved
         self.metric = None if space.metric is None else space.metric.astype(np.float64)
         space.to_coordinates()
-        return space.coordinates[0].astype(np.float64).ravel()
+        return space.coordinates.astype(np.float64).ravel()
 
     def place(self, u):
         """Set the run's weights to what u stands for."""
         u = u.reshape(self.shape)
-        self.run.weights[0] = u if self.metric is None else times(self.metric, u)
+        self.run.weights[...] = u if self.metric is None else times(self.metric, u)
 
     def __call__(self, u):
         run = self.run
         self._begin()
         with np.errstate(over="ignore"):
             self.place(u)
-        value, gradient = run.evaluate(gradient=True), run.gradient[0]
+        value, gradient = run.evaluate(gradient=True), run.gradient
         unit = run.space.value_unit
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
             # A long trial step: a wall, from which the line search turns back.

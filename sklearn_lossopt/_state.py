@@ -50,7 +50,7 @@ class State:
         """The state before the first update."""
         k, d = problem.n_outputs, problem.d
         size = k * (d + 1) if network is None else network.size(d, k)
-        slots = np.zeros((1, max(1, optimizer.n_slots), size), problem.X.dtype)
+        slots = np.zeros((max(1, optimizer.n_slots), size), problem.X.dtype)
         return cls(seed, slots, np.zeros(1, np.int64))
 
 

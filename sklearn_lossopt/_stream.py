@@ -120,7 +120,6 @@ class _Call:
         self.trainer = trainer(
             self.problem, space, settings.optimizer, stream.state, self.batch_size, False
         )
-        self.objective = np.empty(1)
         self._take_up_points(start)
 
     def _place(self, start, statistics):
@@ -135,11 +134,11 @@ class _Call:
         stream, space, optimizer = self.stream, self.space, self.settings.optimizer
         if not optimizer._has_mean or start is None:
             return
-        slots, state = stream.state.slots[0], stream.state
+        slots, state = stream.state.slots, stream.state
         points = stream.points
         if points is None and state.moving is not None and space.metric is None:
             # From a fit, whose memory is in the units of X too.
-            held = (state.moving[0][0], *slots[list(optimizer._position_slots)])
+            held = (state.moving[0], *slots[list(optimizer._position_slots)])
             points = start, *(self._point(values) for values in held)
         if points is None or not all(map(np.array_equal, points[0], start)):
             # The model is not what the memory belongs to.
@@ -148,12 +147,12 @@ class _Call:
             return
         for slot, point in zip(optimizer._position_slots, points[2:], strict=True):
             space.place(*point)
-            slots[slot] = space.coordinates[0].reshape(-1)
+            slots[slot] = space.coordinates.reshape(-1)
         space.place(*points[1])
 
     def _point(self, weights):
         """Weights as coefficients and intercepts, in the units of X."""
-        shape = self.space.weights.shape[1:]
+        shape = self.space.weights.shape
         return self.space.unshift(weights.reshape(shape).astype(np.float64))
 
     def _predicting(self):
@@ -161,8 +160,8 @@ class _Call:
         stream, space, optimizer = self.stream, self.space, self.settings.optimizer
         if not optimizer._has_mean:
             return
-        slots, steps = stream.state.slots[0], int(stream.state.steps[0])
-        parameters = space.coordinates[0].reshape(-1)
+        slots, steps = stream.state.slots, int(stream.state.steps[0])
+        parameters = space.coordinates.reshape(-1)
         moved = parameters.copy()
         model = np.array(optimizer._prediction(parameters, slots, steps))
         stream.state.moving = None
@@ -172,7 +171,7 @@ class _Call:
         for point in (moved, *(slots[slot] for slot in optimizer._position_slots), model):
             parameters[...] = point
             space.to_weights()
-            points.append(self._point(space.weights[0]))
+            points.append(self._point(space.weights))
         stream.points = (space.rounded(*points.pop()), *points)
 
     # -- what is known of the stream ----------------------------------------------------------
@@ -329,17 +328,13 @@ class _Call:
         stream.state.updates += self.per_call
         self._predicting()
         stream.state.curve = [*stream.state.curve, value]
-        model = space.rounded(*space.unshift(space.weights[0].astype(np.float64)))
+        model = space.rounded(*space.unshift(space.weights.astype(np.float64)))
         return Outcome(*model, stream.state, 1, rate, False, [value], stream=stream)
 
     def _pass(self, rates):
-        history = np.empty((1, 1))
-        self.trainer.run(self.stream.state.epoch, 1, rates[None], history)
-        return float(history[0, 0])
-
-    def _evaluate(self):
-        self.trainer.evaluate(self.objective)
-        return float(self.objective[0])
+        history = np.empty(1)
+        self.trainer.run(self.stream.state.epoch, 1, rates, history)
+        return float(history[0])
 
     def _plain_pass(self, rates, rate):
         before = self.space.weights.copy()
@@ -351,9 +346,9 @@ class _Call:
             self._diverged(value, scale, rate)
         if value > DIVERGED * scale:
             # The model may have come like this: only a pass that makes it worse diverges.
-            after = self._evaluate()
+            after = self.trainer.evaluate()
             self.space.weights[...], kept = before, self.space.weights.copy()
-            worse = not after <= 1.01 * self._evaluate()
+            worse = not after <= 1.01 * self.trainer.evaluate()
             self.space.weights[...] = kept
             if worse:
                 self._diverged(value, scale, rate)
@@ -364,14 +359,14 @@ class _Call:
         steps."""
         space, state, stream = self.space, self.stream.state, self.stream
         saved = [array.copy() for array in (space.weights, state.slots, state.steps)]
-        start = self._evaluate()
+        start = self.trainer.evaluate()
         if stream.start is None:
             stream.start = start
         most = start + SLACK[0] * abs(start) + SLACK[1] * abs(stream.start)
         value = start
         for _ in range(8):
             value = self._pass(rates)
-            if self._evaluate() <= most:
+            if self.trainer.evaluate() <= most:
                 stream.factor = min(1.0, 1.1 * stream.factor)
                 break
             for array, before in zip((space.weights, state.slots, state.steps), saved, strict=True):

@@ -75,7 +75,7 @@ def trainer(problem, space, optimizer, state, batch_size, shuffle):
     """The compiled training of a problem in a space, which goes on from ``state`` and moves it."""
     return Trainer(
         problem.X, problem.target, problem.target_kind, problem.weight, problem.rows, space.shift,
-        space.weights, [problem.model(optimizer, space.value_unit)], state.slots, state.steps,
+        space.weights, problem.model(optimizer, space.value_unit), state.slots, state.steps,
         metric=space.metric, coordinates=space.coordinates, intercept=problem.fit_intercept,
         batch_size=batch_size, shuffle=shuffle, seed=state.seed, network=space.network,
     )
@@ -101,7 +101,6 @@ class _Run:
             self.problem, space, optimizer, self.state, self.batch_size, settings.shuffle
         )
         self.curve, self.epoch = [], 0
-        self.objective = np.empty(1)
         self.gradient = np.empty(space.weights.shape)
         self.gap = self.estimate = math.inf
         self.warning = None
@@ -116,7 +115,7 @@ class _Run:
             return fresh
         if state.position is not None:
             weights, coordinates = state.position
-            ended = space.rounded(*space.unshift(weights[0].astype(np.float64)))
+            ended = space.rounded(*space.unshift(weights.astype(np.float64)))
             if all(map(np.array_equal, chain(*ended), chain(*start))):
                 space.weights[...], space.coordinates[...] = weights, coordinates
         return replace(fresh, slots=state.slots.copy(), steps=state.steps.copy(),
@@ -173,7 +172,7 @@ class _Run:
         yield epochs
         self.epoch += epochs.done
         self.state.updates += epochs.done * -(-self.problem.n // self.trainer.batch_size)
-        return epochs.history[: epochs.done, 0]
+        return epochs.history[: epochs.done]
 
     @property
     def nbytes(self):
@@ -207,7 +206,7 @@ class _Run:
     def _result(self, weights):
         """Coefficients and intercepts in the user's units, float64."""
         d = self.problem.d
-        W = weights[0].astype(np.float64)
+        W = weights.astype(np.float64)
         if self.settings.schedule is None and self.problem.target_kind == "class" and (
             self.problem.loss.shift_invariant
         ):
@@ -218,8 +217,8 @@ class _Run:
     def _survives(self, coef, intercept):
         """Whether the model is still as good once its intercept, for columns that are not
         centred, is rounded to float32."""
-        self.weights[0, :, :-1] = coef
-        self.weights[0, :, -1] = intercept + coef.astype(np.float64) @ self.space.shift
+        self.weights[:, :-1] = coef
+        self.weights[:, -1] = intercept + coef.astype(np.float64) @ self.space.shift
         value, before = self.evaluate(), self.curve[-1]
         self.curve[-1] = value
         if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):
@@ -238,8 +237,7 @@ class _Run:
         return problem.recall("first value", parts, self.evaluate)
 
     def evaluate(self, gradient=False):
-        self.trainer.evaluate(self.objective, self.gradient if gradient else None)
-        return float(self.objective[0])
+        return self.trainer.evaluate(self.gradient if gradient else None)
 
     def _diverged(self, epoch, value, start):
         raise DivergenceError(
@@ -276,7 +274,7 @@ class _Run:
                     self._diverged(epoch, value, start)
                 if schedule.reacts:
                     self.memory = schedule.remember(self.memory, value)
-                if monitor.end(self.weights, rates[0, -1]):
+                if monitor.end(self.weights, rates[-1]):
                     break
             if value < best - settings.tol * abs(best) or best == math.inf:
                 best, best_epoch = value, epoch
@@ -301,12 +299,12 @@ class _Run:
     def _rates(self, schedule, epoch, count, per_epoch):
         """Learning rates of the next updates, or one for all."""
         if schedule.name == "constant":
-            return np.array([[self.rate]])
+            return np.array([self.rate])
         # Calls of partial_fit make other numbers of updates; what reacts counts epochs.
         first = epoch * per_epoch if schedule.reacts else self.state.updates
         step = np.arange(first, first + count * per_epoch, dtype=np.float64)
         memory = (self.memory,) if schedule.reacts else ()
-        return self.rate * schedule(step, per_epoch, self.settings.max_iter, *memory)[None]
+        return self.rate * schedule(step, per_epoch, self.settings.max_iter, *memory)
 
     def target(self, value):
         """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
@@ -347,8 +345,8 @@ class _Run:
             self.gap = math.inf
             return None
         self.evaluate(gradient=True)
-        W = self.weights[0].astype(np.float64)
-        direction, gap, valid = self.curvature.newton_direction(W, self.gradient[0], floor)
+        W = self.weights.astype(np.float64)
+        direction, gap, valid = self.curvature.newton_direction(W, self.gradient, floor)
         self.gap, self.estimate = gap if valid else math.inf, gap
         return direction
 
@@ -369,7 +367,7 @@ class _Run:
         while self.epoch < settings.max_iter:
             self.monitor.begin(self.saved)
             rate = self.rate * pace.factor
-            yield from self.passes(1, np.array([[rate]]))
+            yield from self.passes(1, np.array([rate]))
             self._settle(rate)
             value = self.evaluate()
             pace.after(value, value < self.best)
@@ -413,12 +411,12 @@ class _Run:
 
     def _settle(self, rate):
         """Let the optimizer's momentum run out, so that its position can be judged."""
-        coordinates = self.space.coordinates[0]
+        coordinates = self.space.coordinates
         if not np.isfinite(coordinates).all():
             return
         before = np.sign(coordinates[:, :-1])
         self.settings.optimizer._settle(
-            coordinates.reshape(-1), self.state.slots[0], int(self.state.steps[0]), rate
+            coordinates.reshape(-1), self.state.slots, int(self.state.steps[0]), rate
         )
         if self.problem.l1 > 0:
             # What a proximal step has put to zero stays there.

@@ -32,20 +32,19 @@ class MeanLoss:
     training takes place in."""
 
     def __init__(self, problem, space):
-        self.weights, self.value = np.zeros_like(space.weights), np.empty(1)
+        self.weights = np.zeros_like(space.weights)
         # Without a penalty; never stepped.
         model = replace(problem, l2=0.0, l1=0.0).model(SGD())
         self.trainer = Trainer(
             problem.X, problem.target, problem.target_kind, problem.weight, problem.rows,
-            space.shift, self.weights, [model],
-            np.zeros((1, 1, self.weights.size), self.weights.dtype), np.zeros(1, np.int64),
+            space.shift, self.weights, model,
+            np.zeros((1, self.weights.size), self.weights.dtype), np.zeros(1, np.int64),
             batch_size=1, shuffle=False, seed=0, network=space.network,
         )
 
     def __call__(self, weights):
         self.weights[...] = weights
-        self.trainer.evaluate(self.value)
-        return float(self.value[0])
+        return self.trainer.evaluate()
 
 
 def set_aside(X, code, weight, rows, fraction, seed):

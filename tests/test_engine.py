@@ -18,23 +18,23 @@ from sklearn_lossopt._engine import Trainer, column_moments, run_bank
 
 
 def trainer(
-    X, target, *, kind="values", weight=None, rows=None, shift=None, k=1, models=None,
-    state_slots=1, shuffle=False, seed=0, batch_size=None, M=1, **options,
+    X, target, *, kind="values", weight=None, rows=None, shift=None, k=1, model=None,
+    state_slots=1, shuffle=False, seed=0, batch_size=None, **options,
 ):  # fmt: skip
     """A trainer, and the weights that it trains."""
-    weights = options.pop("weights", np.zeros((M, k, X.shape[1] + 1), X.dtype))
-    models = models or [("squared_error", [], "sgd", [], 0.0, 0.0, 1.0)] * M
-    state = np.zeros((M, state_slots, k * (X.shape[1] + 1)), X.dtype)
+    weights = options.pop("weights", np.zeros((k, X.shape[1] + 1), X.dtype))
+    model = model or ("squared_error", [], "sgd", [], 0.0, 0.0, 1.0)
+    state = np.zeros((state_slots, k * (X.shape[1] + 1)), X.dtype)
     made = Trainer(
-        X, target, kind, weight, rows, shift, weights, models, state, np.zeros(M, np.int64),
+        X, target, kind, weight, rows, shift, weights, model, state, np.zeros(1, np.int64),
         batch_size=batch_size or len(X), shuffle=shuffle, seed=seed, **options,
     )  # fmt: skip
     return made, weights
 
 
 def run(made, n_epochs, rate, first_epoch=0):
-    history = np.empty((n_epochs, made.M))
-    done = made.run(first_epoch, n_epochs, np.full((made.M, 1), rate), history)
+    history = np.empty(n_epochs)
+    done = made.run(first_epoch, n_epochs, np.array([rate]), history)
     return done, history
 
 
@@ -51,7 +51,7 @@ def visits(n, seed, epochs, batch_size=50, rows=None, first_epoch=0, shuffle=Tru
 
     made, _ = trainer(
         np.zeros((n, 1)), np.arange(float(n))[:, None], batch_size=batch_size, shuffle=shuffle,
-        rows=rows, seed=seed, models=[(record, [], "sgd", [], 0.0, 0.0, 1.0)],
+        rows=rows, seed=seed, model=(record, [], "sgd", [], 0.0, 0.0, 1.0),
     )  # fmt: skip
     run(made, epochs, 0.0, first_epoch)
     return np.array(seen, int).reshape(epochs, -1)
@@ -143,33 +143,30 @@ def test_chunked_sums_are_those_of_numpy(loss, params, kind, k, name, n, d, weig
     X, target, y = bank_data(kind, k, n, d, dtype, rng)
     weight = rng.gamma(2, size=n).astype(dtype) if weighted else np.ones(n, dtype)
     weight /= weight.mean()
-    weights = (rng.normal(size=(1, k, d + 1)) / np.sqrt(d)).astype(dtype)
+    weights = (rng.normal(size=(k, d + 1)) / np.sqrt(d)).astype(dtype)
     made, _ = trainer(
         X, target, kind=kind, k=k, weight=weight if weighted else None, weights=weights.copy(),
-        models=[(loss, params, "sgd", [], 0.3, 0.0, 1.0)],
+        model=(loss, params, "sgd", [], 0.3, 0.0, 1.0),
     )  # fmt: skip
-    objective, gradient = np.empty(1), np.empty((1, k, d + 1))
-    made.evaluate(objective, gradient)
-    alone = np.empty(1)
-    made.evaluate(alone)
+    gradient = np.empty((k, d + 1))
+    objective = made.evaluate(gradient)
 
     value, coef, intercept = batch_objective(
-        weights[0, :, :d].astype(float), weights[0, :, d].astype(float), X.astype(float), y,
+        weights[:, :d].astype(float), weights[:, d].astype(float), X.astype(float), y,
         weight.astype(float), name, {"delta": params[0]} if params else {}, 0.3,
     )  # fmt: skip
     rtol = 1e-12 if dtype == "float64" else 2e-5
-    assert_allclose(objective[0], value, rtol=rtol)
-    assert alone[0] == objective[0]
+    assert_allclose(objective, value, rtol=rtol)
+    assert made.evaluate() == objective
     size = np.abs(np.column_stack([coef, intercept])).max()
-    assert_allclose(gradient[0, :, :d], coef, rtol=rtol, atol=rtol * size)
-    assert_allclose(gradient[0, :, d], intercept, rtol=rtol, atol=rtol * size)
+    assert_allclose(gradient[:, :d], coef, rtol=rtol, atol=rtol * size)
+    assert_allclose(gradient[:, d], intercept, rtol=rtol, atol=rtol * size)
 
     # One step from all rows moves the weights by that gradient.
     run(made, 1, 0.5)
-    moved, step = np.empty(1), weights[0] - 0.5 * np.column_stack([coef, intercept])
-    made.evaluate(moved)
+    step = weights - 0.5 * np.column_stack([coef, intercept])
     assert_allclose(
-        moved[0],
+        made.evaluate(),
         batch_objective(
             step[:, :d], step[:, d], X.astype(float), y, weight.astype(float), name,
             {"delta": params[0]} if params else {}, 0.3,
@@ -183,12 +180,11 @@ def test_float32_sums_do_not_drift():
     n = 1_000_000
     X, target = np.ones((n, 1), np.float32), np.full((n, 1), 0.1, np.float32)
     made, _ = trainer(X, target)
-    objective, gradient = np.empty(1), np.empty((1, 1, 2))
-    made.evaluate(objective, gradient)
-    assert_allclose(objective[0], 0.1**2 / 2, rtol=2e-6)
-    assert_allclose(gradient[0, 0], -0.1, rtol=1e-6)
+    gradient = np.empty((1, 2))
+    assert_allclose(made.evaluate(gradient), 0.1**2 / 2, rtol=2e-6)
+    assert_allclose(gradient, -0.1, rtol=1e-6)
     _, history = run(made, 1, 1e-3)
-    assert_allclose(history[0, 0], 0.1**2 / 2, rtol=2e-6)
+    assert_allclose(history[0], 0.1**2 / 2, rtol=2e-6)
 
 
 def test_shifted_rows_are_centred_rows():
@@ -205,7 +201,7 @@ def test_shifted_rows_are_centred_rows():
         assert_allclose(*results, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("shape", [(1, 5), (1, 5, 5), (6, 5, 5)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 5), (3, 5), (1, 5, 5), (3, 5, 5)], ids=str)
 def test_a_metric_is_a_change_of_variables(shape):
     """w = A u and steps on u are steps on w by A A' times the gradient."""
     rng = np.random.default_rng(0)
@@ -213,23 +209,19 @@ def test_a_metric_is_a_change_of_variables(shape):
     metric = rng.normal(size=shape) + 2 * (np.eye(5) if len(shape) == 3 else 1)
     if len(shape) == 3:
         metric = np.triu(metric)  # as the engine expects of a full one
-    M = 2
-    coordinates, weights = np.zeros((M, 3, 5)), np.zeros((M, 3, 5))
-    made, _ = trainer(
-        X, y, k=3, M=M, weights=weights, metric=metric, coordinates=coordinates,
-        models=[("squared_error", [], "sgd", [], 0.1, 0.0, 1.0)] * M,
+    made, weights = trainer(
+        X, y, k=3, metric=metric, coordinates=np.zeros((3, 5)),
+        model=("squared_error", [], "sgd", [], 0.1, 0.0, 1.0),
     )  # fmt: skip
     run(made, 4, 0.003)
     extended = np.column_stack([X, np.ones(40)])
-    expected = np.zeros((M, 3, 5))
+    expected = np.zeros((3, 5))
     for _ in range(4):
-        for m in range(M):
-            for r in range(3):
-                A = metric[0 if len(metric) == 1 else 3 * m + r]
-                A = np.diag(A) if A.ndim == 1 else A
-                w = expected[m, r]
-                g = extended.T @ (extended @ w - y[:, r]) / 40 + 0.1 * w * [1, 1, 1, 1, 0]
-                expected[m, r] = w - 0.003 * A @ A.T @ g
+        for r, w in enumerate(expected):
+            A = metric[0 if len(metric) == 1 else r]
+            A = np.diag(A) if A.ndim == 1 else A
+            g = extended.T @ (extended @ w - y[:, r]) / 40 + 0.1 * w * [1, 1, 1, 1, 0]
+            w -= 0.003 * A @ A.T @ g
     assert_allclose(weights, expected, rtol=1e-10)
 
 
@@ -241,18 +233,18 @@ def test_rows_of_every_length(dtype):
     for d in range(1, 80):
         n = 1 + d % 7
         X, y = rng.normal(size=(n + 3, d)).astype(dtype), rng.normal(size=(n + 3, 1)).astype(dtype)
-        shift, w = rng.normal(size=d).astype(dtype), rng.normal(size=(1, 1, d + 1)).astype(dtype)
+        shift, w = rng.normal(size=d).astype(dtype), rng.normal(size=(1, d + 1)).astype(dtype)
         rows = rng.permutation(n + 3)[:n].astype(np.uint32)
         for by, used in ((None, None), (shift, rows)):
             made, _ = trainer(X, y, weights=w.copy(), shift=by, rows=used)
-            gradient = np.empty((1, 1, d + 1))
-            made.evaluate(np.empty(1), gradient)
+            gradient = np.empty((1, d + 1))
+            made.evaluate(gradient)
             at = slice(None) if used is None else used
             x = X[at].astype(float) - (0 if by is None else shift)
             x = np.column_stack([x, np.ones(len(x))])
-            expected = x.T @ (x @ w[0, 0] - y[at, 0]) / len(x)
+            expected = x.T @ (x @ w[0] - y[at, 0]) / len(x)
             size = np.abs(x).sum(axis=0).max()
-            assert_allclose(gradient[0, 0], expected, rtol=rtol, atol=rtol * size, err_msg=str(d))
+            assert_allclose(gradient[0], expected, rtol=rtol, atol=rtol * size, err_msg=str(d))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -262,7 +254,7 @@ def test_full_metrics_of_every_size(dtype):
     for d in range(1, 80):
         X, y = rng.normal(size=(9, d)).astype(dtype), rng.normal(size=(9, 1)).astype(dtype)
         A = (np.triu(rng.normal(size=(d + 1, d + 1))) / (d + 1)).astype(dtype)
-        weights = np.zeros((1, 1, d + 1), dtype)
+        weights = np.zeros((1, d + 1), dtype)
         made, _ = trainer(
             X, y, weights=weights, metric=A[None], coordinates=np.zeros_like(weights)
         )
@@ -271,45 +263,10 @@ def test_full_metrics_of_every_size(dtype):
         for _ in range(2):
             expected -= 0.1 * A @ A.T @ (x.T @ (x @ expected - y[:, 0])) / 9
         atol = rtol * np.abs(expected).max()
-        assert_allclose(weights[0, 0], expected, rtol=rtol, atol=atol, err_msg=str(d))
+        assert_allclose(weights[0], expected, rtol=rtol, atol=atol, err_msg=str(d))
 
 
 # Banks --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize("batch_size", [1, 16, 500])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_models_of_a_bank_are_models_alone(k, batch_size, dtype):
-    """Losses, optimizers, penalties and rates side by side on one stream of batches."""
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(300, 8)).astype(dtype), rng.normal(size=(300, k)).astype(dtype)
-    models = [
-        ("squared_error", [], "sgd", [], 0.0, 0.0, 1.0),
-        ("huber", [0.5], "sgd", [], 0.1, 0.0, 1.0),
-        ("squared_error", [], "momentum", [0.8, 0.0], 0.2, 0.0, 1.0),
-        ("huber", [1.5], "momentum", [0.9, 1.0], 0.0, 0.02, 0.5),
-    ]
-    rates = np.array([[0.001], [0.002], [0.0005], [0.001]])
-    together, weights = trainer(
-        X, y, k=k, M=4, models=models, batch_size=batch_size, shuffle=True, seed=5
-    )
-    history = np.empty((3, 4))
-    together.run(0, 3, rates, history)
-    objective = np.empty(4)
-    together.evaluate(objective)
-    rtol = 1e-10 if dtype == "float64" else 1e-4
-    for m, model in enumerate(models):
-        alone, own = trainer(
-            X, y, k=k, models=[model], batch_size=batch_size, shuffle=True, seed=5
-        )
-        own_history = np.empty((3, 1))
-        alone.run(0, 3, rates[m : m + 1], own_history)
-        assert_allclose(weights[m], own[0], rtol=rtol, atol=rtol * 0.01)
-        assert_allclose(history[:, m], own_history[:, 0], rtol=rtol)
-        value = np.empty(1)
-        alone.evaluate(value)
-        assert_allclose(objective[m], value[0], rtol=rtol)
 
 
 def own_loss(y, raw):
@@ -336,13 +293,13 @@ MEMBERS = [
 def assert_alone_as_in_a_bank(make, models, rates=None, epochs=3):
     """``make(model)`` gives a trainer and its weights; returns the numbers of epochs done."""
     rates = [0.01 * (i + 1) for i in range(len(models))] if rates is None else rates
-    rates = [np.full((1, 1), rate) for rate in rates]
+    rates = [np.array([rate]) for rate in rates]
     together = [make(model) for model in models]
-    history = [np.full((epochs, 1), -1.0) for _ in models]
+    history = [np.full(epochs, -1.0) for _ in models]
     done = run_bank([t for t, _ in together], 1, epochs, rates, history)
     for i, model in enumerate(models):
         alone, weights = make(model)
-        own = np.full((epochs, 1), -1.0)
+        own = np.full(epochs, -1.0)
         assert alone.run(1, epochs, rates[i], own) == done[i]
         assert_array_equal(together[i][1], weights, err_msg=str(model))
         assert_array_equal(history[i], own)
@@ -370,7 +327,7 @@ def test_a_bank_is_its_members_alone(d, dtype):
         for batch_size in (1, 37, 1000):
             assert_alone_as_in_a_bank(
                 lambda model, b=batch_size, o=options: trainer(
-                    X, y, models=[model], batch_size=b, seed=3, state_slots=3, **o
+                    X, y, model=model, batch_size=b, seed=3, state_slots=3, **o
                 ),
                 MEMBERS if batch_size > 1 else MEMBERS[2:],
                 epochs=2,
@@ -393,14 +350,27 @@ def test_a_bank_in_a_metric(k, shape, dtype):
         models = [(*m[:5], 0.02, m[6]) for m in models] + models
 
     def make(model):
-        weights = np.zeros((1, k, 12), dtype)
+        weights = np.zeros((k, 12), dtype)
         coordinates = None if metric is None else np.zeros_like(weights)
         return trainer(
-            X, y, k=k, models=[model], batch_size=32, shuffle=True, state_slots=3,
+            X, y, k=k, model=model, batch_size=32, shuffle=True, state_slots=3,
             weights=weights, metric=metric, coordinates=coordinates, shift=X.mean(axis=0),
         )  # fmt: skip
 
     assert_alone_as_in_a_bank(make, models)
+
+
+@pytest.mark.parametrize("batch_size", [1, 16, 500])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_bank_of_several_outputs(batch_size, dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(300, 8)).astype(dtype), signs(300, 3, dtype, rng)
+    assert_alone_as_in_a_bank(
+        lambda model: trainer(
+            X, y, k=3, model=model, batch_size=batch_size, shuffle=True, seed=5, state_slots=3
+        ),
+        [model for model in MEMBERS if model[0] is not own_loss],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["one_vs_rest", "class"])
@@ -410,7 +380,7 @@ def test_a_bank_of_classes(kind):
     losses = ["softmax_log_loss"] if kind == "class" else ["hinge", "log_loss"]
     models = [(loss, [], "sgd", [], l2, 0.0, 1.0) for loss in losses for l2 in (0.0, 0.1, 1.0)]
     assert_alone_as_in_a_bank(
-        lambda model: trainer(X, target, kind=kind, k=4, models=[model], batch_size=16, seed=1),
+        lambda model: trainer(X, target, kind=kind, k=4, model=model, batch_size=16, seed=1),
         models,
     )  # fmt: skip
 
@@ -420,7 +390,7 @@ def test_a_bank_whose_batches_are_several_chunks(dtype):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(1203, 9)).astype(dtype), signs(1203, 1, dtype, rng)
     assert_alone_as_in_a_bank(
-        lambda model: trainer(X, y, models=[model], batch_size=700, shuffle=True, state_slots=3),
+        lambda model: trainer(X, y, model=model, batch_size=700, shuffle=True, state_slots=3),
         MEMBERS,
     )  # fmt: skip
 
@@ -432,13 +402,13 @@ def test_a_bank_of_networks(k, activation, dropout, dtype):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(90, 6)).astype(dtype), signs(90, k, dtype, rng)
     widths, size = [6, 7, 5, k], 7 * 7 + 5 * 8 + k * 6
-    start = rng.normal(size=(1, size)).astype(dtype)
+    start = rng.normal(size=size).astype(dtype)
 
     def make(model):
         weights = start.copy()
         return Trainer(
-            X, y, "values", None, None, X.mean(axis=0), weights, [model],
-            np.zeros((1, 3, size), dtype), np.zeros(1, np.int64), batch_size=32, shuffle=True,
+            X, y, "values", None, None, X.mean(axis=0), weights, model,
+            np.zeros((3, size), dtype), np.zeros(1, np.int64), batch_size=32, shuffle=True,
             seed=4, network=(widths, activation, dropout, X.std(axis=0), None),
         ), weights  # fmt: skip
 
@@ -455,7 +425,7 @@ def test_members_that_diverge_leave_the_others_alone():
     for shuffle in (False, True):
         with np.errstate(all="ignore"):
             done = assert_alone_as_in_a_bank(
-                lambda model, s=shuffle: trainer(X, y, models=[model], batch_size=8, shuffle=s),
+                lambda model, s=shuffle: trainer(X, y, model=model, batch_size=8, shuffle=s),
                 models, rates, epochs=12,
             )  # fmt: skip
         assert [e == 12 for e in done] == [rate < 1 for rate in rates]
@@ -465,13 +435,12 @@ def test_members_that_diverge_leave_the_others_alone():
 def test_a_rate_for_every_update():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(50, 3)), rng.normal(size=(50, 1))
-    rates = rng.uniform(0.001, 0.01, size=(1, 2 * 4))
+    rates = rng.uniform(0.001, 0.01, size=2 * 4)
     at_once, weights = trainer(X, y, batch_size=16, shuffle=True)
-    at_once.run(0, 2, rates, np.empty((2, 1)))
+    at_once.run(0, 2, rates, np.empty(2))
     apart, stepwise = trainer(X, y, batch_size=16, shuffle=True)
     for epoch in range(2):
-        part = np.ascontiguousarray(rates[:, 4 * epoch : 4 * epoch + 4])
-        apart.run(epoch, 1, part, np.empty((1, 1)))
+        apart.run(epoch, 1, rates[4 * epoch : 4 * epoch + 4], np.empty(1))
     assert_array_equal(weights, stepwise)
 
 
@@ -480,7 +449,7 @@ def test_an_epoch_that_overflows_is_the_last():
     made, _ = trainer(X, y)
     done, history = run(made, 20, 1.0)
     assert done < 20
-    assert not np.isfinite(history[done - 1, 0])
+    assert not np.isfinite(history[done - 1])
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -506,12 +475,12 @@ def test_arrays_of_another_kind_are_refused():
         trainer(np.asfortranarray(np.ones((4, 2))), y)
     with pytest.raises(TypeError, match="float64"):
         trainer(X, y.astype(np.float32))
-    weights = np.zeros((1, 1, 3))
+    weights = np.zeros((1, 3))
     weights.flags.writeable = False
     with pytest.raises(TypeError, match="writeable"):
         trainer(X, y, weights=weights)
     with pytest.raises(KeyError):
-        trainer(X, y, models=[("nonsense", [], "sgd", [], 0.0, 0.0, 1.0)])
+        trainer(X, y, model=("nonsense", [], "sgd", [], 0.0, 0.0, 1.0))
 
 
 def test_the_twins_here_are_those_of_the_losses():

@@ -70,7 +70,7 @@ def begin_with(monkeypatch):
 
     def begin(layers):
         def draw(units, architecture, random):
-            for view, layer in zip(units.layers(units.weights[0]), layers, strict=True):
+            for view, layer in zip(units.layers(units.weights), layers, strict=True):
                 view[...] = layer
 
         monkeypatch.setattr(_network.Units, "_draw", draw)
@@ -104,15 +104,14 @@ def test_activations_are_their_formulas(activation, dtype, tolerance):
 # Gradients ----------------------------------------------------------------------------------------
 
 
-def trainer_of(X, y, kind, loss, widths, activation, k, weights, n_models=1, **network):
-    """A Trainer of networks with an L2 penalty of 0.1."""
+def trainer_of(X, y, kind, loss, widths, activation, k, weights, **network):
+    """A Trainer of a network with an L2 penalty of 0.1."""
     rows = loss._kernel_row()
     model = (loss._kernel(k), rows, "sgd", [], 0.1, 0.0, 1.0)
-    state = np.zeros((n_models, 1, weights.shape[1]), weights.dtype)
     return Trainer(
         X, y, kind, network.get("sample_weight"), None, network.get("shift"), weights,
-        [model] * n_models, state, np.zeros(n_models, np.int64), batch_size=16, shuffle=False,
-        seed=0,
+        model, np.zeros((1, weights.size), weights.dtype), np.zeros(1, np.int64), batch_size=16,
+        shuffle=False, seed=0,
         network=(widths, activation, 0.0, network.get("scale"), network.get("output")),
     )  # fmt: skip
 
@@ -148,7 +147,7 @@ def test_gradients_are_differences_of_the_twins_objective(task, loss, k, kind, a
     s /= s.mean()
     stored, y, target_kind = targets_for(task, loss, k, n, rng)
     output = np.column_stack([rng.normal(size=k), rng.uniform(1, 2, k)])
-    flat = rng.normal(size=(1, 5 * 5 + 3 * 6 + k * 4)) * 0.5
+    flat = rng.normal(size=5 * 5 + 3 * 6 + k * 4) * 0.5
     trainer = trainer_of(
         rows, stored, target_kind, loss, widths, activation, k, flat, sample_weight=s,
         shift=shift, scale=scale, output=output,
@@ -162,27 +161,11 @@ def test_gradients_are_differences_of_the_twins_objective(task, loss, k, kind, a
         value = np.mean(s * loss.loss_gradient(y, raw[:, 0] if k == 1 else raw)[0])
         return value + 0.05 * sum(np.sum(coef**2) for coef in coefs)
 
-    value, gradient = np.empty(1), np.empty(flat.shape)
-    trainer.evaluate(value, gradient)
-    assert_allclose(value[0], objective(flat[0]), rtol=1e-12)
-    steps = 1e-6 * np.eye(flat.shape[1])
-    numeric = [(objective(flat[0] + e) - objective(flat[0] - e)) / 2e-6 for e in steps]
-    assert np.abs(gradient[0] - numeric).max() < 1e-6 * max(1, np.abs(numeric).max())
-
-
-def test_models_of_a_bank_are_those_trained_alone():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(50, 4)), rng.normal(size=(50, 1))
-    loss, widths = losses.SquaredError(), [4, 6, 1]
-    weights = rng.normal(size=(3, 37))
-    bank = weights.copy()
-    history, rates = np.empty((2, 3)), np.full((3, 1), 0.05)
-    trainer_of(X, y, "values", loss, widths, "tanh", 1, bank, 3).run(0, 2, rates, history)
-    for m in range(3):
-        alone, one = weights[m : m + 1].copy(), np.empty((2, 1))
-        trainer_of(X, y, "values", loss, widths, "tanh", 1, alone).run(0, 2, rates[:1], one)
-        assert_array_equal(bank[m], alone[0])
-        assert_array_equal(history[:, m], one[:, 0])
+    gradient = np.empty(flat.shape)
+    assert_allclose(trainer.evaluate(gradient), objective(flat), rtol=1e-12)
+    steps = 1e-6 * np.eye(flat.size)
+    numeric = [(objective(flat + e) - objective(flat - e)) / 2e-6 for e in steps]
+    assert np.abs(gradient - numeric).max() < 1e-6 * max(1, np.abs(numeric).max())
 
 
 # Whole runs ---------------------------------------------------------------------------------------

@@ -100,22 +100,22 @@ each_mean = pytest.mark.parametrize(
 
 
 
-def bank_of_one(optimizer, dtype="float64", rate=0.05, n=40):
+def training_of(optimizer, dtype="float64", rate=0.05, n=40):
     """A trainer for one linear model on noisy rows, and the arrays that it moves."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, 3)).astype(dtype)
     y = (X @ np.array([1.0, -2.0, 0.5]) + rng.normal(size=n)).astype(dtype)[:, None]
-    weights, steps = np.zeros((1, 1, 4), dtype), np.zeros(1, np.int64)
-    state = np.zeros((1, optimizer.n_slots, 4), dtype)
-    models = [("squared_error", [], optimizer._kernel(), optimizer._kernel_row(), 0.1, 0.0, 1.0)]
+    weights, steps = np.zeros((1, 4), dtype), np.zeros(1, np.int64)
+    state = np.zeros((optimizer.n_slots, 4), dtype)
+    model = ("squared_error", [], optimizer._kernel(), optimizer._kernel_row(), 0.1, 0.0, 1.0)
     trainer = Trainer(
-        X, y, "values", None, None, None, weights, models, state, steps, batch_size=1,
+        X, y, "values", None, None, None, weights, model, state, steps, batch_size=1,
         shuffle=True, seed=0,
     )  # fmt: skip
 
     def run(first, epochs):
-        trainer.run(first, epochs, np.array([[rate]]), np.empty((epochs, 1)))
-        return weights[0, 0], state[0], int(steps[0])
+        trainer.run(first, epochs, np.array([rate]), np.empty(epochs))
+        return weights[0], state, int(steps[0])
 
     return run
 
@@ -124,7 +124,7 @@ def bank_of_one(optimizer, dtype="float64", rate=0.05, n=40):
 def test_a_mean_settles_where_it_predicts_and_begins_anew(name, params, n_slots, kept):
     optimizer = registry()[name](**params)
     assert optimizer.n_slots == n_slots
-    run = bank_of_one(optimizer)
+    run = training_of(optimizer)
     w, state, t = run(0, 2)
     moved, mean = w.copy(), optimizer._prediction(w, state, t)
     assert np.abs(mean - moved).max() > 1e-4
@@ -137,7 +137,7 @@ def test_a_mean_settles_where_it_predicts_and_begins_anew(name, params, n_slots,
     w, state, t = run(2, 2)
     after = optimizer._prediction(w, state, t)
     # The mean of the later points alone: nearer to them than one with all points in it.
-    fresh = bank_of_one(optimizer)
+    fresh = training_of(optimizer)
     assert np.abs(after - optimizer._prediction(*fresh(0, 4))).max() > 1e-4
 
 
@@ -147,7 +147,7 @@ def test_a_long_mean_in_single_precision(name):
     means = []
     for dtype in ("float32", "float64"):
         optimizer = registry()[name]()
-        run = bank_of_one(optimizer, dtype, rate=8e-5, n=1000)
+        run = training_of(optimizer, dtype, rate=8e-5, n=1000)
         means.append(optimizer._prediction(*run(0, 1000)))
     assert means[0].dtype == np.float32
     assert_allclose(*means, rtol=1e-3, atol=3e-4)

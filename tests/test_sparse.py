@@ -398,39 +398,38 @@ def test_numbers_must_be_finite(task, bad):
 # The three ways through an epoch ------------------------------------------------------------------
 
 
-def train(path, optimizer, l2, rates, *, M=1, k=1, metric=None, size=8, d=300, dtype="float64"):
+def train(path, optimizer, l2, rates, *, k=1, metric=None, size=8, d=300, dtype="float64"):
     """Weights, optimizer's state and running objectives of three epochs by one of the ways."""
     optimizer = Optimizer.resolve(optimizer)
     X = rows(400, d, 3).astype(dtype)
     y = targets("regression", None, X, 2)[:, :k].astype(dtype, order="C")
-    weights = np.zeros((M, k, d + 1), dtype)
-    state = np.zeros((M, max(1, optimizer.n_slots), k * (d + 1)), dtype)
+    weights = np.zeros((k, d + 1), dtype)
+    state = np.zeros((max(1, optimizer.n_slots), k * (d + 1)), dtype)
     options = {}
     if metric is not None:
         options = {"metric": metric.astype(dtype), "coordinates": np.zeros_like(weights)}
     kernel = optimizer._kernel(), optimizer._kernel_row()
     made = Trainer(
         X, y, "values", None, None, None, weights,
-        [("squared_error", [], *kernel, l2 * (m + 1), 0.0, 1.0) for m in range(M)], state,
-        np.zeros(M, np.int64), batch_size=size, shuffle=True, seed=3, path=path, **options,
+        ("squared_error", [], *kernel, l2, 0.0, 1.0), state, np.zeros(1, np.int64),
+        batch_size=size, shuffle=True, seed=3, path=path, **options,
     )  # fmt: skip
-    history = np.empty((3, M))
-    made.run(0, 3, np.ascontiguousarray(rates[:M]), history)
+    history = np.empty(3)
+    made.run(0, 3, rates, history)
     return weights, state, history
 
 
-CONSTANT = np.array([[0.02], [0.015]])
-VARYING = CONSTANT * np.random.default_rng(5).uniform(0.2, 1, size=(2, 150))
-BANKS = {
+CONSTANT = np.array([0.02])
+VARYING = CONSTANT * np.random.default_rng(5).uniform(0.2, 1, size=150)
+MODELS = {
     "one": {},
     "two outputs": {"k": 2},
-    "two models": {"M": 2},
     "a metric": {"metric": np.random.default_rng(6).uniform(0.5, 2, size=(1, 301))},
     "a metric each": {
-        "M": 2, "k": 2, "metric": np.random.default_rng(6).uniform(0.5, 2, size=(4, 301)),
+        "k": 2, "metric": np.random.default_rng(6).uniform(0.5, 2, size=(2, 301)),
     },
 }  # fmt: skip
-each_bank = pytest.mark.parametrize("bank", BANKS)
+each_model = pytest.mark.parametrize("model", MODELS)
 PATHS = "lazy", "dense"
 
 
@@ -439,11 +438,11 @@ def assert_close(ours, theirs, rtol):
         assert_allclose(a, b, rtol=0, atol=rtol * np.abs(b).max())
 
 
-@each_bank
+@each_model
 @pytest.mark.parametrize("l2", [0.0, 1e-3, 0.01])
 @pytest.mark.parametrize("optimizer", EXACT)
-def test_lazy_steps_of_gradient_methods_are_exact(optimizer, l2, bank):
-    ours, theirs = (train(path, optimizer, l2, CONSTANT, **BANKS[bank]) for path in PATHS)
+def test_lazy_steps_of_gradient_methods_are_exact(optimizer, l2, model):
+    ours, theirs = (train(path, optimizer, l2, CONSTANT, **MODELS[model]) for path in PATHS)
     assert_close(ours, theirs, 1e-12)
 
 
@@ -459,21 +458,21 @@ def test_direct_steps_are_exact(rates, k, l2):
 ADAPTIVE = ["rmsprop", "adagrad", "adam", "amsgrad", AdamW(weight_decay=1.0)]
 
 
-@each_bank
+@each_model
 @pytest.mark.parametrize("rates", [CONSTANT, VARYING], ids=["constant", "varying"])
 @pytest.mark.parametrize("optimizer", ["sgd", *ADAPTIVE], ids=str)
-def test_lazy_steps_without_a_penalty_are_exact(optimizer, rates, bank):
+def test_lazy_steps_without_a_penalty_are_exact(optimizer, rates, model):
     """Those with a momentum but for the second order in epsilon over the root of the squares."""
-    ours, theirs = (train(path, optimizer, 0.0, rates, **BANKS[bank]) for path in PATHS)
+    ours, theirs = (train(path, optimizer, 0.0, rates, **MODELS[model]) for path in PATHS)
     assert_close(ours, theirs, 1e-12 if optimizer in ("sgd", "rmsprop", "adagrad") else 2e-8)
     assert_close(ours[2:], theirs[2:], 1e-8)
 
 
-@each_bank
-def test_lazy_steps_under_varying_rates(bank):
+@each_model
+def test_lazy_steps_under_varying_rates(model):
     """Products of decays to the third order in rate times penalty."""
     for l2, rtol in ((1e-3, 1e-11), (0.05, 1e-6)):
-        ours, theirs = (train(path, "sgd", l2, VARYING, **BANKS[bank]) for path in PATHS)
+        ours, theirs = (train(path, "sgd", l2, VARYING, **MODELS[model]) for path in PATHS)
         assert_close(ours, theirs, rtol)
 
 
@@ -482,13 +481,13 @@ def test_lazy_steps_under_varying_rates(bank):
 MISSED = dict(zip(map(str, ADAPTIVE), [0.06, 0.06, 0.1, 0.1, 0.15], strict=True))
 
 
-@each_bank
+@each_model
 @pytest.mark.parametrize("rates", [CONSTANT, VARYING], ids=["constant", "varying"])
 @pytest.mark.parametrize("optimizer", ADAPTIVE, ids=str)
-def test_lazy_steps_with_a_penalty_are_close(optimizer, rates, bank):
+def test_lazy_steps_with_a_penalty_are_close(optimizer, rates, model):
     for l2 in (1e-6, 1e-4, 1e-2):
-        lazy, dense = (train(path, optimizer, l2, rates, **BANKS[bank])[0] for path in PATHS)
-        without = train("dense", optimizer, 0.0, rates, **BANKS[bank])[0]
+        lazy, dense = (train(path, optimizer, l2, rates, **MODELS[model])[0] for path in PATHS)
+        without = train("dense", optimizer, 0.0, rates, **MODELS[model])[0]
         effect, missed = np.linalg.norm(dense - without), np.linalg.norm(lazy - dense)
         assert 0 < missed < MISSED[str(optimizer)] * effect + 1e-8 * np.linalg.norm(dense)
 
@@ -570,22 +569,22 @@ def test_sums_over_rows_are_those_of_numpy(dtype, k):
     used = np.flatnonzero(np.arange(6000) % 3).astype(np.uint32)
     weight = np.random.default_rng(0).uniform(0.5, 2, size=6000)
     weight = (weight / weight[used].mean()).astype(dtype)
-    weights = np.random.default_rng(1).normal(size=(1, k, 51)).astype(dtype)
+    weights = np.random.default_rng(1).normal(size=(k, 51)).astype(dtype)
     made = Trainer(
         X, y, "values", weight, used, None, weights,
-        [("squared_error", [], "sgd", [], 0.3, 0.0, 1.0)], np.zeros((1, 1, k * 51), dtype),
+        ("squared_error", [], "sgd", [], 0.3, 0.0, 1.0), np.zeros((1, k * 51), dtype),
         np.zeros(1, np.int64), batch_size=5000, shuffle=False, seed=0,
     )  # fmt: skip
-    found, gradient = np.empty(1), np.empty((1, k, 51))
-    made.evaluate(found, gradient)
-    W = weights[0].astype(float)
+    gradient = np.empty((k, 51))
+    found = made.evaluate(gradient)
+    W = weights.astype(float)
     value, coef, intercept = batch_objective(
         W[:, :50], W[:, 50], X.toarray()[used].astype(float), y[used].astype(float),
         weight[used].astype(float), "squared_error", {}, 0.3,
     )  # fmt: skip
     rtol = 1e-12 if dtype == "float64" else 2e-5
-    assert_allclose(found[0], value, rtol=rtol)
-    assert_allclose(gradient[0], np.column_stack([coef, intercept]), atol=rtol * abs(value))
+    assert_allclose(found, value, rtol=rtol)
+    assert_allclose(gradient, np.column_stack([coef, intercept]), atol=rtol * abs(value))
 
     sums, mass = column_moments(X, weight, used, np.zeros(50))
     x, w = X.toarray()[used].astype(float), weight[used].astype(float)[:, None]

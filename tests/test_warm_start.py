@@ -128,7 +128,7 @@ def test_memory_of_other_coordinates_is_dropped(change):
     model = make("regression", **settings).fit(X, y)
     first = model.t_
     bare = make("regression", **settings).fit(X, y)
-    bare._state.slots = bare._state.slots[:, :1]
+    bare._state.slots = bare._state.slots[:1]
     X, y = CHANGES[change](model, X, y)
     CHANGES[change](bare, X, y)
     model.fit(X, y)

@@ -14,8 +14,8 @@ def run_bank(
     Parameters
     ----------
     trainers : list of Trainer
-        Of one model each, which agree in all but the model: in rows, targets, weights, shift,
-        number of outputs, batches and seed; networks also in their columns' scale and their
+        They agree in all but the model: in rows, targets, weights, shift, number of outputs,
+        batches and seed; networks also in their columns' scale and their
         ``chunk``. All must say that they ``shares_batches``.
     first_epoch, n_epochs : int
         As for ``Trainer.run``.
@@ -39,7 +39,6 @@ cdef struct Member:
     PyObject* trainer
     const double* rate
     Py_ssize_t rate_step
-    Py_ssize_t n_steps
     double* history
     double penalty
     Py_ssize_t n_done
@@ -53,8 +52,8 @@ cdef run_together(
     cdef Py_ssize_t n_members = len(trainers), i, epoch, start, b, step
     cdef Py_ssize_t batch = leader.batch_size, n = leader.n
     cdef Py_ssize_t per_epoch = (n + batch - 1) // batch
-    cdef const double[:, ::1] rate
-    cdef double[:, ::1] history
+    cdef const double[::1] rate
+    cdef double[::1] history
     cdef Trainer t
     cdef Member* p
     room = np.zeros(n_members * sizeof(Member), np.uint8)
@@ -63,9 +62,8 @@ cdef run_together(
         t, rate, history = trainers[i], rates[i], histories[i]
         p = &members[i]
         p.trainer, p.active = <PyObject*> t, True
-        p.rate, p.n_steps = &rate[0, 0], rate.shape[1]
-        p.rate_step = 0 if p.n_steps == 1 else 1
-        p.history = &history[0, 0]
+        p.rate, p.rate_step = &rate[0], 0 if rate.shape[0] == 1 else 1
+        p.history = &history[0]
     leader.own_order()
     leader.own_block()
     leader.own_buffers(4)
@@ -87,7 +85,7 @@ cdef run_together(
                     p = &members[i]
                     if p.active:
                         update(<Trainer> p.trainer, <floating*> (<Trainer> p.trainer).G, b,
-                               p.rate + step * p.rate_step, p.n_steps)
+                               p.rate[step * p.rate_step])
                 start += b
             for i in range(n_members):
                 p = &members[i]
@@ -184,7 +182,7 @@ cdef int four_gradients(
     dot_rows_pair(n, d, X, w[2], w[3], raw + 2 * n, raw + 3 * n)
     for i in range(4):
         model_losses(
-            <Trainer> four[i].trainer, leader, 0, raw + i * n, grad + i * n, n,
+            <Trainer> four[i].trainer, leader, raw + i * n, grad + i * n, n,
             four[i].history + epoch, True)
     axpy_rows_4(n, d, X, grad, G)
     for i in range(4):

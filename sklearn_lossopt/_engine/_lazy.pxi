@@ -77,7 +77,7 @@ cdef struct Lazy:
     char* pull
     char* state
     Py_ssize_t n_slots
-    Tables* tables
+    Tables tables
 
 
 cdef enum:

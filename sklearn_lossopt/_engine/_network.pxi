@@ -136,10 +136,10 @@ cdef void deactivate(
 
 
 cdef void network_forward(
-    Trainer t, const floating* block, const floating* W, const uint32_t* order, Py_ssize_t start, Py_ssize_t n,
-    bint dropping, floating* raw,
+    Trainer t, const floating* block, const floating* W, const uint32_t* order, Py_ssize_t start,
+    Py_ssize_t n, bint dropping, floating* raw,
 ) noexcept nogil:
-    """raw (k, n) of one model, whose parameters are W, for extended rows."""
+    """raw (k, n) for extended rows."""
     cdef Py_ssize_t l, i, r, last = t.n_layers - 1
     cdef Layer* layer
     cdef const floating* x = block
@@ -188,10 +188,10 @@ cdef void outer_product(
 
 
 cdef void network_backward(
-    Trainer t, const floating* block, const floating* W, const uint32_t* order, Py_ssize_t start, Py_ssize_t n,
-    bint dropping, floating* grad, floating* G,
+    Trainer t, const floating* block, const floating* W, const uint32_t* order, Py_ssize_t start,
+    Py_ssize_t n, bint dropping, floating* grad, floating* G,
 ) noexcept nogil:
-    """Add the gradient of one model to G, from the gradients with respect to raw (k, n)."""
+    """Add the gradient to G, from the gradients with respect to raw (k, n)."""
     cdef Py_ssize_t l = t.n_layers - 1, r, i, width
     cdef Layer* layer = &t.layers[l]
     cdef const floating* w = W + layer.offset
@@ -234,19 +234,14 @@ cdef int network_gradient(
     Trainer t, Trainer room, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, floating* G,
     double* total, bint training,
 ) except -1 nogil:
-    """As ``forward_backward``, with the rows, their targets and weights in ``room``; G is
-    (M, size)."""
-    cdef Py_ssize_t m
+    """As ``forward_backward``, with the rows, their targets and weights in ``room``."""
     cdef bint dropping = training and t.dropout > 0
     cdef const floating* block = <const floating*> room.xb
-    cdef const floating* W
+    cdef const floating* W = <const floating*> t.W
     cdef floating* raw = <floating*> room.raw
     cdef floating* grad = <floating*> room.grad
-    for m in range(t.M):
-        W = <const floating*> t.W + m * t.size
-        network_forward[floating](t, block, W, order, start, n, dropping, raw)
-        model_losses[floating](t, room, m, raw, grad, n, total, G != NULL)
-        if G != NULL:
-            network_backward[floating](
-                t, block, W, order, start, n, dropping, grad, G + m * t.size)
+    network_forward[floating](t, block, W, order, start, n, dropping, raw)
+    model_losses[floating](t, room, raw, grad, n, total, G != NULL)
+    if G != NULL:
+        network_backward[floating](t, block, W, order, start, n, dropping, grad, G)
     return 0

@@ -54,9 +54,9 @@ cdef void prefetch_sparse_row(
 
 cdef void sparse_dot_rows(
     Py_ssize_t n, const Csr* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t n_rows,
-    Py_ssize_t R, Py_ssize_t ld, const floating* W, floating scale, floating* raw,
+    Py_ssize_t k, Py_ssize_t ld, const floating* W, floating scale, floating* raw,
 ) noexcept nogil:
-    """raw (R, n) = scale times rows . W' plus the intercepts."""
+    """raw (k, n) = scale times rows . W' plus the intercepts."""
     cdef const floating* data = <const floating*> X.data
     cdef Py_ssize_t i, r, row, begin, size
     for i in range(n):
@@ -64,62 +64,52 @@ cdef void sparse_dot_rows(
         row = row_index(order, start + i)
         begin = X.indptr[row]
         size = X.indptr[row + 1] - begin
-        for r in range(R):
+        for r in range(k):
             raw[r * n + i] = scale * sparse_dot(
                 size, data + begin, X.indices + begin, W + r * ld) + W[r * ld + ld - 1]
 
 
 cdef void sparse_axpy_rows(
-    Py_ssize_t n, const Csr* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t R,
+    Py_ssize_t n, const Csr* X, const uint32_t* order, Py_ssize_t start, Py_ssize_t k,
     Py_ssize_t ld, const floating* a, floating scale, floating* out,
 ) noexcept nogil:
-    """out (R, ld) += scale times the sum of a[r, i] times row i."""
+    """out (k, ld) += scale times the sum of a[r, i] times row i."""
     cdef const floating* data = <const floating*> X.data
     cdef Py_ssize_t i, r, row, begin
     for i in range(n):
         row = row_index(order, start + i)
         begin = X.indptr[row]
-        for r in range(R):
+        for r in range(k):
             if a[r * n + i] != 0:
                 sparse_axpy(
                     X.indptr[row + 1] - begin, scale * a[r * n + i], data + begin,
                     X.indices + begin, out + r * ld)
 
 
-cdef int batch_losses(
-    Trainer t, floating* raw, floating* grad, Py_ssize_t n, double* total
-) except -1 nogil:
-    """``model_losses`` of all models, raw and grad being (M, k, n)."""
-    cdef Py_ssize_t m, at = t.k * n
-    for m in range(t.M):
-        model_losses[floating](t, t, m, raw + m * at, grad + m * at, n, total, True)
-    return 0
-
-
 cdef int direct_epoch(
     Trainer t, floating* W, const double* rates, Py_ssize_t rate_step, double* total
 ) except -1 nogil:
-    """An epoch of plain gradient steps of one model, whose weights are s v in between."""
+    """An epoch of plain gradient steps, the weights being s v in between."""
     cdef Py_ssize_t d = t.d, k = t.k, ld = d + 1, start = 0, step = 0, b, r, j
     cdef double s = 1, decay, rate, a
     cdef floating* grad = <floating*> t.grad
     while start < t.n:
         b = min(t.batch_size, t.n - start)
         rate = rates[step * rate_step]
-        decay = 1 - rate * t.models[0].l2 * t.models[0].scale
+        decay = 1 - rate * t.model.l2 * t.model.scale
         gather_targets[floating](
             b, k, <const floating*> t.target, <const floating*> t.weight, t.order, start,
             t.target_kind, <floating*> t.yb, <floating*> t.sb)
         sparse_dot_rows[floating](
             b, &t.csr, t.order, start, t.n, k, ld, W, <floating> s, <floating*> t.raw)
-        batch_losses[floating](t, <floating*> t.raw, <floating*> t.grad, b, total)
+        model_losses[floating](t, t, <floating*> t.raw, grad, b, total, True)
         s *= decay
         if fabs(s) < 1e-4:
             for r in range(k):
                 for j in range(d):
                     W[r * ld + j] *= <floating> s
             s = 1
-        a = -rate * t.models[0].scale / b
+        a = -rate * t.model.scale / b
         sparse_axpy_rows[floating](
             b, &t.csr, t.order, start, k, ld, grad, <floating> (a / s), W)
         if t.intercept:
@@ -169,37 +159,35 @@ cdef void reset_tags(Lazy* z, Py_ssize_t d) noexcept nogil:
 
 
 cdef void fill_blocks(Trainer t, Lazy* z, const floating* U, const floating* state) noexcept nogil:
-    cdef Py_ssize_t j, r, slot, ld = t.d + 1, m
+    cdef Py_ssize_t j, r, slot, ld = t.d + 1
     cdef floating* block = <floating*> z.blocks
     for j in range(t.d):
         block[0] = 0
         for r in range(z.n_metrics):
             block[1 + r] = (<const floating*> t.metric)[r * t.metric_stride + j]
         block += 1 + z.n_metrics
-        for r in range(t.R):
-            m = r // t.k
+        for r in range(t.k):
             block[0] = U[r * ld + j]
             for slot in range(z.n_slots):
-                block[1 + slot] = state[((m * z.n_slots + slot) * t.k + r - m * t.k) * ld + j]
+                block[1 + slot] = state[(slot * t.k + r) * ld + j]
             block += 1 + z.n_slots
 
 
 cdef void empty_blocks(
     Trainer t, Lazy* z, floating* U, floating* W, floating* state
 ) noexcept nogil:
-    cdef Py_ssize_t j, r, slot, ld = t.d + 1, m
+    cdef Py_ssize_t j, r, slot, ld = t.d + 1
     cdef const floating* block = <const floating*> z.blocks
     cdef const floating* T
     for j in range(t.d):
         T = block + 1
         block += 1 + z.n_metrics
-        for r in range(t.R):
-            m = r // t.k
+        for r in range(t.k):
             U[r * ld + j] = block[0]
             if z.n_metrics > 0:
                 W[r * ld + j] = block[0] * T[r if z.n_metrics > 1 else 0]
             for slot in range(z.n_slots):
-                state[((m * z.n_slots + slot) * t.k + r - m * t.k) * ld + j] = block[1 + slot]
+                state[(slot * t.k + r) * ld + j] = block[1 + slot]
             block += 1 + z.n_slots
 
 
@@ -207,13 +195,13 @@ cdef void copy_in(
     Trainer t, Lazy* z, Py_ssize_t n_met, Py_ssize_t now, const floating* U, const floating* state
 ) noexcept nogil:
     """Gather the met features' parameters and state; intercepts last."""
-    cdef Py_ssize_t row = n_met + 1, d = t.d, ld = d + 1, r, i, slot, m, at
+    cdef Py_ssize_t row = n_met + 1, d = t.d, ld = d + 1, r, i, slot
     cdef floating* uc = <floating*> z.U
     cdef floating* sc = <floating*> z.state
     cdef floating* pull = <floating*> z.pull
     cdef floating* Tc = <floating*> z.T
     cdef floating* block
-    cdef floating l2, metric
+    cdef floating l2 = <floating> (t.model.l2 * t.model.scale), metric
     for i in range(n_met):
         if i + AHEAD < n_met:
             prefetch(z.blocks + z.met[i + AHEAD] * z.stride * <Py_ssize_t> sizeof(floating))
@@ -223,20 +211,15 @@ cdef void copy_in(
         for r in range(z.n_metrics):
             Tc[r * row + i] = block[1 + r]
         block += 1 + z.n_metrics
-        for r in range(t.R):
-            m = r // t.k
+        for r in range(t.k):
             uc[r * row + i] = block[0]
-            at = (m * z.n_slots * t.k + r - m * t.k) * row + i
             for slot in range(z.n_slots):
-                sc[at + slot * t.k * row] = block[1 + slot]
+                sc[(slot * t.k + r) * row + i] = block[1 + slot]
             block += 1 + z.n_slots
-    for r in range(t.R):
-        m = r // t.k
-        l2 = <floating> (t.models[m].l2 * t.models[m].scale)
+    for r in range(t.k):
         uc[r * row + n_met] = U[r * ld + d]
         for slot in range(z.n_slots):
-            at = (m * z.n_slots + slot) * t.k + r - m * t.k
-            sc[at * row + n_met] = state[at * ld + d]
+            sc[(slot * t.k + r) * row + n_met] = state[(slot * t.k + r) * ld + d]
         for i in range(n_met):
             metric = 1 if z.n_metrics == 0 else Tc[(r * row if z.n_metrics > 1 else 0) + i]
             pull[r * row + i] = l2 * metric * metric
@@ -248,36 +231,32 @@ cdef void copy_in(
 cdef void copy_out(
     Trainer t, Lazy* z, Py_ssize_t n_met, floating* U, floating* W, floating* state
 ) noexcept nogil:
-    cdef Py_ssize_t row = n_met + 1, d = t.d, ld = d + 1, r, i, slot, m, at
+    cdef Py_ssize_t row = n_met + 1, d = t.d, ld = d + 1, r, i, slot
     cdef const floating* uc = <const floating*> z.U
     cdef const floating* wc = <const floating*> z.W
     cdef const floating* sc = <const floating*> z.state
     cdef floating* block
     for i in range(n_met):
         block = <floating*> z.blocks + z.met[i] * z.stride + 1 + z.n_metrics
-        for r in range(t.R):
-            m = r // t.k
+        for r in range(t.k):
             block[0] = uc[r * row + i]
-            at = (m * z.n_slots * t.k + r - m * t.k) * row + i
             for slot in range(z.n_slots):
-                block[1 + slot] = sc[at + slot * t.k * row]
+                block[1 + slot] = sc[(slot * t.k + r) * row + i]
             block += 1 + z.n_slots
-    for r in range(t.R):
-        m = r // t.k
+    for r in range(t.k):
         U[r * ld + d] = uc[r * row + n_met]
         W[r * ld + d] = wc[r * row + n_met]
         for slot in range(z.n_slots):
-            at = (m * z.n_slots + slot) * t.k + r - m * t.k
-            state[at * ld + d] = sc[at * row + n_met]
+            state[(slot * t.k + r) * ld + d] = sc[(slot * t.k + r) * row + n_met]
 
 
 cdef void times_metric(
-    Lazy* z, Py_ssize_t R, Py_ssize_t row, const floating* v, floating* out
+    Lazy* z, Py_ssize_t k, Py_ssize_t row, const floating* v, floating* out
 ) noexcept nogil:
-    """out = the gathered metric times v, R rows; without a metric they are the same array."""
+    """out = the gathered metric times v, k rows; without a metric they are the same array."""
     cdef const floating* T = <const floating*> z.T
     cdef Py_ssize_t r, j
-    for r in range(R if z.n_metrics > 0 else 0):
+    for r in range(k if z.n_metrics > 0 else 0):
         for j in range(row):
             out[r * row + j] = v[r * row + j] * T[(r * row if z.n_metrics > 1 else 0) + j]
 
@@ -286,35 +265,36 @@ cdef void make_up(
     Trainer t, Lazy* z, floating* uc, Py_ssize_t n_met, Py_ssize_t now
 ) noexcept nogil:
     """The steps that the gathered features have missed; then their weights."""
-    cdef Py_ssize_t row = n_met + 1, size = t.k * (n_met + 1), m, r
+    cdef Py_ssize_t row = n_met + 1, size = t.k * (n_met + 1), r, at
     cdef floating* sc = <floating*> z.state
     cdef const floating* pull = <const floating*> z.pull
-    for m in range(t.M):
-        for r in range(t.k):
-            if floating is double:
-                (<missed_double> t.models[m].missed)(
-                    n_met, uc + m * size + r * row, sc + m * z.n_slots * size + r * row, size,
-                    pull + m * size + r * row, z.lag, now, z.tables + m, t.models[m].step_param)
-            else:
-                (<missed_float> t.models[m].missed)(
-                    n_met, uc + m * size + r * row, sc + m * z.n_slots * size + r * row, size,
-                    pull + m * size + r * row, z.lag, now, z.tables + m, t.models[m].step_param)
-    times_metric(z, t.R, row, uc, <floating*> z.W)
+    for r in range(t.k):
+        at = r * row
+        if floating is double:
+            (<missed_double> t.model.missed)(
+                n_met, uc + at, sc + at, size, pull + at, z.lag, now, &z.tables,
+                t.model.step_param)
+        else:
+            (<missed_float> t.model.missed)(
+                n_met, uc + at, sc + at, size, pull + at, z.lag, now, &z.tables,
+                t.model.step_param)
+    times_metric(z, t.k, row, uc, <floating*> z.W)
 
 
 cdef int lazy_step(
     Trainer t, Lazy* z, floating* uc, Py_ssize_t start, Py_ssize_t b, Py_ssize_t n_met,
-    const double* rates, Py_ssize_t rate_stride, double* total,
+    double rate, double* total,
 ) except -1 nogil:
     """Gradient and update of the features that a batch has."""
-    cdef Py_ssize_t row = n_met + 1, k = t.k, size = k * row, m, r, i, j, q, begin, end, at
+    cdef Py_ssize_t row = n_met + 1, k = t.k, r, i, j, q, begin, end, at
     cdef const floating* data = <const floating*> t.csr.data
     cdef floating* wc = <floating*> z.W
     cdef floating* G = <floating*> z.G
     cdef floating* H = <floating*> z.H
     cdef floating* raw = <floating*> t.raw
     cdef floating* grad = <floating*> t.grad
-    cdef floating scale, l2
+    cdef floating scale = <floating> (t.model.scale / b)
+    cdef floating l2 = <floating> (t.model.l2 * t.model.scale)
     gather_targets[floating](
         b, k, <const floating*> t.target, <const floating*> t.weight, t.order, start,
         t.target_kind, <floating*> t.yb, <floating*> t.sb)
@@ -324,49 +304,44 @@ cdef int lazy_step(
         at = row_index(t.order, start + i)
         begin = t.csr.indptr[at]
         end = t.csr.indptr[at + 1]
-        for r in range(t.R):
+        for r in range(k):
             raw[r * b + i] = sparse_dot(
                 end - begin, data + begin, z.places + q, wc + r * row) + wc[r * row + n_met]
         q += end - begin
-    batch_losses[floating](t, <floating*> t.raw, <floating*> t.grad, b, total)
-    memset(G, 0, t.R * row * sizeof(floating))
+    model_losses[floating](t, t, raw, grad, b, total, True)
+    memset(G, 0, k * row * sizeof(floating))
     q = 0
     for i in range(b):
         at = row_index(t.order, start + i)
         begin = t.csr.indptr[at]
         end = t.csr.indptr[at + 1]
-        for r in range(t.R):
+        for r in range(k):
             if grad[r * b + i] != 0:
                 sparse_axpy(
                     end - begin, grad[r * b + i], data + begin, z.places + q, G + r * row)
         q += end - begin
-    for r in range(t.R):
-        scale = <floating> (t.models[r // k].scale / b)
-        l2 = <floating> (t.models[r // k].l2 * t.models[r // k].scale)
+    for r in range(k):
         if t.intercept:
             G[r * row + n_met] = scale * <floating> weighted_sum(
                 b, <const floating*> grad + r * b, NULL)
         for j in range(r * row, r * row + n_met):
             G[j] = G[j] * scale + l2 * wc[j]
-    times_metric(z, t.R, row, G, H)
-    for m in range(t.M):
-        t.steps[m] += 1
-        compiled_step(
-            &t.models[m], size, row, uc + m * size, H + m * size, NULL,
-            <floating*> z.state + m * z.n_slots * size, t.steps[m], rates[m * rate_stride])
-    times_metric(z, t.R, row, uc, wc)
+    times_metric(z, k, row, G, H)
+    t.steps[0] += 1
+    compiled_step(
+        &t.model, k * row, row, uc, H, NULL, <floating*> z.state, t.steps[0], rate)
+    times_metric(z, k, row, uc, wc)
     return 0
 
 
 cdef int lazy_epoch(
-    Trainer t, floating* W, const double* rates, Py_ssize_t rate_step, Py_ssize_t rate_stride,
-    double* total,
+    Trainer t, floating* W, const double* rates, Py_ssize_t rate_step, double* total
 ) except -1 nogil:
     """An epoch in which features are updated when they are met, and all of them at its end."""
     cdef Lazy* z = &t.lazy
     cdef Py_ssize_t start = 0, step = 0, b, n_met, j, d = t.d, capacity = t.lazy_capacity
     cdef floating* U = <floating*> t.U
-    cdef floating* state = <floating*> t.models[0].state
+    cdef floating* state = <floating*> t.model.state
     if t.metric_kind == METRIC_NONE:
         z.W, z.H = z.U, z.G
     reset_tags(z, d)
@@ -379,12 +354,11 @@ cdef int lazy_epoch(
         copy_in[floating](t, z, n_met, step, U, state)
         make_up[floating](t, z, <floating*> z.U, n_met, step)
         lazy_step[floating](
-            t, z, <floating*> z.U, start, b, n_met, rates + step * rate_step, rate_stride,
-            total)
+            t, z, <floating*> z.U, start, b, n_met, rates[step * rate_step], total)
         copy_out[floating](t, z, n_met, U, W, state)
         start += b
         step += 1
-        look_for_signals(t, 16 + 40 * n_met * t.R)
+        look_for_signals(t, 16 + 40 * n_met * t.k)
     start = 0
     while start < d:
         n_met = min(capacity, d - start)
@@ -417,53 +391,50 @@ cdef double sparse_moments(
     return mass
 
 
-cdef int choose_path(Trainer t, const double[:, ::1] rates) except -1:
-    """The cheapest way through an epoch of those that its models allow."""
-    cdef Py_ssize_t m, stored, batches
+cdef int choose_path(Trainer t, const double[::1] rates) except -1:
+    """The cheapest way through an epoch of those that the model allows."""
+    cdef Py_ssize_t i, stored, batches
     cdef double rate, pull, cost
     if t.wanted_path is not None:
         return PATHS[t.wanted_path]
-    if t.sparse_penalty or t.batch_size > t.chunk:
+    if t.model.l1 > 0 or t.batch_size > t.chunk:
         return PATH_DENSE
-    if t.M == 1 and t.plain_sgd and t.metric_kind == METRIC_NONE:
+    if t.plain_sgd and t.metric_kind == METRIC_NONE:
         return PATH_DIRECT
-    for m in range(t.M):
-        if t.models[m].missed == NULL:
-            return PATH_DENSE
-        rate = np.max(rates[m])
-        pull = t.models[m].l2 * t.models[m].scale * t.max_metric**2
-        if not may_be_lazy(t, m, rate, rate * pull, rates.shape[1] == 1):
-            return PATH_DENSE
+    if t.model.missed == NULL:
+        return PATH_DENSE
+    rate = np.max(rates)
+    pull = t.model.l2 * t.model.scale * t.max_metric**2
+    if not may_be_lazy(t, rate, rate * pull, rates.shape[0] == 1):
+        return PATH_DENSE
     if t.n_met == 0 or t.lazy_batch != t.batch_size:
         prepare_lazy(t, 1)
         # Batches of the data, not of a shuffle: every epoch and every call decides alike.
         reset_tags(&t.lazy, t.d)
         batches = min(8, max(1, t.n // t.batch_size))
         t.n_met = 0
-        for m in range(batches):
+        for i in range(batches):
             t.n_met += meet(
-                &t.csr, t.rows, m * ((t.n - t.batch_size) // max(1, batches - 1)),
+                &t.csr, t.rows, i * ((t.n - t.batch_size) // max(1, batches - 1)),
                 t.batch_size, &t.lazy)
         t.n_met = max(1, t.n_met // batches)
     # In nanoseconds, roughly.
     stored = t.csr.indptr[t.csr_rows] * t.batch_size // max(1, t.csr_rows)
-    cost = 0
-    for m in range(t.M):
-        cost += t.models[m].cost * t.n_met * t.k
-    if 3 * stored + cost < (0.6 + 0.9 * t.n_slots) * t.d * t.R:
+    cost = t.model.cost * t.n_met * t.k
+    if 3 * stored + cost < (0.6 + 0.9 * t.n_slots) * t.d * t.k:
         return PATH_LAZY
     return PATH_DENSE
 
 
-cdef bint may_be_lazy(Trainer t, Py_ssize_t m, double rate, double decay, bint constant):
+cdef bint may_be_lazy(Trainer t, double rate, double decay, bint constant):
     """Whether the closed forms of _lazy.pxi hold: see there."""
-    cdef const double* param = t.models[m].step_param
-    cdef str name = t.step_names[m]
+    cdef const double* param = t.model.step_param
+    cdef str name = t.step_name
     if name == "sgd":
         return decay <= 0.5
     if name == "momentum":
         return constant and decay <= 0.9 * (1 - sqrt(param[0])) ** 2 and decay <= 0.2
-    if t.metric_kind == METRIC_NONE and t.models[m].l2 > 0:
+    if t.metric_kind == METRIC_NONE and t.model.l2 > 0:
         # Textbook steps are to be exact.
         return False
     if name == "rmsprop":
@@ -483,20 +454,20 @@ cdef size_t lazy_size(Trainer t) except? 0:
     """About the bytes that `prepare_lazy` allocates, 0 for a trainer that does without."""
     cdef Py_ssize_t capacity = max(1, min(t.d, max(t.batch_size * t.max_row, 1024)))
     cdef Py_ssize_t item = 4 if t.single else 8, metrics = 0 if t.metric_kind == METRIC_NONE else 1
-    if t.n_layers > 1 or t.sparse_penalty or t.batch_size > t.chunk or t.models[0].missed == NULL:
+    if t.n_layers > 1 or t.model.l1 > 0 or t.batch_size > t.chunk or t.model.missed == NULL:
         return 0
-    if t.metric_kind == METRIC_NONE and (t.plain_sgd or t.models[0].l2 > 0):
+    if t.metric_kind == METRIC_NONE and (t.plain_sgd or t.model.l2 > 0):
         return 0
     return (
-        item * t.d * (1 + metrics + t.R * (1 + t.n_slots))
-        + item * capacity * t.R * (7 + t.n_slots)
+        item * t.d * (1 + metrics + t.k * (1 + t.n_slots))
+        + item * capacity * t.k * (7 + t.n_slots)
         + 4 * (t.d + 2 * capacity + t.batch_size * t.max_row) + 104 * (t.n // t.batch_size + 1))
 
 
 cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
     """Allocate what lazy epochs of `n_steps` batches need, if that is not there yet."""
     cdef Lazy* z = &t.lazy
-    cdef Py_ssize_t m, capacity = min(t.d, t.batch_size * t.max_row), row
+    cdef Py_ssize_t capacity = min(t.d, t.batch_size * t.max_row), row
     dtype = np.float32 if t.single else np.float64
     if t.lazy_batch == t.batch_size and n_steps <= t.lazy_steps:
         return 0
@@ -505,11 +476,11 @@ cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
     capacity = max(1, min(t.d, max(capacity, 1024)))
     row = capacity + 1
     t.lazy_capacity, t.lazy_batch, t.lazy_steps = capacity, t.batch_size, n_steps
-    z.n_slots = 0 if t.plain_sgd and t.M == 1 else t.n_slots
+    z.n_slots = 0 if t.plain_sgd else t.n_slots
     z.n_metrics = 0
     if t.metric_kind != METRIC_NONE:
-        z.n_metrics = 1 if t.metric_stride == 0 else t.R
-    z.stride = 1 + z.n_metrics + t.R * (1 + z.n_slots)
+        z.n_metrics = 1 if t.metric_stride == 0 else t.k
+    z.stride = 1 + z.n_metrics + t.k * (1 + z.n_slots)
     z.blocks = t.address(np.empty(t.d * z.stride + 1, dtype), dtype, True)
     z.tag = <int32_t*> t.address(np.empty(t.d + 1, np.int32), np.int32, True)
     # One more than are met: a feature met before is written there and overwritten.
@@ -517,18 +488,16 @@ cdef int prepare_lazy(Trainer t, Py_ssize_t n_steps) except -1:
     z.lag = z.met + row + 1
     z.places = <int32_t*> t.address(
         np.empty(t.batch_size * t.max_row + 1, np.int32), np.int32, True)
-    z.T = t.address(np.ones((t.R, row), dtype), dtype, True)
-    z.W = t.address(np.empty((t.R, row), dtype), dtype, True)
-    z.U = t.address(np.empty((t.R, row), dtype), dtype, True)
-    z.G = t.address(np.empty((t.R, row), dtype), dtype, True)
-    z.H = t.address(np.empty((t.R, row), dtype), dtype, True)
-    z.pull = t.address(np.empty((t.R, row), dtype), dtype, True)
-    z.state = t.address(np.empty((t.M, z.n_slots + 1, t.k * row), dtype), dtype, True)
-    z.tables = <Tables*> t.address(np.zeros(t.M * sizeof(Tables), np.uint8), np.uint8, True)
-    for m in range(t.M):
-        fill_pointers(z.tables + m, <double*> t.address(
-            np.empty((13, n_steps + 1)), np.float64, True), n_steps + 1)
-        fill_powers(t, m, n_steps)
+    z.T = t.address(np.ones((t.k, row), dtype), dtype, True)
+    z.W = t.address(np.empty((t.k, row), dtype), dtype, True)
+    z.U = t.address(np.empty((t.k, row), dtype), dtype, True)
+    z.G = t.address(np.empty((t.k, row), dtype), dtype, True)
+    z.H = t.address(np.empty((t.k, row), dtype), dtype, True)
+    z.pull = t.address(np.empty((t.k, row), dtype), dtype, True)
+    z.state = t.address(np.empty((z.n_slots + 1, t.k * row), dtype), dtype, True)
+    fill_pointers(
+        &z.tables, <double*> t.address(np.empty((13, n_steps + 1)), np.float64, True), n_steps + 1)
+    fill_powers(t, n_steps)
     t.keep_lazy, t.keep = t.keep, kept
     return 0
 
@@ -542,15 +511,15 @@ cdef void fill_pointers(Tables* z, double* block, Py_ssize_t size) noexcept nogi
     z.late = block + 12 * size
 
 
-cdef void fill_powers(Trainer t, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
+cdef void fill_powers(Trainer t, Py_ssize_t n) noexcept nogil:
     """What does not change from epoch to epoch."""
-    cdef Tables* z = t.lazy.tables + m
-    cdef const double* param = t.models[m].step_param
+    cdef Tables* z = &t.lazy.tables
+    cdef const double* param = t.model.step_param
     cdef double beta_1 = 0, beta_2 = 0
     cdef Py_ssize_t i
-    if t.models[m].forgets >= 1:
+    if t.model.forgets >= 1:
         beta_1 = beta_2 = param[0]
-    if t.models[m].forgets >= 2:
+    if t.model.forgets >= 2:
         beta_2 = param[1]
         z.ratio = adam_ratio(param)
         # Epsilon's part shrinks more slowly by as much as the denominator does.
@@ -566,40 +535,37 @@ cdef void fill_powers(Trainer t, Py_ssize_t m, Py_ssize_t n) noexcept nogil:
 
 
 cdef void fill_tables(
-    Trainer t, const double* rates, Py_ssize_t rate_step, Py_ssize_t rate_stride, Py_ssize_t n
+    Trainer t, const double* rates, Py_ssize_t rate_step, Py_ssize_t n
 ) noexcept nogil:
     """The tables of an epoch of n steps."""
-    cdef Py_ssize_t m, i
+    cdef Py_ssize_t i
     cdef double rate, decay, power_1, power_2
-    cdef const double* param
-    cdef Tables* z
-    for m in range(t.M):
-        z = t.lazy.tables + m
-        param = t.models[m].step_param
-        z.constant = rate_step == 0
-        z.rate = rates[m * rate_stride]
-        z.sum[0] = z.square_sum[0] = 0
-        for i in range(n):
-            rate = rates[m * rate_stride + i * rate_step]
-            z.sum[i + 1] = z.sum[i] + rate
-            z.square_sum[i + 1] = z.square_sum[i] + rate * rate
-        if t.models[m].forgets < 2:
-            continue
-        decay = param[4] if t.models[m].forgets == 3 else 0
-        power_1 = pow(param[0], t.steps[m])
-        power_2 = pow(param[1], t.steps[m])
-        z.kept[0] = z.kept_inverse[0] = 1
-        z.unbias[0] = sqrt(1 - power_2)
-        for i in range(n):
-            rate = rates[m * rate_stride + i * rate_step]
-            power_1 *= param[0]
-            power_2 *= param[1]
-            z.kept[i + 1] = z.kept[i] * (1 - rate * decay)
-            z.kept_inverse[i + 1] = 1 / z.kept[i + 1]
-            z.unbias[i + 1] = sqrt(1 - power_2)
-            z.tail[i] = rate * z.unbias[i + 1] / (1 - power_1) * z.kept_inverse[i + 1]
-            z.trim[i] = z.tail[i] * z.unbias[i + 1]
-        z.tail[n] = z.trim[n] = 0
-        for i in range(n - 1, -1, -1):
-            z.tail[i] = z.ratio * (z.tail[i] + z.tail[i + 1])
-            z.trim[i] = z.trim_ratio * (z.trim[i] + z.trim[i + 1])
+    cdef const double* param = t.model.step_param
+    cdef Tables* z = &t.lazy.tables
+    z.constant = rate_step == 0
+    z.rate = rates[0]
+    z.sum[0] = z.square_sum[0] = 0
+    for i in range(n):
+        rate = rates[i * rate_step]
+        z.sum[i + 1] = z.sum[i] + rate
+        z.square_sum[i + 1] = z.square_sum[i] + rate * rate
+    if t.model.forgets < 2:
+        return
+    decay = param[4] if t.model.forgets == 3 else 0
+    power_1 = pow(param[0], t.steps[0])
+    power_2 = pow(param[1], t.steps[0])
+    z.kept[0] = z.kept_inverse[0] = 1
+    z.unbias[0] = sqrt(1 - power_2)
+    for i in range(n):
+        rate = rates[i * rate_step]
+        power_1 *= param[0]
+        power_2 *= param[1]
+        z.kept[i + 1] = z.kept[i] * (1 - rate * decay)
+        z.kept_inverse[i + 1] = 1 / z.kept[i + 1]
+        z.unbias[i + 1] = sqrt(1 - power_2)
+        z.tail[i] = rate * z.unbias[i + 1] / (1 - power_1) * z.kept_inverse[i + 1]
+        z.trim[i] = z.tail[i] * z.unbias[i + 1]
+    z.tail[n] = z.trim[n] = 0
+    for i in range(n - 1, -1, -1):
+        z.tail[i] = z.ratio * (z.tail[i] + z.tail[i + 1])
+        z.trim[i] = z.trim_ratio * (z.trim[i] + z.trim[i + 1])

@@ -1,4 +1,4 @@
-"""The training loop: a bank of models on one stream of shuffled batches."""
+"""The training loop: a model, or a bank of them, on one stream of shuffled batches."""
 
 # This source is compiled once for each processor level (see meson.build).  Kernels are included
 # rather than cimported, so that each of those modules holds its own, built for its level.
@@ -74,7 +74,7 @@ cdef struct Model:
     double scale
 
 
-# A layer's weights (n_out, row) begin at `offset` of a model's parameters; row = n_in + 1, the
+# A layer's weights (n_out, row) begin at `offset` of the parameters; row = n_in + 1, the
 # last column being the intercepts.
 cdef struct Layer:
     Py_ssize_t n_in
@@ -87,9 +87,9 @@ cdef struct Layer:
 
 
 cdef class Trainer:
-    """M models of k outputs each, trained side by side on one stream of batches.
+    """One model of k outputs, trained on a stream of batches.
 
-    Models are linear or, all alike, networks; a linear model is a network without hidden layers.
+    It is linear or a network; a linear model is a network without hidden layers.
 
     Holds no model of its own: parameters, optimizer state and step counts are arrays of the
     caller's, updated in place, so that training can be suspended, pickled and resumed.
@@ -107,23 +107,23 @@ cdef class Trainer:
         The rows to use; None for all.
     shift : ndarray of shape (d,), X's dtype, or None
         Subtracted from every row as it is read; None for sparse rows.
-    weights : C-ordered ndarray of shape (M, k, d + 1), X's dtype
-        Per output the weights and, last, the intercept, for shifted rows. For networks (M, size):
+    weights : C-ordered ndarray of shape (k, d + 1), X's dtype
+        Per output the weights and, last, the intercept, for shifted rows. For networks (size,):
         each layer's (n_out, n_in + 1), one after the other.
-    models : list of (loss, loss_params, optimizer, optimizer_params, l2, l1, scale)
-        One tuple a model, whose penalty is ``l2 / 2 |w|_2^2 + l1 |w|_1``; the optimizer sees the
-        objective times ``scale``.  A loss is a kernel's name or a callable
+    model : tuple (loss, loss_params, optimizer, optimizer_params, l2, l1, scale)
+        The penalty is ``l2 / 2 |w|_2^2 + l1 |w|_1``; the optimizer sees the objective times
+        ``scale``.  A loss is a kernel's name or a callable
         ``f(y, raw) -> (value, gradient)`` on NumPy arrays; so is an optimizer, as
         ``f(parameters, gradient, state, t, rate)``. ``loss_params`` has one row, or one for
         each output.
-    state : ndarray of shape (M, n_slots, k * (d + 1)), X's dtype
-        For networks (M, n_slots, size), in which each layer has its own (n_slots, layer's size),
-        one after the other.
-    steps : ndarray of shape (M,), int64
-        Updates that each optimizer has made since its state was zero.
+    state : ndarray of shape (n_slots, k * (d + 1)), X's dtype
+        For networks (n_slots, size), in which each layer has its own (n_slots, layer's size), one
+        after the other.
+    steps : ndarray of shape (1,), int64
+        Updates that the optimizer has made since its state was zero.
     metric : ndarray or None
         None for the identity, (q, d + 1) diagonals or (q, d + 1, d + 1) upper triangular
-        matrices, X's dtype, q being 1 or M * k; then ``coordinates`` holds the optimizer's u, in
+        matrices, X's dtype, q being 1 or k; then ``coordinates`` holds the optimizer's u, in
         weights' shape.  Matrices and ``l1 > 0`` exclude each other.
     intercept : bool
         Whether the last column of ``weights`` is trained.
@@ -138,9 +138,11 @@ cdef class Trainer:
 
     cdef list keep
     cdef list keep_metric
-    cdef list losses
-    cdef list steppers
-    cdef readonly Py_ssize_t n, d, k, M, R, n_layers, size
+    # A loss and an optimizer written in NumPy; the latter's state, layer by layer.
+    cdef object own_loss
+    cdef object own_step
+    cdef list own_state
+    cdef readonly Py_ssize_t n, d, k, n_layers, size
     cdef public Py_ssize_t batch_size
     cdef readonly Py_ssize_t chunk
     cdef bint single, intercept, shuffle, streams, plain_sgd
@@ -150,7 +152,7 @@ cdef class Trainer:
     cdef object wanted_path
     cdef list keep_lazy
     cdef object buffers
-    cdef list step_names
+    cdef object step_name
     cdef Py_ssize_t csr_rows, max_row, lazy_capacity, lazy_batch, lazy_steps, n_met, n_slots
     cdef double max_metric
     cdef const char* target
@@ -172,10 +174,9 @@ cdef class Trainer:
     cdef char* G
     cdef char* H
     cdef char* L
-    cdef bint sparse_penalty
     cdef double* acc
     cdef int64_t* steps
-    cdef Model* models
+    cdef Model model
     cdef Layer* layers
     cdef void* forward
     cdef void* backward
@@ -190,7 +191,7 @@ cdef class Trainer:
     cdef Py_ssize_t work
 
     def __init__(
-        self, X, target, str target_kind, weight, rows, shift, weights, list models, state, steps,
+        self, X, target, str target_kind, weight, rows, shift, weights, tuple model, state, steps,
         *, metric=None, coordinates=None, bint intercept=True, Py_ssize_t batch_size,
         bint shuffle, uint64_t seed, path=None, network=None,
     ):
@@ -203,10 +204,8 @@ cdef class Trainer:
         self.n = X.shape[0] if rows is None else rows.shape[0]
         if X.shape[0] >= 4294967296:
             raise ValueError(f"X has {X.shape[0]} rows; at most 2**32 - 1 can be indexed.")
-        self.M = weights.shape[0]
-        widths = [self.d, weights.shape[1]] if network is None else network[0]
+        widths = [self.d, weights.shape[0]] if network is None else network[0]
         self.k = widths[len(widths) - 1]
-        self.R = self.M * self.k
         self.intercept = intercept
         self.shuffle = shuffle
         self.seed = seed
@@ -239,15 +238,15 @@ cdef class Trainer:
         self.W = self.address(weights, dtype, True)
         self.steps = <int64_t*> self.address(steps, np.int64, True)
         self.order = NULL
-        if not sparse and (self.R > 1 or network is not None):
+        if not sparse and (self.k > 1 or network is not None):
             self.own_block()
         self.set_layers(widths, network, dtype)
         self.own_buffers(1)
-        self.G = self.address(np.empty((self.M, self.size), dtype), dtype, True)
-        self.acc = <double*> self.address(np.empty((self.M, self.size)), np.float64, True)
-        self.L = self.address(np.zeros((self.M, self.size), dtype), dtype, True)
+        self.G = self.address(np.empty(self.size, dtype), dtype, True)
+        self.acc = <double*> self.address(np.empty(self.size), np.float64, True)
+        self.L = self.address(np.zeros(self.size, dtype), dtype, True)
         self.set_metric(metric, coordinates)
-        self.set_models(models, state)
+        self.set_model(model, state)
 
     cdef char* address(self, array, dtype, bint writable) except? NULL:
         """The data pointer of a C-contiguous array, which is kept alive; NULL for None."""
@@ -299,58 +298,44 @@ cdef class Trainer:
             self.first = self.address(np.empty((self.d + 1, widths[1]), dtype), dtype, True)
         return 0
 
-    def set_models(self, list models, state):
-        """Say what each model of the bank minimises and how; ``state`` is its optimizer's."""
+    cdef int set_model(self, tuple model, state) except -1:
+        """Say what the model minimises and how; ``state`` is its optimizer's."""
         cdef LossKernel loss
         cdef StepKernel step
         cdef MissedKernel missed
-        cdef Py_ssize_t m
+        cdef Model* m = &self.model
         dtype = np.float32 if self.single else np.float64
-        self.models = <Model*> self.address(
-            np.zeros(self.M * sizeof(Model), np.uint8), np.uint8, True)
-        self.losses = [None] * self.M
-        self.steppers = [None] * self.M
-        self.step_names = [model[2] for model in models]
-        self.sparse_penalty = any(model[5] > 0 for model in models)
-        self.n_slots = state.shape[1]
-        cdef char* state_address = self.address(state, dtype, True)
-        for m in range(self.M):
-            loss_name, loss_params, step_name, step_params, l2, l1, scale = models[m]
-            if isinstance(loss_name, str):
-                loss = LOSS_KERNELS[loss_name]
-                self.models[m].loss = loss.for_float if self.single else loss.for_double
-                self.models[m].loss_at = loss.at_float if self.single else loss.at_double
-                self.models[m].joint = loss.joint
-            else:
-                self.losses[m] = loss_name
-                self.models[m].joint = self.target_kind == TARGET_CLASS
-            self.plain_sgd = step_name == "sgd"
-            if isinstance(step_name, str):
-                step = STEP_KERNELS[step_name]
-                self.models[m].step = step.for_float if self.single else step.for_double
-                missed = MISSED_KERNELS.get(step_name)
-                if missed is not None:
-                    self.models[m].missed = (
-                        missed.for_float if self.single else missed.for_double)
-                    self.models[m].forgets, self.models[m].cost = missed.forgets, missed.cost
-            else:
-                flat = state[m].reshape(-1)
-                self.steppers[m] = (step_name, [
-                    flat[self.n_slots * self.layers[l].offset :][
-                        : self.n_slots * self.layers[l].n_out * self.layers[l].row
-                    ].reshape(self.n_slots, -1) for l in range(self.n_layers)])
-            loss_params = np.array(loss_params, np.float64)
-            self.models[m].loss_param = <const double*> self.address(
-                loss_params, np.float64, False)
-            self.models[m].loss_param_step = (
-                loss_params.shape[1] if loss_params.ndim == 2 else 0)
-            self.models[m].step_param = <const double*> self.address(
-                np.array(step_params, np.float64), np.float64, False)
-            self.models[m].state = state_address
-            state_address += state.strides[0]
-            self.models[m].l2 = l2
-            self.models[m].l1 = l1
-            self.models[m].scale = scale
+        loss_name, loss_params, self.step_name, step_params, m.l2, m.l1, m.scale = model
+        if isinstance(loss_name, str):
+            loss = LOSS_KERNELS[loss_name]
+            m.loss = loss.for_float if self.single else loss.for_double
+            m.loss_at = loss.at_float if self.single else loss.at_double
+            m.joint = loss.joint
+        else:
+            self.own_loss = loss_name
+            m.joint = self.target_kind == TARGET_CLASS
+        loss_params = np.array(loss_params, np.float64)
+        m.loss_param = <const double*> self.address(loss_params, np.float64, False)
+        m.loss_param_step = loss_params.shape[1] if loss_params.ndim == 2 else 0
+        m.step_param = <const double*> self.address(
+            np.array(step_params, np.float64), np.float64, False)
+        m.state = self.address(state, dtype, True)
+        self.n_slots = state.shape[0]
+        self.plain_sgd = self.step_name == "sgd"
+        if isinstance(self.step_name, str):
+            step = STEP_KERNELS[self.step_name]
+            m.step = step.for_float if self.single else step.for_double
+            missed = MISSED_KERNELS.get(self.step_name)
+            if missed is not None:
+                m.missed = missed.for_float if self.single else missed.for_double
+                m.forgets, m.cost = missed.forgets, missed.cost
+        else:
+            flat = state.reshape(-1)
+            self.own_step = self.step_name
+            self.own_state = [
+                flat[self.n_slots * self.layers[l].offset :][
+                    : self.n_slots * self.layers[l].n_out * self.layers[l].row
+                ].reshape(self.n_slots, -1) for l in range(self.n_layers)]
         self.set_thresholds()
 
     def set_metric(self, metric, coordinates=None):
@@ -370,14 +355,13 @@ cdef class Trainer:
         self.max_metric = metric.max()
         self.metric_stride = 0 if metric.shape[0] == 1 else metric.strides[0] // metric.itemsize
         self.U = self.address(coordinates, dtype, True)
-        self.H = self.address(np.empty((self.R, self.d + 1), dtype), dtype, True)
+        self.H = self.address(np.empty(self.size, dtype), dtype, True)
         self.keep_metric, self.keep = self.keep, kept
-        if self.models != NULL:
-            self.set_thresholds()
+        self.set_thresholds()
 
     cdef int set_thresholds(self) except -1:
         """What the penalty's l1 is for each of the optimizer's coordinates."""
-        if not self.sparse_penalty:
+        if self.model.l1 == 0:
             return 0
         if self.metric_kind == METRIC_FULL:
             raise ValueError("an l1 penalty has no proximal step in a metric that is not diagonal")
@@ -390,9 +374,9 @@ cdef class Trainer:
     cdef bint one_by_one(self) noexcept:
         """Whether epochs go by ``stochastic_epoch``."""
         return (
-            self.R == 1 and self.batch_size == 1 and self.n > 1 and self.plain_sgd
+            self.k == 1 and self.batch_size == 1 and self.n > 1 and self.plain_sgd
             and self.metric_kind == METRIC_NONE and self.n_layers == 1 and self.X != NULL
-            and self.models[0].loss_at != NULL and self.models[0].l1 == 0
+            and self.model.loss_at != NULL and self.model.l1 == 0
         )
 
     @property
@@ -412,7 +396,7 @@ cdef class Trainer:
 
     def shares_batches(self):
         """Whether ``run_bank`` can train this among others."""
-        return self.M == 1 and self.X != NULL and not self.one_by_one()
+        return self.X != NULL and not self.one_by_one()
 
     cdef int own_block(self) except -1:
         """Room for a chunk's rows."""
@@ -451,8 +435,8 @@ cdef class Trainer:
             for i in range(self.n):
                 self.order[i] = <uint32_t> i
 
-    def run(self, Py_ssize_t first_epoch, Py_ssize_t n_epochs, const double[:, ::1] rates,
-            double[:, ::1] history):
+    def run(self, Py_ssize_t first_epoch, Py_ssize_t n_epochs, const double[::1] rates,
+            double[::1] history):
         """Train for up to ``n_epochs`` epochs.
 
         Parameters
@@ -460,9 +444,9 @@ cdef class Trainer:
         first_epoch : int
             The number of epochs made before; seeds the order of the rows.
         n_epochs : int
-        rates : ndarray of shape (M, 1) or (M, n_epochs * batches an epoch)
-            Learning rates, one for every update or one for all.
-        history : ndarray of shape (n_epochs, M)
+        rates : ndarray of shape (1,) or (n_epochs * batches an epoch,)
+            Learning rates, one for all updates or one for each.
+        history : ndarray of shape (n_epochs,)
             Filled with each epoch's running mean of the objective.
 
         Returns
@@ -475,33 +459,30 @@ cdef class Trainer:
             return run(self, <float*> self.W, first_epoch, n_epochs, rates, history)
         return run(self, <double*> self.W, first_epoch, n_epochs, rates, history)
 
-    def evaluate(self, double[::1] objective, gradient=None):
-        """Fill ``objective`` (M,) with the full objectives and, where given, ``gradient``
-        of the shape of the weights, float64, with the gradients of all but their l1 terms with
-        respect to them."""
+    def evaluate(self, gradient=None):
+        """The full objective; ``gradient``, where given, of the shape of the weights, float64, is
+        filled with the gradient of all but its l1 term with respect to them."""
         cdef double* out = NULL
         if gradient is not None:
             out = <double*> <size_t> gradient.ctypes.data
         if self.single:
-            evaluate(self, <float*> self.W, &objective[0], out)
-        else:
-            evaluate(self, <double*> self.W, &objective[0], out)
+            return evaluate(self, <float*> self.W, out)
+        return evaluate(self, <double*> self.W, out)
 
 
 cdef void fill_thresholds(Trainer t, floating* L) noexcept nogil:
-    cdef Py_ssize_t r, j, ld = t.d + 1, m, l
-    cdef double l1
+    cdef Py_ssize_t r, j, l, ld = t.d + 1
+    cdef double l1 = t.model.l1 * t.model.scale
     cdef const floating* T
+    cdef floating* row
     if t.n_layers > 1:
-        for m in range(t.M):
-            for l in range(t.n_layers):
-                for r in range(t.layers[l].n_out):
-                    T = L + m * t.size + t.layers[l].offset + r * t.layers[l].row
-                    for j in range(t.layers[l].n_in):
-                        (<floating*> T)[j] = <floating> (t.models[m].l1 * t.models[m].scale)
+        for l in range(t.n_layers):
+            for r in range(t.layers[l].n_out):
+                row = L + t.layers[l].offset + r * t.layers[l].row
+                for j in range(t.layers[l].n_in):
+                    row[j] = <floating> l1
         return
-    for r in range(t.R):
-        l1 = t.models[r // t.k].l1 * t.models[r // t.k].scale
+    for r in range(t.k):
         T = <const floating*> t.metric + r * t.metric_stride
         for j in range(t.d):
             L[r * ld + j] = <floating> (l1 if t.metric_kind == METRIC_NONE else l1 * T[j])
@@ -518,13 +499,13 @@ cdef inline int look_for_signals(Trainer t, Py_ssize_t work) except -1 nogil:
 
 
 cdef int call_loss(
-    Trainer t, Trainer room, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
+    Trainer t, Trainer room, Py_ssize_t n, floating* y, floating* raw, floating* value,
     floating* gradient,
 ) except -1 nogil:
-    cdef Model* model = &t.models[m]
+    cdef Model* model = &t.model
     if model.loss == NULL:
         with gil:
-            return python_loss(t, room, m, n, y, raw, value, gradient)
+            return python_loss(t, room, n, y, raw, value, gradient)
     cdef Py_ssize_t k = t.k, r, calls = 1
     cdef const double* param
     if model.loss_param_step > 0:
@@ -541,7 +522,7 @@ cdef int call_loss(
 
 
 cdef int python_loss(
-    Trainer t, Trainer room, Py_ssize_t m, Py_ssize_t n, floating* y, floating* raw, floating* value,
+    Trainer t, Trainer room, Py_ssize_t n, floating* y, floating* raw, floating* value,
     floating* gradient,
 ) except -1:
     """Call a loss written in NumPy, on copies in the shapes that its author expects."""
@@ -549,7 +530,7 @@ cdef int python_loss(
     cdef floating* origin = <floating*> room.yb
     cdef bint blamed = False
     # Slices of one array cost less than an array made of each pointer.
-    buffers, f = room.buffers, t.losses[m]
+    buffers, f = room.buffers, t.own_loss
     y_rows = buffers[y - origin : y - origin + k_y * n].copy()
     raw_rows = buffers[raw - origin : raw - origin + k * n].copy()
     if t.target_kind == TARGET_CLASS:
@@ -587,25 +568,23 @@ def name_of(f):
     return getattr(f, "__qualname__", None) or repr(f)
 
 
-cdef int call_step(
-    Trainer t, Py_ssize_t m, floating* w, floating* g, double rate,
-) except -1 nogil:
-    """One step of a model's optimizer, layer by layer."""
-    cdef Model* model = &t.models[m]
+cdef int call_step(Trainer t, floating* w, floating* g, double rate) except -1 nogil:
+    """One step of the optimizer, layer by layer."""
+    cdef Model* model = &t.model
     cdef Py_ssize_t l, at, size, row
     cdef floating* l1
     cdef floating* state
-    t.steps[m] += 1
+    t.steps[0] += 1
     for l in range(t.n_layers):
         row = t.layers[l].row
         at, size = t.layers[l].offset, t.layers[l].n_out * row
-        l1 = <floating*> t.L + m * t.size + at if model.l1 > 0 else NULL
+        l1 = <floating*> t.L + at if model.l1 > 0 else NULL
         state = <floating*> model.state + t.n_slots * at
         if model.step == NULL:
             with gil:
-                python_step(t, m, l, size, w + at, g + at, l1, rate)
+                python_step(t, l, size, w + at, g + at, l1, rate)
         else:
-            compiled_step(model, size, row, w + at, g + at, l1, state, t.steps[m], rate)
+            compiled_step(model, size, row, w + at, g + at, l1, state, t.steps[0], rate)
     return 0
 
 
@@ -620,41 +599,40 @@ cdef inline void compiled_step(
 
 
 cdef int python_step(
-    Trainer t, Py_ssize_t m, Py_ssize_t l, Py_ssize_t size, floating* w, floating* g, floating* l1,
-    double rate,
+    Trainer t, Py_ssize_t l, Py_ssize_t size, floating* w, floating* g, floating* l1, double rate,
 ) except -1:
     """Call an optimizer written in NumPy, for one layer.
 
     Its scaling is not known, so that an l1 penalty takes no proximal step: the optimizer sees
     the smallest subgradient of the whole, and weights do not leave the orthant of its negative
     (Andrew, Gao 2007, OWL-QN)."""
-    step, state = t.steppers[m][0], t.steppers[m][1][l]
+    step, state = t.own_step, t.own_state[l]
     parameters, gradient = np.asarray(<floating[:size]> w), np.asarray(<floating[:size]> g)
     if l1 == NULL:
-        step(parameters, gradient, state, t.steps[m], rate)
+        step(parameters, gradient, state, t.steps[0], rate)
         return 0
     threshold = np.asarray(<floating[:size]> l1)
     at_zero = np.sign(gradient) * np.maximum(np.abs(gradient) - threshold, 0)
     gradient[...] = np.where(parameters == 0, at_zero, gradient + threshold * np.sign(parameters))
     orthant = np.where(parameters == 0, -np.sign(gradient), np.sign(parameters))
-    step(parameters, gradient, state, t.steps[m], rate)
+    step(parameters, gradient, state, t.steps[0], rate)
     parameters[(threshold > 0) & (np.sign(parameters) != orthant)] = 0
     return 0
 
 
 cdef int model_losses(
-    Trainer t, Trainer room, Py_ssize_t m, floating* raw, floating* grad, Py_ssize_t n,
-    double* total, bint slopes,
+    Trainer t, Trainer room, floating* raw, floating* grad, Py_ssize_t n, double* total,
+    bint slopes,
 ) except -1 nogil:
-    """Add one model's weighted losses of the n rows whose targets and weights are in the buffers
-    of ``room`` to total; leave the weighted derivatives in ``grad`` (k, n) if ``slopes``."""
+    """Add the weighted losses of the n rows whose targets and weights are in the buffers of
+    ``room`` to total; leave the weighted derivatives in ``grad`` (k, n) if ``slopes``."""
     cdef Py_ssize_t k = t.k, r, i
     cdef floating* s = <floating*> room.sb
     cdef floating* value = <floating*> room.value
     cdef bint weighted = t.weight != NULL
-    call_loss[floating](t, room, m, n, <floating*> room.yb, raw, value, grad)
-    for r in range(1 if t.models[m].joint or t.models[m].loss == NULL else k):
-        total[m] += weighted_sum(n, value + r * n, s if weighted else NULL)
+    call_loss[floating](t, room, n, <floating*> room.yb, raw, value, grad)
+    for r in range(1 if t.model.joint or t.model.loss == NULL else k):
+        total[0] += weighted_sum(n, value + r * n, s if weighted else NULL)
     if weighted and slopes:
         for r in range(k):
             for i in range(n):
@@ -686,35 +664,32 @@ cdef int linear_gradient(
 ) except -1 nogil:
     """As ``forward_backward``, with the rows that X, order and start say, less the shift, and
     targets, weights and buffers in ``room``."""
-    cdef Py_ssize_t d = t.d, ld = d + 1, k = t.k, m, r, i
+    cdef Py_ssize_t d = t.d, ld = d + 1, k = t.k, r, i
     cdef const floating* W = <const floating*> t.W
     cdef floating* raw = <floating*> room.raw
     cdef floating* grad = <floating*> room.grad
     cdef bint sparse = t.csr.indptr != NULL
-    for m in range(t.M):
-        if sparse:
-            sparse_dot_rows[floating](n, &t.csr, order, start, t.n, k, ld, W, 1, raw)
-        elif k == 1:
-            dot_rows[floating](n, d, X, order, start, t.n, t.streams, shift, W, W[d], raw)
-        else:
-            gemm[floating](b"n", b"t", k, n, d, 1, W, ld, X, d, 0, raw, n)
-            for r in range(k):
-                for i in range(n):
-                    raw[r * n + i] += W[r * ld + d]
-        model_losses[floating](t, room, m, raw, grad, n, total, G != NULL)
-        W += k * ld
-        if G == NULL:
-            continue
-        if sparse:
-            sparse_axpy_rows[floating](n, &t.csr, order, start, k, ld, grad, 1, G)
-        elif k == 1:
-            axpy_rows(n, d, X, order, start, shift, grad, G)
-        else:
-            gemm[floating](b"n", b"n", k, d, n, 1, grad, n, X, d, 1, G, ld)
-        if t.intercept:
-            for r in range(k):
-                G[r * ld + d] += <floating> weighted_sum(n, <const floating*> grad + r * n, NULL)
-        G += k * ld
+    if sparse:
+        sparse_dot_rows[floating](n, &t.csr, order, start, t.n, k, ld, W, 1, raw)
+    elif k == 1:
+        dot_rows[floating](n, d, X, order, start, t.n, t.streams, shift, W, W[d], raw)
+    else:
+        gemm[floating](b"n", b"t", k, n, d, 1, W, ld, X, d, 0, raw, n)
+        for r in range(k):
+            for i in range(n):
+                raw[r * n + i] += W[r * ld + d]
+    model_losses[floating](t, room, raw, grad, n, total, G != NULL)
+    if G == NULL:
+        return 0
+    if sparse:
+        sparse_axpy_rows[floating](n, &t.csr, order, start, k, ld, grad, 1, G)
+    elif k == 1:
+        axpy_rows(n, d, X, order, start, shift, grad, G)
+    else:
+        gemm[floating](b"n", b"n", k, d, n, 1, grad, n, X, d, 1, G, ld)
+    if t.intercept:
+        for r in range(k):
+            G[r * ld + d] += <floating> weighted_sum(n, <const floating*> grad + r * n, NULL)
     return 0
 
 
@@ -722,18 +697,18 @@ cdef int forward_backward(
     Trainer t, const uint32_t* order, Py_ssize_t start, Py_ssize_t n, floating* G, double* total,
     bint training,
 ) except -1 nogil:
-    """Add the weighted losses of n rows to total (M,) and, unless G is NULL, their gradients
-    with respect to the extended weights to G (R, d + 1).  Dropout is for ``training``."""
+    """Add the weighted losses of n rows to total and, unless G is NULL, their gradient with
+    respect to the extended weights to G (size,).  Dropout is for ``training``."""
     cdef const floating* X = <const floating*> t.X
     cdef const floating* shift = <const floating*> t.shift
     cdef bint dense = t.csr.indptr == NULL, straight = t.n_layers == 1 and (
-        not dense or t.R == 1 or (order == NULL and shift == NULL))
+        not dense or t.k == 1 or (order == NULL and shift == NULL))
     gather_block[floating](t, X, order, start, n, dense and not straight)
     if t.n_layers > 1:
         return network_gradient[floating](t, t, order, start, n, G, total, training)
     if straight:
         # One output needs no copy of the rows, nor do rows as they are.
-        if t.R > 1 and dense:
+        if t.k > 1 and dense:
             X, start = X + start * t.d, 0
         return linear_gradient[floating](t, t, X, order, start, shift, n, G, total)
     return linear_gradient[floating](
@@ -743,24 +718,24 @@ cdef int forward_backward(
 cdef void begin_sum(Trainer t, floating* G, Py_ssize_t n) noexcept nogil:
     """Begin to sum gradients of n rows into G, chunk by chunk; float32 sums of chunks add up in
     float64."""
-    memset(G, 0, t.M * t.size * sizeof(floating))
+    memset(G, 0, t.size * sizeof(floating))
     if floating is float and n > t.chunk:
-        memset(t.acc, 0, t.M * t.size * sizeof(double))
+        memset(t.acc, 0, t.size * sizeof(double))
 
 
 cdef void add_chunk(Trainer t, floating* G, Py_ssize_t n) noexcept nogil:
     """A chunk's sum is in G."""
     cdef Py_ssize_t j
     if floating is float and n > t.chunk:
-        for j in range(t.M * t.size):
+        for j in range(t.size):
             t.acc[j] += <double> G[j]
-        memset(G, 0, t.M * t.size * sizeof(floating))
+        memset(G, 0, t.size * sizeof(floating))
 
 
 cdef void end_sum(Trainer t, floating* G, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t j
     if floating is float and n > t.chunk:
-        for j in range(t.M * t.size):
+        for j in range(t.size):
             G[j] = <floating> t.acc[j]
 
 
@@ -775,35 +750,31 @@ cdef int batch_gradient(
         forward_backward[floating](t, order, start + done, m, G, total, True)
         add_chunk(t, G, n)
         done += m
-        look_for_signals(t, m * t.M * t.size)
+        look_for_signals(t, m * t.size)
     end_sum(t, G, n)
     return 0
 
 
-cdef int update(
-    Trainer t, floating* G, Py_ssize_t n, const double* rates, Py_ssize_t rate_stride,
-) except -1 nogil:
-    """One optimizer step of every model, G being the summed gradients of n rows."""
-    cdef Py_ssize_t d, ld = t.d + 1, r, j, m, l, at
+cdef int update(Trainer t, floating* G, Py_ssize_t n, double rate) except -1 nogil:
+    """One optimizer step, G being the summed gradients of n rows."""
+    cdef Py_ssize_t d, ld = t.d + 1, r, j, l, at
     cdef floating* H = <floating*> t.H
     cdef floating* W = <floating*> t.W
     cdef floating* U = <floating*> t.U
     cdef floating* g
     cdef const floating* T
-    cdef floating scale, l2
-    for m in range(t.M):
-        scale = <floating> (t.models[m].scale / n)
-        l2 = <floating> (t.models[m].l2 * t.models[m].scale)
-        for l in range(t.n_layers):
-            d = t.layers[l].n_in
-            for r in range(t.layers[l].n_out):
-                at = m * t.size + t.layers[l].offset + r * (d + 1)
-                g = G + at
-                for j in range(d):
-                    g[j] = g[j] * scale + l2 * W[at + j]
-                g[d] *= scale
+    cdef floating scale = <floating> (t.model.scale / n)
+    cdef floating l2 = <floating> (t.model.l2 * t.model.scale)
+    for l in range(t.n_layers):
+        d = t.layers[l].n_in
+        for r in range(t.layers[l].n_out):
+            at = t.layers[l].offset + r * (d + 1)
+            g = G + at
+            for j in range(d):
+                g[j] = g[j] * scale + l2 * W[at + j]
+            g[d] *= scale
     if t.metric_kind != METRIC_NONE:
-        for r in range(t.R):
+        for r in range(t.k):
             T = <const floating*> t.metric + r * t.metric_stride
             if t.metric_kind == METRIC_DIAGONAL:
                 for j in range(ld):
@@ -811,10 +782,9 @@ cdef int update(
             else:
                 memset(H + r * ld, 0, ld * sizeof(floating))
                 axpy_upper(ld, T, G + r * ld, H + r * ld)
-    for m in range(t.M):
-        call_step[floating](t, m, U + m * t.size, H + m * t.size, rates[m * rate_stride])
+    call_step[floating](t, U, H, rate)
     if t.metric_kind != METRIC_NONE:
-        for r in range(t.R):
+        for r in range(t.k):
             T = <const floating*> t.metric + r * t.metric_stride
             if t.metric_kind == METRIC_DIAGONAL:
                 for j in range(ld):
@@ -840,7 +810,7 @@ cdef int stochastic_epoch(
     cdef const floating* shift = <const floating*> t.shift
     cdef floating y, z, v, g, decay, a, with_w = 0, with_row = 0
     cdef floating one = 1 if t.intercept else 0
-    cdef double rate, l2 = t.models[0].l2, sum_ = 0
+    cdef double rate, l2 = t.model.l2, sum_ = 0
     row = <Py_ssize_t> t.order[0] if t.order != NULL else 0
     z = dot(d, X + row * d, shift, W) + W[d]
     for i in range(t.n):
@@ -853,9 +823,9 @@ cdef int stochastic_epoch(
             prefetch(target + t.order[i + AHEAD])
         y = target[row]
         if floating is double:
-            g = (<at_double> t.models[0].loss_at)(y, z, t.models[0].loss_param, &v)
+            g = (<at_double> t.model.loss_at)(y, z, t.model.loss_param, &v)
         else:
-            g = (<at_float> t.models[0].loss_at)(y, z, t.models[0].loss_param, &v)
+            g = (<at_float> t.model.loss_at)(y, z, t.model.loss_param, &v)
         if weight != NULL:
             v *= weight[row]
             g *= weight[row]
@@ -874,30 +844,26 @@ cdef int stochastic_epoch(
 
 
 cdef void add_penalty(Trainer t, const floating* W, double* out) noexcept nogil:
-    """Add each model's penalty to out (M,)."""
-    cdef Py_ssize_t m, l, r, j, d
+    cdef Py_ssize_t l, r, j, d
     cdef double sum_, sizes
     cdef const floating* w
-    for m in range(t.M):
-        for l in range(t.n_layers):
-            d = t.layers[l].n_in
-            for r in range(t.layers[l].n_out):
-                w = W + m * t.size + t.layers[l].offset + r * (d + 1)
-                sum_ = sizes = 0
+    for l in range(t.n_layers):
+        d = t.layers[l].n_in
+        for r in range(t.layers[l].n_out):
+            w = W + t.layers[l].offset + r * (d + 1)
+            sum_ = sizes = 0
+            for j in range(d):
+                sum_ += <double> w[j] * <double> w[j]
+            if t.model.l1 > 0:
                 for j in range(d):
-                    sum_ += <double> w[j] * <double> w[j]
-                if t.models[m].l1 > 0:
-                    for j in range(d):
-                        sizes += fabs(<double> w[j])
-                out[m] += 0.5 * t.models[m].l2 * sum_ + t.models[m].l1 * sizes
+                    sizes += fabs(<double> w[j])
+            out[0] += 0.5 * t.model.l2 * sum_ + t.model.l1 * sizes
 
 
 cdef void begin_epoch(
     Trainer t, const floating* W, double* total, double* penalty, Py_ssize_t epoch
 ) noexcept nogil:
-    cdef Py_ssize_t m
-    for m in range(t.M):
-        total[m] = penalty[m] = 0
+    total[0] = penalty[0] = 0
     # The penalty at the epoch's start, so that a full-batch epoch's value is F itself.
     add_penalty(t, W, penalty)
     t.mask_seed = mix(~t.seed + mix(epoch + 1))
@@ -910,31 +876,24 @@ cdef void order_epoch(Trainer t, Py_ssize_t epoch) noexcept nogil:
 
 
 cdef bint end_epoch(Trainer t, const floating* W, double* total, double* penalty) noexcept nogil:
-    """Make means of sums; returns whether all is finite."""
-    cdef Py_ssize_t m
-    cdef bint finite = True
-    for m in range(t.M):
-        total[m] = total[m] / t.n + penalty[m]
-        penalty[m] = 0
+    """Make a mean of the sum; returns whether all is finite."""
+    total[0] = total[0] / t.n + penalty[0]
+    penalty[0] = 0
     add_penalty(t, W, penalty)
-    for m in range(t.M):
-        if not isfinite(penalty[m]):
-            total[m] = penalty[m]
-        finite = finite and isfinite(total[m])
-    return finite
+    if not isfinite(penalty[0]):
+        total[0] = penalty[0]
+    return isfinite(total[0])
 
 
 cdef run(
     Trainer t, floating* W, Py_ssize_t first_epoch, Py_ssize_t n_epochs,
-    const double[:, ::1] rates, double[:, ::1] history,
+    const double[::1] rates, double[::1] history,
 ):
-    cdef Py_ssize_t epoch, start, b, step = 0
-    cdef Py_ssize_t n_steps = rates.shape[1], rate_step = 0 if n_steps == 1 else 1
-    cdef const double* rate = &rates[0, 0]
+    cdef Py_ssize_t epoch, start, b, step = 0, rate_step = 0 if rates.shape[0] == 1 else 1
+    cdef const double* rate = &rates[0]
     cdef double* total
-    cdef bint finite = True, plain = t.one_by_one()
-    cdef double[::1] penalties = np.empty(t.M)
-    cdef double* penalty = &penalties[0]
+    cdef double penalty
+    cdef bint plain = t.one_by_one()
     cdef Py_ssize_t per_epoch = (t.n + t.batch_size - 1) // t.batch_size
     cdef int path = PATH_DENSE
     if t.csr.indptr != NULL and t.n_layers == 1:
@@ -944,28 +903,27 @@ cdef run(
     t.own_order()
     with nogil:
         for epoch in range(n_epochs):
-            total = &history[epoch, 0]
-            begin_epoch(t, W, total, penalty, first_epoch + epoch)
+            total = &history[epoch]
+            begin_epoch(t, W, total, &penalty, first_epoch + epoch)
             order_epoch(t, first_epoch + epoch)
             if plain:
                 stochastic_epoch(t, W, rate + step * rate_step, rate_step, total)
             elif path == PATH_DIRECT:
                 direct_epoch(t, W, rate + step * rate_step, rate_step, total)
             elif path == PATH_LAZY:
-                fill_tables(t, rate + step * rate_step, rate_step, n_steps, per_epoch)
-                lazy_epoch(t, W, rate + step * rate_step, rate_step, n_steps, total)
+                fill_tables(t, rate + step * rate_step, rate_step, per_epoch)
+                lazy_epoch(t, W, rate + step * rate_step, rate_step, total)
             else:
                 start = 0
                 while start < t.n:
                     b = min(t.batch_size, t.n - start)
                     batch_gradient(t, <floating*> t.G, t.order, start, b, total)
-                    update(t, <floating*> t.G, b, rate + (step + start // t.batch_size) * rate_step,
-                           n_steps)
+                    update(
+                        t, <floating*> t.G, b, rate[(step + start // t.batch_size) * rate_step])
                     start += b
-                    look_for_signals(t, (b + 4) * t.M * t.size)
+                    look_for_signals(t, (b + 4) * t.size)
             step += per_epoch
-            finite = end_epoch(t, W, total, penalty)
-            if not finite:
+            if not end_epoch(t, W, total, &penalty):
                 break
     return epoch + 1
 
@@ -975,40 +933,35 @@ include "_sparse.pxi"
 include "_network.pxi"
 
 
-cdef int evaluate(
-    Trainer t, floating* W, double* objective, double* gradient
-) except -1:
-    cdef Py_ssize_t done = 0, m, l, r, j, b, d, at, size = t.M * t.size
+cdef double evaluate(Trainer t, floating* W, double* gradient) except? -1:
+    cdef Py_ssize_t done = 0, l, r, j, b, d, at
     cdef floating* G = NULL if gradient == NULL else <floating*> t.G
+    cdef double objective = 0
     with nogil:
-        for m in range(t.M):
-            objective[m] = 0
         if gradient != NULL:
-            memset(gradient, 0, size * sizeof(double))
+            memset(gradient, 0, t.size * sizeof(double))
         while done < t.n:
             b = min(t.chunk, t.n - done)
             if G != NULL:
-                memset(G, 0, size * sizeof(floating))
-            forward_backward[floating](t, t.rows, done, b, G, objective, False)
+                memset(G, 0, t.size * sizeof(floating))
+            forward_backward[floating](t, t.rows, done, b, G, &objective, False)
             if G != NULL:
-                for j in range(size):
+                for j in range(t.size):
                     gradient[j] += <double> G[j]
             done += b
-            look_for_signals(t, b * size)
-        for m in range(t.M):
-            objective[m] /= t.n
-        add_penalty(t, W, objective)
+            look_for_signals(t, b * t.size)
+        objective /= t.n
+        add_penalty(t, W, &objective)
         if gradient != NULL:
-            for j in range(size):
+            for j in range(t.size):
                 gradient[j] /= t.n
-            for m in range(t.M):
-                for l in range(t.n_layers):
-                    d = t.layers[l].n_in
-                    for r in range(t.layers[l].n_out):
-                        at = m * t.size + t.layers[l].offset + r * (d + 1)
-                        for j in range(d):
-                            gradient[at + j] += t.models[m].l2 * W[at + j]
-    return 0
+            for l in range(t.n_layers):
+                d = t.layers[l].n_in
+                for r in range(t.layers[l].n_out):
+                    at = t.layers[l].offset + r * (d + 1)
+                    for j in range(d):
+                        gradient[at + j] += t.model.l2 * W[at + j]
+    return objective
 
 
 def column_moments(X, weight, rows, origin):

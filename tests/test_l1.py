@@ -82,14 +82,16 @@ def feasible(slopes, alpha, l1_ratio):
 def balanced(r, curvature, X, coef, alpha, l1_ratio):
     """The dual nearest to r whose products with the columns used are what the penalty asks for,
     and with the intercept's 0: rounding of large columns would otherwise make the bound loose."""
-    used = coef != 0
+    used, r = coef != 0, r.astype(np.longdouble)
     A = np.column_stack([X[:, used] - X[:, used].mean(axis=0), np.ones(len(X))])
     size = np.sqrt((A**2).sum(axis=0))
     wanted = alpha * (l1_ratio * np.sign(coef[used]) + (1 - l1_ratio) * coef[used]) * len(r)
     wanted, root = np.append(wanted, 0.0), np.sqrt(curvature)
     across = (A / size).T * root
     for _ in range(3):
-        r = r + root * np.linalg.lstsq(across, (wanted - A.T @ r) / size, rcond=1e-15)[0]
+        # Products in more digits, for columns that are large beside the penalty.
+        left = ((wanted - A.T.astype(np.longdouble) @ r) / size).astype(float)
+        r = r + root * np.linalg.lstsq(across, left, rcond=1e-15)[0]
     return r
 
 
@@ -97,7 +99,7 @@ def squares_gap(model, X, y):
     """Duality gap of a fit with the squared error: a bound of F - F*, whoever found it."""
     r = y - X @ model.coef_ - model.intercept_
     r = balanced(r, np.ones(len(y)), X, model.coef_, model.alpha, model.l1_ratio)
-    slopes = X.T @ r / len(y)
+    slopes = X.T.astype(np.longdouble) @ r / len(y)
     s = feasible(slopes, model.alpha, model.l1_ratio)
     dual = np.mean(s * r * y - (s * r) ** 2 / 2)
     return squares(model, X, y) - dual - dual_penalty(s * slopes, model.alpha, model.l1_ratio)
@@ -107,7 +109,8 @@ def log_loss_gap(model, X, y):
     """The same for the binary log loss."""
     sign = np.where(y == model.classes_[1], 1, -1)
     u = expit(-sign * (X @ model.coef_[0] + model.intercept_[0]))
-    u = sign * balanced(sign * u, u * (1 - u), X, model.coef_[0], model.alpha, model.l1_ratio)
+    u = balanced(sign * u, u * (1 - u), X, model.coef_[0], model.alpha, model.l1_ratio)
+    u = sign * u.astype(float)
     assert -1e-30 < u.min() <= u.max() <= 1
     u = np.maximum(u, 0)
     slopes = X.T @ (sign * u) / len(y)

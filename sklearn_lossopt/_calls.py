@@ -30,6 +30,12 @@ def all_or_nothing(method):
     return guarded
 
 
+def told(estimator, X, y, weight):
+    """What callbacks are told of a fit; the weights may be None."""
+    metadata = None if weight is None else {"sample_weight": weight}
+    return dict(estimator=estimator, X=X, y=y, metadata=metadata)
+
+
 class Tasks:
     """Tells an estimator's callbacks of a fit and of its epochs, which are subtasks of it.
 
@@ -46,8 +52,7 @@ class Tasks:
     """
 
     def __init__(self, estimator, X, y, weight):
-        metadata = None if weight is None else {"sample_weight": weight}
-        self.task = dict(estimator=estimator, X=X, y=y, metadata=metadata)
+        self.task = told(estimator, X, y, weight)
         self.wants_epochs = has_callbacks(estimator)
 
     def begin_fit(self, attributes, max_iter):

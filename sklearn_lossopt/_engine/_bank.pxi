@@ -123,15 +123,15 @@ cdef int bank_gradients(
             p = &members[i]
             if not p.active:
                 continue
-            four[waiting] = p
-            waiting += 1
-            if waiting == 4 and by_fours:
-                four_gradients(four, leader, W, m, epoch)
-                waiting = 0
-            elif not by_fours:
+            if not by_fours:
                 block_gradient(
                     <Trainer> p.trainer, leader, <floating*> (<Trainer> p.trainer).G,
                     start + done, m, p.history + epoch, copied)
+                continue
+            four[waiting] = p
+            waiting += 1
+            if waiting == 4:
+                four_gradients(four, leader, W, m, epoch)
                 waiting = 0
         for i in range(waiting):
             block_gradient(

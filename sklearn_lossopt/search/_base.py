@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import get_tags, indexable
 
-from sklearn_lossopt._calls import all_or_nothing
+from sklearn_lossopt._calls import all_or_nothing, told
 from sklearn_lossopt._compat import (
     BaseSearchCV,
     Interval,
@@ -118,9 +118,7 @@ class GradientSearch(BaseSearchCV):
         X, y = indexable(X, y)
         params = check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
-        weight = params.get("sample_weight")
-        metadata = None if weight is None else {"sample_weight": weight}
-        task = dict(estimator=self, X=X, y=y, metadata=metadata)
+        task = told(self, X, y, params.get("sample_weight"))
         root = self._init_callback_context(max_subtasks=1 + (self.refit is not False))
         root.call_on_fit_task_begin(**task)
         splits = self._splits(X, y, routed.splitter.split)

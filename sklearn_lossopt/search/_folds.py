@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
+from sklearn_lossopt._calls import told
 from sklearn_lossopt._compat import (
     MultimetricScorer,
     check_method_params,
@@ -142,10 +143,7 @@ class Fold:
             context.call_on_fit_task_end(**self._task())
 
     def _task(self):
-        weight = self.fit_params.get("sample_weight")
-        metadata = None if weight is None else {"sample_weight": weight}
-        X, y = self.train
-        return dict(estimator=self.rules.search, X=X, y=y, metadata=metadata)
+        return told(self.rules.search, *self.train, self.fit_params.get("sample_weight"))
 
 
 class Training:
@@ -334,6 +332,6 @@ def evaluate_alone(base, number, X, y, split, rules, context):
         candidate_progress=(number, len(rules.settings)), error_score=rules.error_score,
         caller=rules.search, callback_ctx=context,
     )  # fmt: skip
-    found = curve(result.pop("estimator")) if result["fit_error"] is None else None
-    result.pop("estimator", None)
+    model = result.pop("estimator", None)
+    found = curve(model) if result["fit_error"] is None else None
     return [result | {"loss_curve": found, "warning": None, "divergence": None}]

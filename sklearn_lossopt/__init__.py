@@ -1,9 +1,9 @@
 """Gradient-based scikit-learn estimators: any loss with any optimizer, compiled."""
 
 from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt._estimators.classifier import GradientClassifier
+from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt.classifier import GradientClassifier
-from sklearn_lossopt.regressor import GradientRegressor
 from sklearn_lossopt.search import GradientHalvingSearchCV, GradientSearchCV
 
 __version__ = "0.1.0"

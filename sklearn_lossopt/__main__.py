@@ -28,10 +28,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC, LinearSVR
 
 from sklearn_lossopt._compat import threadpool_controller
-from sklearn_lossopt.classifier import GradientClassifier
+from sklearn_lossopt._estimators.classifier import GradientClassifier
+from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
-from sklearn_lossopt.regressor import GradientRegressor
 
 ALPHA = 1e-4
 # Objectives that differ by less, relatively, are shown as the same.
@@ -45,9 +45,7 @@ PEERS = {
         epsilon=1.345, alpha=ALPHA * n * 1.345 / loss.delta
     ),
     ("regression", "absolute_error"): lambda n, loss: QuantileRegressor(alpha=0),
-    ("regression", "quantile"): lambda n, loss: QuantileRegressor(
-        quantile=loss.quantile, alpha=0
-    ),
+    ("regression", "quantile"): lambda n, loss: QuantileRegressor(quantile=loss.quantile, alpha=0),
     ("regression", "epsilon_insensitive"): lambda n, loss: LinearSVR(
         epsilon=loss.epsilon, C=1 / (ALPHA * n), random_state=0
     ),

@@ -68,10 +68,7 @@ SCHEDULES = meanings(schedules)
 PAIRS = [(task, loss) for task in ESTIMATORS for loss in meanings(losses) if takes(task, loss)]
 # (task, loss, optimizer), all that go together
 TRIPLES = [
-    (*pair, optimizer)
-    for pair in PAIRS
-    for optimizer in OPTIMIZERS
-    if combine(pair[1], optimizer)
+    (*pair, optimizer) for pair in PAIRS for optimizer in OPTIMIZERS if combine(pair[1], optimizer)
 ]
 # Of these, every loss with one optimizer, and every optimizer with a loss of each kind (one output,
 # joint and one-vs-rest columns): for what no pair of them can break if none alone does.

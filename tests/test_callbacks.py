@@ -343,9 +343,7 @@ def test_callbacks_in_company(task, n_jobs, capsys):
     plain = clone(search).fit(X, y)
     search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
     assert f"{type(model).__name__} - fit" in capsys.readouterr().out
-    assert_array_equal(
-        search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"]
-    )
+    assert_array_equal(search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"])
     assert not hasattr(search.best_estimator_[-1], "_parent_callback_ctx")
     # One of the model's own reports from each of its fits.
     monitor = ScoringMonitor(scoring=["r2" if task == "regression" else "accuracy"])

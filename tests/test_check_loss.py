@@ -241,7 +241,7 @@ class WrongKinks(AbsoluteError):
         value = np.where(r > 0, 0.1 * r, -0.9 * r)
         return value if raw.ndim == 1 else value.sum(axis=1), np.where(r > 0, 0.1, -0.9)
 
-    _kinks = AbsoluteError._kinks
+    _breakpoints = AbsoluteError._breakpoints
 
 
 class WrongCurvature(SquaredError):

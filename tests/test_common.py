@@ -463,9 +463,7 @@ def test_whole_weights_are_repeated_rows_at_the_optimum(task, loss, optimizer):
 # Resuming -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "task, loss, optimizer", [case for case in COVER if case[2] in STEPPING]
-)
+@pytest.mark.parametrize("task, loss, optimizer", [case for case in COVER if case[2] in STEPPING])
 @pytest.mark.parametrize("batch_size", ["auto", 1, 7])
 def test_two_warm_starts_are_one_run(task, loss, optimizer, batch_size):
     X, y = make_data(task, loss, n_targets=2)

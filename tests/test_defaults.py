@@ -566,10 +566,10 @@ def test_targets_in_other_units(loss, optimizer, c, shift):
         c = abs(c)
     X, y = sample(loss)
     degree, alpha = DEGREE[loss], 0.01
-    model = fit(loss, X, y, optimizer, alpha=alpha, loss=in_units(loss, 1))
+    model = fit(loss, X, y, optimizer, alpha=alpha, loss=in_training_units(loss, 1))
     z, value = raw(model, X), objective(model, loss, X, y, alpha)
     other = fit(
-        loss, X, c * y + shift, optimizer, loss=in_units(loss, abs(c)),
+        loss, X, c * y + shift, optimizer, loss=in_training_units(loss, abs(c)),
         alpha=abs(c) ** (degree - 2) * alpha,
     )  # fmt: skip
     back = (raw(other, X) - shift) / c
@@ -577,7 +577,7 @@ def test_targets_in_other_units(loss, optimizer, c, shift):
     assert model.converged_ and other.converged_
 
 
-def in_units(loss, c):
+def in_training_units(loss, c):
     """The loss with the parameters that are in units of y given in others."""
     kinds = {
         "huber": lambda: Huber(DELTA * c),

@@ -131,7 +131,8 @@ def test_pages_quote_the_source(name):
     package = ROOT / "sklearn_lossopt"
     source = "\n".join(
         path.read_text(encoding="utf-8")
-        for path in (*package.rglob("*.pxi"), *package.rglob("*.py")) if path.name in SOURCES[name]
+        for path in (*package.rglob("*.pxi"), *package.rglob("*.py"))
+        if path.name in SOURCES[name]
     )
     quoted = blocks(ROOT / "docs" / name, "cython") + blocks(ROOT / "docs" / name, "python")
     assert len(quoted) >= 2
@@ -221,13 +222,16 @@ def test_readme_lists_the_parts_that_losses_play():
         for name in code(names):
             found = losses.registry()[name]
             assert ("numbers" in tasks, "classes" in tasks) == (
-                found.regression, found.classification
+                found.regression,
+                found.classification,
             )
 
 
 def test_estimators_name_every_loss_and_optimizer():
-    for estimator, part in [("GradientRegressor", "regression"),
-                            ("GradientClassifier", "classification")]:
+    for estimator, part in [
+        ("GradientRegressor", "regression"),
+        ("GradientClassifier", "classification"),
+    ]:
         doc = inspect.getdoc(getattr(sklearn_lossopt, estimator)).partition("Attributes\n")[0]
         spellings = [
             spelling

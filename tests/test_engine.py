@@ -255,9 +255,7 @@ def test_full_metrics_of_every_size(dtype):
         X, y = rng.normal(size=(9, d)).astype(dtype), rng.normal(size=(9, 1)).astype(dtype)
         A = (np.triu(rng.normal(size=(d + 1, d + 1))) / (d + 1)).astype(dtype)
         weights = np.zeros((1, d + 1), dtype)
-        made, _ = trainer(
-            X, y, weights=weights, metric=A[None], coordinates=np.zeros_like(weights)
-        )
+        made, _ = trainer(X, y, weights=weights, metric=A[None], coordinates=np.zeros_like(weights))
         run(made, 2, 0.1)
         x, expected = np.column_stack([X, np.ones(9)]).astype(float), np.zeros(d + 1)
         for _ in range(2):

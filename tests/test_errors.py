@@ -381,9 +381,7 @@ def test_a_component_parameter_out_of_range_is_named(family, component, name, va
 
 
 FULL_BATCH = [
-    spelling
-    for spelling, name in spellings(optimizers).items()
-    if not settable(name, batch_size=1)
+    spelling for spelling, name in spellings(optimizers).items() if not settable(name, batch_size=1)
 ]
 FAMILIES = {"loss": losses, "optimizer": optimizers, "schedule": schedules}
 

@@ -318,7 +318,7 @@ class SteepBelow(AbsoluteError):
 class SteepBelowAgain(SteepBelow):
     """Inherits the formula, and says what is true of it."""
 
-    def _kinks(self, y):
+    def _breakpoints(self, y):
         return [(y, np.full(y.shape, -0.9), np.full(y.shape, 0.1))]
 
 
@@ -350,7 +350,7 @@ class Mixed(HalfSquares, SquaredError):
 class LogLink(RegressionLoss):
     """What losses of one link share, and no formula."""
 
-    def _raw_unit(self, unit):
+    def _trust_radius(self, unit):
         return 1.0
 
 
@@ -361,15 +361,15 @@ class Linked(LogLink):
 
 def test_another_formula_inherits_no_facts_of_the_old_one():
     y, raw = np.array([[1.0], [2.0]]), np.array([[0.5], [3.0]])
-    assert SteepBelow()._kinks(y) is None
-    assert len(SteepBelowAgain()._kinks(y)) == 1
-    assert WithoutExtremes()._kinks(y) is None
+    assert SteepBelow()._breakpoints(y) is None
+    assert len(SteepBelowAgain()._breakpoints(y)) == 1
+    assert WithoutExtremes()._breakpoints(y) is None
     assert_allclose(Mixed()._curvature(y, raw), 0.5, rtol=1e-6)
     assert_allclose(Tilted()._curvature(y, raw), np.exp(raw) + 0.012 * raw**2, rtol=1e-6)
     # Built-in losses, what has no formula, and the names that belong to the kernel stay.
     assert_array_equal(SquaredError()._curvature(y, raw), 1)
-    assert AbsoluteError()._kinks(y) is not None
-    assert Linked()._raw_unit(7.0) == 1.0
+    assert AbsoluteError()._breakpoints(y) is not None
+    assert Linked()._trust_radius(7.0) == 1.0
     assert Tilted().name == "poisson" and Tilted()._predict(0.0) == 1
 
 

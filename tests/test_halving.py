@@ -243,7 +243,10 @@ def survivors(scores, failing=(), **parameters):
     """Places of the candidates in each iteration, of given scores."""
     grid = {"alpha": [-1.0 - i if i in failing else 1.0 + i for i in range(len(scores))]}
     search = GradientHalvingSearchCV(
-        slow(), grid, cv=2, scoring=lambda model, X, y: scores[int(model.alpha) - 1],
+        slow(),
+        grid,
+        cv=2,
+        scoring=lambda model, X, y: scores[int(model.alpha) - 1],
         **{"factor": 2, "min_epochs": 1, "refit": False, **parameters},
     )
     with warnings.catch_warnings():

@@ -152,7 +152,11 @@ def solve_split(loss, X, y, weight, alpha, l1_ratio, loss_params):
     start[2 * k * d :] = 0.1
     for _ in range(5):
         found = minimize(
-            split, start, jac=True, bounds=bounds, method="L-BFGS-B",
+            split,
+            start,
+            jac=True,
+            bounds=bounds,
+            method="L-BFGS-B",
             options={"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-16, "gtol": 1e-12},
         )
         start = found.x
@@ -170,8 +174,11 @@ def solve_linear_programme(X, kinks, l1, share):
         right.append(np.broadcast_to(c, n))
         cost += [share * high, -share * low]
     found = linprog(
-        np.concatenate(cost), A_eq=sparse.vstack(rows).tocsr(), b_eq=np.concatenate(right),
-        bounds=(0, None), method="highs",
+        np.concatenate(cost),
+        A_eq=sparse.vstack(rows).tocsr(),
+        b_eq=np.concatenate(right),
+        bounds=(0, None),
+        method="highs",
     )
     assert found.status == 0
     return found.fun
@@ -213,7 +220,11 @@ def test_logistic_regression_with_every_optimizer(data, optimizer):
     alpha, l1_ratio = 0.02, 0.8
     model = make("classification", "log_loss", optimizer, alpha=alpha, l1_ratio=l1_ratio).fit(X, y)
     best = LogisticRegression(
-        solver="saga", C=1 / (len(y) * alpha), l1_ratio=l1_ratio, tol=1e-9, max_iter=10_000,
+        solver="saga",
+        C=1 / (len(y) * alpha),
+        l1_ratio=l1_ratio,
+        tol=1e-9,
+        max_iter=10_000,
         random_state=0,
     ).fit(X, y)
     found, least = (log_losses(m, X, y, alpha, l1_ratio) for m in (model, best))
@@ -228,7 +239,11 @@ def test_many_classes(l1_ratio):
     X, y = X[:500], y[:500]
     model = GradientClassifier(alpha=0.02, l1_ratio=l1_ratio, random_state=0).fit(X, y)
     best = LogisticRegression(
-        solver="saga", C=1 / (len(y) * 0.02), l1_ratio=l1_ratio, tol=1e-7, max_iter=5000,
+        solver="saga",
+        C=1 / (len(y) * 0.02),
+        l1_ratio=l1_ratio,
+        tol=1e-7,
+        max_iter=5000,
         random_state=0,
     ).fit(X, y)
     found, least = (log_losses(m, X, y, 0.02, l1_ratio) for m in (model, best))
@@ -356,8 +371,13 @@ def test_several_targets_are_fitted_one_by_one(l1_ratio):
 
 @pytest.mark.parametrize(
     "task, loss",
-    [("regression", "squared_error"), ("regression", "absolute_error"),
-     ("regression", "log_cosh"), ("classification", "log_loss"), ("classification", "hinge")],
+    [
+        ("regression", "squared_error"),
+        ("regression", "absolute_error"),
+        ("regression", "log_cosh"),
+        ("classification", "log_loss"),
+        ("classification", "hinge"),
+    ],
 )
 @pytest.mark.parametrize("n_targets", [1, 3])
 def test_sparse_rows_have_the_optimum_of_dense_ones(task, loss, n_targets):
@@ -566,8 +586,12 @@ def test_converged_is_true_only_at_the_optimum(task, loss):
 @pytest.mark.parametrize("optimizer", OPTIMIZER_RANGES)
 @pytest.mark.parametrize(
     "loss, target",
-    [("squared_error", "one_output"), ("absolute_error", "outputs"), ("hinge", "one_vs_rest"),
-     ("log_loss", "softmax")],
+    [
+        ("squared_error", "one_output"),
+        ("absolute_error", "outputs"),
+        ("hinge", "one_vs_rest"),
+        ("log_loss", "softmax"),
+    ],
 )
 def test_proximal_steps_follow_the_twin(loss, target, optimizer, batch_size, request):
     rng = np.random.default_rng(list(request.node.name.encode()))
@@ -588,7 +612,11 @@ def test_proximal_steps_follow_the_twin(loss, target, optimizer, batch_size, req
         model = textbook_model(estimator, loss, optimizer, **settings)
         model.fit(X, y, sample_weight=weight)
         twin = textbook_fit(
-            X, twin_y, "softmax" if target == "softmax" else loss, optimizer, sample_weight=weight,
+            X,
+            twin_y,
+            "softmax" if target == "softmax" else loss,
+            optimizer,
+            sample_weight=weight,
             **settings,
         )
         assert relative_error(np.atleast_2d(model.coef_), twin.coef[-1]) < 1e-10
@@ -596,12 +624,12 @@ def test_proximal_steps_follow_the_twin(loss, target, optimizer, batch_size, req
         assert_array_equal(np.atleast_2d(model.coef_) == 0, twin.coef[-1] == 0)
         zeros += np.count_nonzero(model.coef_ == 0)
     # A mean has a zero only where all the points in it have it.
-    assert zeros or optimizer_of(optimizer)._has_mean
+    assert zeros or optimizer_of(optimizer)._has_average
 
 
 # Lion's steps have one size, and a mean lags behind the points in it.
 ARRIVING = [
-    name for name in OPTIMIZER_RANGES if name != "lion" and not optimizer_of(name)._has_mean
+    name for name in OPTIMIZER_RANGES if name != "lion" and not optimizer_of(name)._has_average
 ]
 
 
@@ -613,8 +641,15 @@ def test_the_optimum_is_a_fixed_point_of_the_steps(optimizer):
     best = ElasticNet(alpha=0.8, l1_ratio=0.9, tol=1e-12).fit(X, y)
     rate = {"adadelta": 30.0, "adagrad": 0.5}.get(optimizer, 0.02)
     model = GradientRegressor(
-        optimizer=optimizer, alpha=0.8, l1_ratio=0.9, precondition=False, learning_rate=rate,
-        schedule="cosine", max_iter=3000, tol=0, random_state=0,
+        optimizer=optimizer,
+        alpha=0.8,
+        l1_ratio=0.9,
+        precondition=False,
+        learning_rate=rate,
+        schedule="cosine",
+        max_iter=3000,
+        tol=0,
+        random_state=0,
         batch_size="auto" if optimizer == "gradient_descent" else 60,
     ).fit(X, y)
     assert squares(model, X, y) <= squares(best, X, y) * (1 + 1e-4)
@@ -636,8 +671,14 @@ def test_an_optimizer_in_numpy(precondition):
     X, y = standardised(*DIABETES)
     best = ElasticNet(alpha=4.0, l1_ratio=1.0, tol=1e-12).fit(X, y)
     model = GradientRegressor(
-        optimizer=SignedMomentum(), alpha=4.0, l1_ratio=1.0, precondition=precondition,
-        learning_rate=0.05, max_iter=300, random_state=0, tol=1e-6,
+        optimizer=SignedMomentum(),
+        alpha=4.0,
+        l1_ratio=1.0,
+        precondition=precondition,
+        learning_rate=0.05,
+        max_iter=300,
+        random_state=0,
+        tol=1e-6,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -652,8 +693,8 @@ def test_an_optimizer_in_numpy(precondition):
 
 
 @pytest.mark.parametrize(
-    "task, n_targets", [("regression", 1), ("regression", 3), ("classification", 1),
-                        ("classification", 3)],
+    "task, n_targets",
+    [("regression", 1), ("regression", 3), ("classification", 1), ("classification", 3)],
 )
 def test_sparsify_and_densify(task, n_targets):
     X, y = make_data(task, n=90, d=10, n_targets=n_targets)

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from sklearn_lossopt._linear_algebra import block_solver, row_blocks, weighted_grams, whitener
+from sklearn_lossopt._linalg import block_solver, row_blocks, weighted_grams, whitener
 
 LAYOUTS = {"dense": np.asarray, "sparse": sparse.csr_array}
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -49,5 +49,6 @@ def test_block_solver_divides_by_each_matrix():
     factors, g = rng.normal(size=(5, 4, 4)), rng.normal(size=(5, 4))
     matrices = factors @ factors.swapaxes(1, 2) + np.eye(4)
     found = block_solver([whitener(H) for H in matrices])(g)
-    assert_allclose(found, [np.linalg.solve(H, row) for H, row in zip(matrices, g, strict=True)],
-                    rtol=1e-8)
+    assert_allclose(
+        found, [np.linalg.solve(H, row) for H, row in zip(matrices, g, strict=True)], rtol=1e-8
+    )

@@ -182,7 +182,7 @@ def test_curvature_bound(name, params, kind):
     loss = registry()[name](**params)
     rng = np.random.default_rng(0)
     y, shape = targets(kind, 500, rng)
-    unit = loss._unit(y) if loss.regression else 1.0
+    unit = loss._y_scale(y) if loss.regression else 1.0
     bound = loss._curvature_bound(unit, shape[1] if kind == "index" else 1)
     if name in POSITIVE:
         unit, typical = np.array([2.0]), loss._curvature_bound(2.0)
@@ -211,7 +211,7 @@ def test_piecewise_linear_losses_have_kinks():
     found = set()
     for name, loss in registry().items():
         params, kind = CONFIGURATIONS[name][0]
-        if loss(**params)._kinks(targets(kind, 5, np.random.default_rng(0))[0]) is not None:
+        if loss(**params)._breakpoints(targets(kind, 5, np.random.default_rng(0))[0]) is not None:
             found.add(name)
     # the perceptron's minimum is at zero weights: its kinks would lead there
     assert found == set(registry()) - set(SMOOTH) - {"perceptron"}
@@ -222,7 +222,7 @@ def test_kinks_add_up_to_the_loss(name, params, kind):
     loss = registry()[name](**params)
     rng = np.random.default_rng(0)
     y, shape = targets(kind, 300, rng)
-    kinks = loss._kinks(y)
+    kinks = loss._breakpoints(y)
     if kinks is None:
         assert loss.smooth or name == "perceptron"
         return
@@ -423,11 +423,11 @@ def test_prediction_is_on_the_scale_of_y(name):
 def test_unit_follows_the_units_of_y(name):
     loss = registry()[name](**CONFIGURATIONS[name][0][0])
     y = np.random.default_rng(0).gamma(3.0, size=(999, 1))
-    assert_allclose(loss._unit(1000 * y), 1000 * loss._unit(y), rtol=1e-12)
+    assert_allclose(loss._y_scale(1000 * y), 1000 * loss._y_scale(y), rtol=1e-12)
     if name not in POSITIVE:
-        assert_allclose(loss._unit(y + 50), loss._unit(y), rtol=1e-9)
+        assert_allclose(loss._y_scale(y + 50), loss._y_scale(y), rtol=1e-9)
         # most targets equal: a median deviation of 0 is no unit
-        assert Loss._unit(loss, np.r_[np.zeros(90), np.ones(10)][:, None]) > 0
+        assert Loss._y_scale(loss, np.r_[np.zeros(90), np.ones(10)][:, None]) > 0
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -437,11 +437,13 @@ def test_units_count_weights_as_repeated_rows(dtype):
         for n in (7, 12):
             y, repeats = rng.gamma(2, size=(n, 2)), rng.integers(1, 5, n)
             weight = (repeats / repeats.mean()).astype(dtype)
-            assert_allclose(loss._unit(y, weight), loss._unit(y.repeat(repeats, axis=0)), rtol=1e-6)
+            assert_allclose(
+                loss._y_scale(y, weight), loss._y_scale(y.repeat(repeats, axis=0)), rtol=1e-6
+            )
             nearly_equal = np.r_[np.zeros((9 * n, 2)), y]
             weight = np.r_[np.ones(9 * n), repeats].astype(dtype)
             assert_allclose(
-                loss._unit(nearly_equal, weight / weight.mean()),
-                loss._unit(nearly_equal.repeat(weight.astype(int), axis=0)),
+                loss._y_scale(nearly_equal, weight / weight.mean()),
+                loss._y_scale(nearly_equal.repeat(weight.astype(int), axis=0)),
                 rtol=1e-5,
             )

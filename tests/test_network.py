@@ -50,10 +50,12 @@ def layers_of(flat, widths):
 
 def flat_of(model):
     """All parameters of a fitted network as one array."""
-    return np.concatenate([
-        np.column_stack([coef.T, intercept]).ravel()
-        for coef, intercept in zip(model.coefs_, model.intercepts_, strict=True)
-    ])
+    return np.concatenate(
+        [
+            np.column_stack([coef.T, intercept]).ravel()
+            for coef, intercept in zip(model.coefs_, model.intercepts_, strict=True)
+        ]
+    )
 
 
 def twin_forward(X, coefs, intercepts, activation):
@@ -73,7 +75,7 @@ def begin_with(monkeypatch):
             for view, layer in zip(units.layers(units.weights), layers, strict=True):
                 view[...] = layer
 
-        monkeypatch.setattr(_network.Units, "_draw", draw)
+        monkeypatch.setattr(_network.NetworkPreconditioner, "_draw", draw)
 
     return begin
 

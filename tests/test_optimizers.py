@@ -79,7 +79,7 @@ def test_settles_where_it_would_come_to_rest(name, params, slots):
     memory["product"] = np.zeros(theta.shape)
     state = np.reshape([memory[slot] for slot in slots], (len(slots), theta.size))
     settled = theta.ravel().copy()
-    registry()[name](**params)._settle(settled, state, t, rate)
+    registry()[name](**params)._flush_momentum(settled, state, t, rate)
 
     moving = bool({"v", "m"} & set(slots)) and name != "lion"
     rest = theta
@@ -97,7 +97,6 @@ def test_settles_where_it_would_come_to_rest(name, params, slots):
 each_mean = pytest.mark.parametrize(
     "name, params, n_slots, kept", MEANS, ids=[f"{name}-{params}" for name, params, *_ in MEANS]
 )
-
 
 
 def training_of(optimizer, dtype="float64", rate=0.05, n=40):
@@ -129,7 +128,7 @@ def test_a_mean_settles_where_it_predicts_and_begins_anew(name, params, n_slots,
     moved, mean = w.copy(), optimizer._prediction(w, state, t)
     assert np.abs(mean - moved).max() > 1e-4
     assert_array_equal(w, moved)
-    optimizer._settle(w, state, t, 0.05)
+    optimizer._flush_momentum(w, state, t, 0.05)
     assert_array_equal(w, mean)
     assert optimizer._prediction(w, state, t) is w
     # What is known of the sizes of gradients stays.
@@ -181,7 +180,7 @@ def test_an_optimizer_of_ones_own_is_averaged_alike(params):
 
 # With a mean, the model is not what training moves ------------------------------------------------
 
-WITH_MEAN = [name for name in STEPPING if optimizer_of(name)._has_mean]
+WITH_MEAN = [name for name in STEPPING if optimizer_of(name)._has_average]
 
 
 @pytest.mark.parametrize("optimizer", WITH_MEAN)

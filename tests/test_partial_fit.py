@@ -30,8 +30,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
 from sklearn_lossopt import DivergenceError, GradientClassifier, GradientRegressor
-from sklearn_lossopt._moments import Moments, Sample
-from sklearn_lossopt._problem import Problem
+from sklearn_lossopt._objective import Objective
+from sklearn_lossopt._streaming.moments import Moments, Sample
 from sklearn_lossopt.losses import Huber, RegressionLoss, SquaredError
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Exponential, Plateau
@@ -77,7 +77,7 @@ def test_chunks_are_one_call_and_one_epoch(task, loss, optimizer, schedule):
     epoch = make(task, loss, optimizer, max_iter=1, shuffle=False, **settings).fit(X, y)
     assert_allclose(once.coef_, epoch.coef_, rtol=1e-12, atol=1e-15)
     assert_allclose(once.intercept_, epoch.intercept_, rtol=1e-12, atol=1e-15)
-    if not once._optimizer._has_mean:  # for which fit looks at the end of the epoch
+    if not once._optimizer._has_average:  # for which fit looks at the end of the epoch
         assert_allclose(once.loss_curve_, epoch.loss_curve_, rtol=1e-12)
     assert once.t_ == epoch.t_
     if optimizer == "gradient_descent":
@@ -92,9 +92,18 @@ def test_chunks_are_one_call_and_one_epoch(task, loss, optimizer, schedule):
 
 def test_a_call_of_gradient_descent_is_one_step_on_the_chunk():
     X, y = make_data("regression", n=40)
-    model = feed(make("regression", None, "gradient_descent", alpha=0.1, **(
-        TEXTBOOK | {"learning_rate": 0.01}
-    )), X, y, 10)
+    model = feed(
+        make(
+            "regression",
+            None,
+            "gradient_descent",
+            alpha=0.1,
+            **(TEXTBOOK | {"learning_rate": 0.01}),
+        ),
+        X,
+        y,
+        10,
+    )
     w, b = np.zeros(4), 0.0
     for part in chunks(40, 10):
         r = X[part] @ w + b - y[part]
@@ -221,9 +230,17 @@ def test_statistics_of_chunks_are_those_of_all_rows():
     for full in (True, False):
         total = None
         for start, stop in [(0, 1), (1, 2), (2, 7), (7, 120), (120, 300)]:
-            problem = Problem(
-                X[start:stop], np.zeros((stop - start, 1)), "values", weight[start:stop], None, 1,
-                SquaredError(), 0.0, 0.0, True,
+            problem = Objective(
+                X[start:stop],
+                np.zeros((stop - start, 1)),
+                "values",
+                weight[start:stop],
+                None,
+                1,
+                SquaredError(),
+                0.0,
+                0.0,
+                True,
             )
             now = Moments.of(problem, weight[start:stop].sum(), full)
             total = now if total is None else total.merged(now)
@@ -611,7 +628,8 @@ def test_classes():
     assert list(model.classes_) == list(names) and model.coef_.shape == (3, 4)
     model.partial_fit(X, names[y]).partial_fit(X, names[y].astype(object), classes=names)
     unchanged(
-        model, lambda: model.partial_fit(X, names[y], classes=["a", "b"]),
+        model,
+        lambda: model.partial_fit(X, names[y], classes=["a", "b"]),
         match="is not the same as on last call",
     )
     unchanged(model, lambda: model.partial_fit(X, np.full(64, "d")), match="holds 'd', which")
@@ -633,10 +651,13 @@ def test_means_of_iterates(task, optimizer):
 
 
 @each_task
-@pytest.mark.parametrize(("settings", "reason"), [
-    ({"early_stopping": True}, "early_stopping=True needs all rows"),
-    ({"optimizer": "lbfgs"}, "looks for the minimum of all rows"),
-])
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"early_stopping": True}, "early_stopping=True needs all rows"),
+        ({"optimizer": "lbfgs"}, "looks for the minimum of all rows"),
+    ],
+)
 def test_what_needs_all_rows_has_no_partial_fit(task, settings, reason):
     X, y = make_data(task, n=64)
     model = make(task, **settings)
@@ -650,8 +671,9 @@ def test_what_needs_all_rows_has_no_partial_fit(task, settings, reason):
 def test_a_schedule_that_reads_the_curve_has_a_value_for_each_call():
     X, y = make_data("regression", n=96)
     plateau = Plateau(factor=0.5, patience=1, threshold=0.99)  # falls in every second epoch
-    model = feed(make("regression", None, "sgd", alpha=0.0, **CHUNKED | {"schedule": plateau}),
-                 X, y, 16)
+    model = feed(
+        make("regression", None, "sgd", alpha=0.0, **CHUNKED | {"schedule": plateau}), X, y, 16
+    )
     w, b = np.zeros(4), 0.0
     for t, part in enumerate(chunks(96, 8)):
         memory = functools.reduce(plateau.remember, model.loss_curve_[: t // 2], None)

@@ -108,9 +108,14 @@ def test_validation_curve_that_holds_scores():
     assert display.validation_ax_.get_ylabel() == "Validation score"
 
 
-@pytest.mark.parametrize("scoring, label", [
-    ("loss", None), ("r2", "Validation score"), (None, "Validation score"),
-])
+@pytest.mark.parametrize(
+    "scoring, label",
+    [
+        ("loss", None),
+        ("r2", "Validation score"),
+        (None, "Validation score"),
+    ],
+)
 def test_what_the_curve_holds_is_what_scoring_says(data, scoring, label):
     model = GradientRegressor(early_stopping=True, scoring=scoring, random_state=0).fit(*data)
     display = LossCurveDisplay.from_estimator(model)
@@ -119,9 +124,7 @@ def test_what_the_curve_holds_is_what_scoring_says(data, scoring, label):
     assert apart == (label is not None)
     if apart:
         assert display.validation_ax_.get_ylabel() == label
-    np.testing.assert_array_equal(
-        display.validation_lines_[0].get_ydata(), model.validation_curve_
-    )
+    np.testing.assert_array_equal(display.validation_lines_[0].get_ydata(), model.validation_curve_)
 
 
 def test_multi_layer_perceptron(data):
@@ -248,7 +251,11 @@ def test_from_numbers(curve):
 
 def test_parameters_are_attributes():
     given = dict(
-        loss_curve=[2.0, 1.0], validation_curve=None, best_iter=1, name="n", reference=0.0,
+        loss_curve=[2.0, 1.0],
+        validation_curve=None,
+        best_iter=1,
+        name="n",
+        reference=0.0,
         validation_kind="score",
     )
     assert vars(LossCurveDisplay(**given)) == given

@@ -57,13 +57,15 @@ CLOSED_FORMS = [
     ),
     (
         WarmUp(Cosine(floor=0.2), epochs=3, start=1.0),
-        lambda t, each, total: 0.2
-        + 0.8 * math.cos(math.pi * max(t - 3 * each, 0) / (total - 3 * each) / 2) ** 2,
+        lambda t, each, total: (
+            0.2 + 0.8 * math.cos(math.pi * max(t - 3 * each, 0) / (total - 3 * each) / 2) ** 2
+        ),
     ),
     (
         WarmUp(WarmUp(epochs=1, start=0.3), epochs=2, start=0.5),
-        lambda t, each, total: warm_up(t, each, 2, 0.5)
-        * warm_up(max(t - 2 * each, 0), each, 1, 0.3),
+        lambda t, each, total: (
+            warm_up(t, each, 2, 0.5) * warm_up(max(t - 2 * each, 0), each, 1, 0.3)
+        ),
     ),
 ]
 each_form = pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from sklearn_lossopt import (
     GradientSearchCV,
 )
 from sklearn_lossopt.losses import Huber, Quantile
-from sklearn_lossopt.search._scores import Judge
+from sklearn_lossopt.search._scores import CandidateScorer
 
 TASKS = ("regression", "classification")
 each_task = pytest.mark.parametrize("task", TASKS)
@@ -211,7 +211,7 @@ def test_own_accuracy_is_the_estimators_score(labels, weight):
     y = labels(Y_CLF)
     model = quick("classification").fit(X_CLF, y)
     params = {} if weight is None else {"sample_weight": np.arange(80).astype(weight)}
-    judge = Judge(scorer_of(model), "raise", X_CLF, y, params)
+    judge = CandidateScorer(scorer_of(model), "raise", X_CLF, y, params)
     assert judge.quick
     assert judge(model, model) == model.score(X_CLF, y, **params)
     assert judge.checked is not None
@@ -228,7 +228,7 @@ def test_own_r2_is_the_estimators_score(target, weight, dtype):
     params = {} if weight is None else {"sample_weight": np.arange(80).astype(weight)}
     for optimizer in ("adam", "sgd"):
         model = quick(optimizer=optimizer).fit(X, target)
-        judge = Judge(scorer_of(model), "raise", X, target, params)
+        judge = CandidateScorer(scorer_of(model), "raise", X, target, params)
         assert judge.quick
         assert judge(model, model) == model.score(X, target, **params)
         assert judge.checked is not None
@@ -242,12 +242,12 @@ def test_odd_test_rows_are_scored_by_the_estimator():
     model = quick("classification").fit(X_CLF, Y_CLF)
     for y, text in ((Y_CLF + 0.5, "continuous"), (np.where(Y_CLF == 0, np.nan, 1), "NaN")):
         with pytest.raises(ValueError, match=text):
-            Judge(scorer_of(model), "raise", X_CLF, y, {})(model, model)
+            CandidateScorer(scorer_of(model), "raise", X_CLF, y, {})(model, model)
     model = quick().fit(X_REG, Y_REG)
     with pytest.raises(ValueError, match="5 features"):
-        Judge(scorer_of(model), "raise", np.ones((80, 5)), Y_REG, {})(model, model)
+        CandidateScorer(scorer_of(model), "raise", np.ones((80, 5)), Y_REG, {})(model, model)
     with pytest.raises(ValueError, match="Sample weights"):
-        Judge(scorer_of(model), "raise", X_REG, Y_REG, {"sample_weight": np.zeros(80)})(
+        CandidateScorer(scorer_of(model), "raise", X_REG, Y_REG, {"sample_weight": np.zeros(80)})(
             model, model
         )
 
@@ -476,9 +476,9 @@ def test_failed_fits(piped):
     assert np.isnan(ours.cv_results_["mean_test_score"][1])
     assert ours.cv_results_["rank_test_score"][1] == 3
     with pytest.warns(FitFailedWarning):
-        ours.set_params(
-            scoring=lambda model, X, y: {"one": 1.0}, refit=False, error_score=0.1
-        ).fit(X_REG, Y_REG)
+        ours.set_params(scoring=lambda model, X, y: {"one": 1.0}, refit=False, error_score=0.1).fit(
+            X_REG, Y_REG
+        )
     assert_allclose(ours.cv_results_["mean_test_one"], [1, 0.1, 1])
     with pytest.warns(FitFailedWarning):
         ours.set_params(scoring=["r2", "neg_max_error"]).fit(X_REG, Y_REG)

@@ -83,9 +83,9 @@ def search(data):
 
 def best_by(search, *names, metric="score"):
     """The best mean score of each combination of settings, by pandas."""
-    frame = pd.DataFrame({
-        name: [str(params[name]) for params in search.cv_results_["params"]] for name in names
-    })
+    frame = pd.DataFrame(
+        {name: [str(params[name]) for params in search.cv_results_["params"]] for name in names}
+    )
     frame["score"] = search.cv_results_[f"mean_test_{metric}"]
     return frame.groupby(list(names))["score"].max()
 
@@ -124,8 +124,9 @@ def test_any_two_parameters(search):
     # Numbers in ascending order, then the rest.
     assert display.x_values == [1e-3, 0.1, 1.0, "auto"]
     assert display.y_values == [1e-3, 1.0]
-    wanted = [[best[str(row), str(column)] for column in display.x_values]
-              for row in display.y_values]
+    wanted = [
+        [best[str(row), str(column)] for column in display.x_values] for row in display.y_values
+    ]
     np.testing.assert_array_equal(display.score, wanted)
     assert ticks(display.ax_.xaxis) == ["0.001", "0.1", "1", "auto"]
 
@@ -133,8 +134,11 @@ def test_any_two_parameters(search):
 def test_several_parameters_combined(search):
     display = SearchDisplay.from_search(search, x="alpha", y=["loss", "optimizer"])
     best = best_by(search, "loss", "optimizer", "alpha")
-    rows = [(loss, optimizer) for loss in ("mse", "Huber(delta=2)", "quantile")
-            for optimizer in ("sgd", "Adam(beta_1=0.8)")]
+    rows = [
+        (loss, optimizer)
+        for loss in ("mse", "Huber(delta=2)", "quantile")
+        for optimizer in ("sgd", "Adam(beta_1=0.8)")
+    ]
     wanted = [[best[(*row, alpha)] for alpha in ("0.001", "1.0")] for row in rows]
     np.testing.assert_array_equal(display.score, wanted)
     assert display.y_values[0] == "squared_error, sgd"
@@ -212,7 +216,12 @@ def test_pipeline_and_metrics():
         "standardscaler": [StandardScaler(), MinMaxScaler()],
     }
     search = RandomizedSearchCV(
-        model, spaces, n_iter=8, cv=2, random_state=0, scoring=["accuracy", "f1"],
+        model,
+        spaces,
+        n_iter=8,
+        cv=2,
+        random_state=0,
+        scoring=["accuracy", "f1"],
         refit="f1",
     ).fit(X, y)
     names = "gradientclassifier__loss", "gradientclassifier__optimizer"
@@ -258,11 +267,17 @@ def test_halving_prefers_who_got_further():
     np.testing.assert_array_equal(SearchDisplay.from_search(search).score, [[0.5]])
 
 
-@pytest.mark.parametrize("params, rows, columns", [
-    ([{"loss": "mae"}, {"loss": "huber"}], ["absolute_error", "huber"], ["Adam(beta_1=0.8)"]),
-    ([{"optimizer": "gd"}, {"optimizer": "asgd"}], ["Huber(delta=2)"],
-     ["gradient_descent", "averaged"]),
-])
+@pytest.mark.parametrize(
+    "params, rows, columns",
+    [
+        ([{"loss": "mae"}, {"loss": "huber"}], ["absolute_error", "huber"], ["Adam(beta_1=0.8)"]),
+        (
+            [{"optimizer": "gd"}, {"optimizer": "asgd"}],
+            ["Huber(delta=2)"],
+            ["gradient_descent", "averaged"],
+        ),
+    ],
+)
 def test_what_was_not_searched_is_the_estimators_own(params, rows, columns):
     model = GradientRegressor(loss=Huber(delta=2), optimizer=Adam(beta_1=0.8))
     display = SearchDisplay.from_search(made(params, [1.0, 2.0], model))
@@ -274,20 +289,23 @@ class Mine(SquaredError):
     """A subclass, which inherits the name but is not what that stands for."""
 
 
-@pytest.mark.parametrize("name, value, label", [
-    ("loss", SquaredError(), "squared_error"),
-    ("loss", Quantile(quantile=0.9), "Quantile(quantile=0.9)"),
-    ("loss", Mine(), "Mine()"),
-    ("loss", "unheard_of", "unheard_of"),
-    ("optimizer", Momentum(nesterov=True), "nesterov"),
-    ("optimizer", "nesterov", "nesterov"),
-    ("optimizer", Averaged(optimizer=Adam(beta_1=0.8)), "Averaged(optimizer=Adam(beta_1=0.8))"),
-    ("schedule", None, "None"),
-    ("shuffle", np.False_, "False"),
-    ("batch_size", np.int64(32), 32),
-    ("hidden_layer_sizes", (8, 4), "(8, 4)"),
-    ("scoring", len, "len"),
-])
+@pytest.mark.parametrize(
+    "name, value, label",
+    [
+        ("loss", SquaredError(), "squared_error"),
+        ("loss", Quantile(quantile=0.9), "Quantile(quantile=0.9)"),
+        ("loss", Mine(), "Mine()"),
+        ("loss", "unheard_of", "unheard_of"),
+        ("optimizer", Momentum(nesterov=True), "nesterov"),
+        ("optimizer", "nesterov", "nesterov"),
+        ("optimizer", Averaged(optimizer=Adam(beta_1=0.8)), "Averaged(optimizer=Adam(beta_1=0.8))"),
+        ("schedule", None, "None"),
+        ("shuffle", np.False_, "False"),
+        ("batch_size", np.int64(32), 32),
+        ("hidden_layer_sizes", (8, 4), "(8, 4)"),
+        ("scoring", len, "len"),
+    ],
+)
 def test_labels(name, value, label):
     search = made([{name: value, "alpha": a} for a in (0.1, 0.2)], [1.0, 2.0])
     display = SearchDisplay.from_search(search, x="alpha", y=name)
@@ -304,8 +322,12 @@ def test_spellings_of_one_setting_share_a_cell():
 
 
 def test_parameters_inside_of_components():
-    params = [{"loss": "huber", "loss__delta": 1.0}, {"loss": "huber", "loss__delta": 3.0},
-              {"loss": Huber(delta=2.0)}, {"loss": "mse"}]
+    params = [
+        {"loss": "huber", "loss__delta": 1.0},
+        {"loss": "huber", "loss__delta": 3.0},
+        {"loss": Huber(delta=2.0)},
+        {"loss": "mse"},
+    ]
     search = made(params, [1.0, 2.0, 3.0, 4.0], GradientRegressor(loss=Huber(delta=9.0)))
     # Those that were searched are among what the best is taken over.
     display = SearchDisplay.from_search(search)
@@ -318,9 +340,15 @@ def test_parameters_inside_of_components():
 
 
 def test_failed_and_missing_cells():
-    params = [{"loss": loss, "optimizer": optimizer} for loss, optimizer in [
-        ("huber", "sgd"), ("huber", "adam"), ("quantile", "adam"), ("quantile", "adam"),
-    ]]
+    params = [
+        {"loss": loss, "optimizer": optimizer}
+        for loss, optimizer in [
+            ("huber", "sgd"),
+            ("huber", "adam"),
+            ("quantile", "adam"),
+            ("quantile", "adam"),
+        ]
+    ]
     search = made(params, [0.5, np.nan, np.nan, 0.25])
     display = SearchDisplay.from_search(search)
     np.testing.assert_array_equal(display.score, [[0.5, np.nan], [np.nan, 0.25]])
@@ -338,9 +366,16 @@ def test_all_failed():
 
 
 def test_failed_rates_are_crosses_and_gaps_are_bridged():
-    params = [{"optimizer": o, "learning_rate": r} for o, r in [
-        ("sgd", 0.1), ("sgd", 1.0), ("sgd", 10.0), ("adam", 0.1), ("adam", 10.0),
-    ]]
+    params = [
+        {"optimizer": o, "learning_rate": r}
+        for o, r in [
+            ("sgd", 0.1),
+            ("sgd", 1.0),
+            ("sgd", 10.0),
+            ("adam", 0.1),
+            ("adam", 10.0),
+        ]
+    ]
     display = SearchDisplay.from_search(
         made(params, [1.0, np.nan, np.nan, 2.0, 3.0]), kind="sensitivity"
     )
@@ -390,9 +425,16 @@ def test_scores_far_off_share_a_colour():
     assert 0.3 < low < 0.4 and 1.0 < high < 1.1
 
 
-@pytest.mark.parametrize("score, text", [
-    (0.95678, "0.957"), (-44.25, "-44.2"), (3025.4, "3025"), (0.0, "0.00"), (1.234e-9, "1.23e-09"),
-])
+@pytest.mark.parametrize(
+    "score, text",
+    [
+        (0.95678, "0.957"),
+        (-44.25, "-44.2"),
+        (3025.4, "3025"),
+        (0.0, "0.00"),
+        (1.234e-9, "1.23e-09"),
+    ],
+)
 def test_digits(score, text):
     display = SearchDisplay(score=[[score]], x_values=["x"], y_values=["y"]).plot()
     assert drawn_texts(display) == [[text]]
@@ -421,27 +463,37 @@ def test_styles(search):
 
 def test_parameters_are_attributes():
     given = dict(
-        score=[[1.0]], x_values=["x"], y_values=["y"], x_name="a", y_name="b", failed=[[False]],
-        score_name="r2", loss_curves=[[[[1.0]]]], kind="sensitivity",
+        score=[[1.0]],
+        x_values=["x"],
+        y_values=["y"],
+        x_name="a",
+        y_name="b",
+        failed=[[False]],
+        score_name="r2",
+        loss_curves=[[[[1.0]]]],
+        kind="sensitivity",
     )
     assert vars(SearchDisplay(**given)) == given
 
 
-@pytest.mark.parametrize("given, message", [
-    ({"kind": "bars"}, "kind must be one of .*'heatmap'.* Got 'bars'"),
-    ({"x": "momentum"}, "No candidate of the Made has a parameter 'momentum'.*'loss', 'alpha'"),
-    ({"x": "loss"}, "must be different parameters"),
-    ({"x": []}, "x must name one or several parameters"),
-    ({"y": 3}, "y must name one or several parameters"),
-    ({"x": "optimizer", "y": "tol"}, "did not search 'tol' or 'optimizer'.*'loss', 'alpha'"),
-    ({"kind": "sensitivity"}, "did not search 'learning_rate'"),
-    ({"kind": "sensitivity", "x": "loss"}, "None of the settings of loss is a number"),
-    ({"kind": "loss_curves"}, "Made has no loss_curves_: .*GradientSearchCV"),
-    ({"log_scale": True}, "log_scale is no argument of kind='heatmap'"),
-    ({"kind": "sensitivity", "x": "alpha", "colorbar": True}, "colorbar is no argument"),
-    ({"kind": "sensitivity", "x": "alpha", "curve_kwargs": [{}] * 3}, "3 entries for 1 curves"),
-    ({"metric": "r2"}, "metric='r2' was not computed"),
-])
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"kind": "bars"}, "kind must be one of .*'heatmap'.* Got 'bars'"),
+        ({"x": "momentum"}, "No candidate of the Made has a parameter 'momentum'.*'loss', 'alpha'"),
+        ({"x": "loss"}, "must be different parameters"),
+        ({"x": []}, "x must name one or several parameters"),
+        ({"y": 3}, "y must name one or several parameters"),
+        ({"x": "optimizer", "y": "tol"}, "did not search 'tol' or 'optimizer'.*'loss', 'alpha'"),
+        ({"kind": "sensitivity"}, "did not search 'learning_rate'"),
+        ({"kind": "sensitivity", "x": "loss"}, "None of the settings of loss is a number"),
+        ({"kind": "loss_curves"}, "Made has no loss_curves_: .*GradientSearchCV"),
+        ({"log_scale": True}, "log_scale is no argument of kind='heatmap'"),
+        ({"kind": "sensitivity", "x": "alpha", "colorbar": True}, "colorbar is no argument"),
+        ({"kind": "sensitivity", "x": "alpha", "curve_kwargs": [{}] * 3}, "3 entries for 1 curves"),
+        ({"metric": "r2"}, "metric='r2' was not computed"),
+    ],
+)
 def test_errors(given, message, closed_figures):
     search = made([{"loss": "huber", "alpha": 0.1}, {"loss": "mse", "alpha": 1.0}], [1.0, 2.0])
     with pytest.raises(ValueError, match=message):

@@ -8,9 +8,9 @@ import pytest
 from scipy import sparse
 
 from sklearn_lossopt import GradientClassifier, GradientSearchCV, _bank
-from sklearn_lossopt._bank import ONE_BLAS_THREAD
-from sklearn_lossopt._calls import Glance
-from sklearn_lossopt._memo import Memo
+from sklearn_lossopt._blas import ONE_BLAS_THREAD
+from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._estimators.callbacks import SnapshotRecorder
 
 TEXTBOOK = {"precondition": False, "schedule": "constant", "learning_rate": 1e-4, "tol": 0}
 CONSTANT = {"schedule": "constant", "learning_rate": 1e-3, "tol": 0}
@@ -84,11 +84,11 @@ HELD = {
 def test_what_a_run_holds_is_counted(case, traced):
     n, d, classes, stored, settings = HELD[case]
     X, y = rows(n, d, classes, stored)
-    memo = Memo()
+    memo = Cache()
 
     def training():
         model = GradientClassifier(random_state=0, **{"max_iter": 50, "tol": 1e-13, **settings})
-        return model._fitting(X, y, None, (None,) * 3, memo, Glance())
+        return model._fitting(X, y, None, (None,) * 3, memo, SnapshotRecorder())
 
     with ONE_BLAS_THREAD:
         # What runs share is there before the second begins.

@@ -13,64 +13,39 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sklearn_lossopt"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# A module imports only from floors below its own, or from its own. The first match counts.
+# From the top floor down. A file imports from floors below its own, and from its own folder.
 FLOORS = [
-    ("sklearn_lossopt._engine", 0),
-    ("sklearn_lossopt._exceptions", 0),
-    ("sklearn_lossopt._linear_algebra", 0),
-    ("sklearn_lossopt._compat", 0),
-    ("sklearn_lossopt._memo", 0),
-    ("sklearn_lossopt._component", 1),
-    ("sklearn_lossopt.losses", 1),
-    ("sklearn_lossopt.optimizers", 1),
-    ("sklearn_lossopt.schedules", 1),
-    ("sklearn_lossopt._problem", 2),
-    ("sklearn_lossopt._rows", 2),
-    ("sklearn_lossopt._proximal", 2),
-    ("sklearn_lossopt._sparse_newton", 2),
-    ("sklearn_lossopt._coordinates", 2),
-    ("sklearn_lossopt._pace", 2),
-    ("sklearn_lossopt._mean", 2),
-    ("sklearn_lossopt._quasi_newton", 2),
-    ("sklearn_lossopt._scale", 2),
-    ("sklearn_lossopt._validation", 2),
-    ("sklearn_lossopt._monitor", 2),
-    ("sklearn_lossopt._state", 2),
-    ("sklearn_lossopt._bank", 2),
-    ("sklearn_lossopt._training", 2),
-    ("sklearn_lossopt._network", 2),
-    ("sklearn_lossopt._moments", 2),
-    ("sklearn_lossopt._stream", 2),
-    ("sklearn_lossopt._holdout", 3),
-    ("sklearn_lossopt._labels", 3),
-    ("sklearn_lossopt._layers", 3),
-    ("sklearn_lossopt._calls", 3),
-    ("sklearn_lossopt._base", 3),
-    ("sklearn_lossopt._chunks", 3),
-    ("sklearn_lossopt._together", 3),
-    ("sklearn_lossopt.regressor", 3),
-    ("sklearn_lossopt.classifier", 3),
-    ("sklearn_lossopt.search", 4),
-    ("sklearn_lossopt.plotting", 4),
-    ("sklearn_lossopt.callbacks", 4),
-    ("sklearn_lossopt.__main__", 4),
-    ("sklearn_lossopt", 5),
+    ("__init__", "__main__"),
+    ("search",),
+    ("_estimators",),
+    ("_streaming",),
+    ("_training",),
+    ("_preconditioning",),
+    ("_solvers",),
+    ("_objective",),
+    ("losses", "optimizers", "schedules", "plotting"),
+    ("_component",),
+    ("_engine",),
+    ("_blas",),
+    ("_linalg", "_cache", "_compat", "_exceptions"),
 ]
 FILE_LINES = 450
 FUNCTION_LINES = 70
 
 
-def module_name(path):
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def room(module):
+    """The folder or file of the package that a dotted name, or a path, lies in."""
+    if isinstance(module, Path):
+        module = ".".join(("", *module.relative_to(PACKAGE).with_suffix("").parts))
+    return [*module.split("."), "__init__"][1]
 
 
 def floor(name):
-    for prefix, number in FLOORS[:-1]:
-        if name == prefix or name.startswith(prefix + "."):
+    """The number of a room's floor, counted from the ground."""
+    for number, rooms in enumerate(reversed(FLOORS)):
+        if name in rooms:
             return number
-    assert name == "sklearn_lossopt", f"{name} has no floor: add it to FLOORS"
-    return FLOORS[-1][1]
+    raise AssertionError(f"{name} has no floor: add it to FLOORS")
 
 
 def imports(path):
@@ -92,11 +67,19 @@ def by_name(paths):
 
 
 @pytest.mark.parametrize("path", by_name(FILES))
-def test_imports_only_from_floors_below(path):
-    name = module_name(path)
+def test_imports_only_from_its_own_folder_and_from_floors_below(path):
+    here = room(path)
     for imported in imports(path):
-        if imported.partition(".")[0] == "sklearn_lossopt":
-            assert floor(imported) <= floor(name), f"{name} imports {imported}, a floor above it"
+        if imported.partition(".")[0] == "sklearn_lossopt" and room(imported) != here:
+            there = room(imported)
+            assert floor(there) < floor(here), f"{here} imports {there}, which is not below it"
+
+
+def test_every_folder_says_what_it_is_for():
+    for folder in PACKAGE.iterdir():
+        if (folder / "__init__.py").exists():
+            text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+            assert "Read first:" in text and "Imports:" in text, folder.name
 
 
 def test_engine_and_exceptions_do_not_know_scikit_learn():

@@ -10,10 +10,10 @@ from scipy import sparse
 from sklearn.base import clone
 
 from sklearn_lossopt import DivergenceError, GradientClassifier, GradientRegressor, _bank
-from sklearn_lossopt._memo import Memo
-from sklearn_lossopt._together import Fits
+from sklearn_lossopt._cache import Cache
 from sklearn_lossopt.losses import Loss, SquaredError
 from sklearn_lossopt.optimizers import Optimizer
+from sklearn_lossopt.search._joint_fit import JointFit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -52,7 +52,7 @@ def alone(model, X, y, params):
 def assert_as_alone(models, X, y, params=None):
     """Compare fits together with fits alone, of which most must succeed."""
     params = params or {}
-    fits = dict(Fits(map(clone, models), X, y, params))
+    fits = dict(JointFit(map(clone, models), X, y, params))
     assert fits.keys() == set(range(len(models)))
     failed = 0
     for i, model in enumerate(models):
@@ -95,9 +95,7 @@ def drawn(task, rng, count, **fixed):
         }  # fmt: skip
         if rng.integers(4) == 0 and combine("hinge", optimizer):
             parameters["l1_ratio"] = 0.5
-        models.append(
-            ESTIMATORS[task](loss=loss, optimizer=optimizer, **{**parameters, **fixed})
-        )
+        models.append(ESTIMATORS[task](loss=loss, optimizer=optimizer, **{**parameters, **fixed}))
     return models
 
 
@@ -166,10 +164,15 @@ def test_components_of_users():
     X, y = make_data("regression", n=90)
     models = [
         GradientRegressor(
-            loss=loss, optimizer=optimizer, schedule="constant", learning_rate=rate, max_iter=3,
+            loss=loss,
+            optimizer=optimizer,
+            schedule="constant",
+            learning_rate=rate,
+            max_iter=3,
             random_state=0,
         )
-        for loss in (Bent(), "squared_error") for optimizer in (Crawl(), "adam")
+        for loss in (Bent(), "squared_error")
+        for optimizer in (Crawl(), "adam")
         for rate in (1e-3, 1e-2)
     ]
     assert_as_alone(models, X, y)
@@ -204,21 +207,21 @@ def candidates(**parameters):
 @pytest.mark.parametrize("random_state", [0, None])
 def test_one_bank(banks, random_state):
     X, y = make_data("classification", n=90)
-    fits = dict(Fits(candidates(random_state=random_state), X, y, {}))
+    fits = dict(JointFit(candidates(random_state=random_state), X, y, {}))
     assert banks == [8]
     assert all(fit.estimator.n_iter_ == 5 for fit in fits.values())
 
 
 def test_other_batches_are_another_bank(banks):
     X, y = make_data("classification", n=90)
-    list(Fits(candidates() + candidates(batch_size=16) + candidates(random_state=1), X, y, {}))
+    list(JointFit(candidates() + candidates(batch_size=16) + candidates(random_state=1), X, y, {}))
     assert banks == [8, 8, 8]
 
 
 def test_those_within_tolerance_leave(banks):
     X, y = make_data("classification", n=90)
     models = candidates(tol=1e-6, n_iter_no_change=2, max_iter=30)
-    epochs = [fit.estimator.n_iter_ for _, fit in Fits(models, X, y, {})]
+    epochs = [fit.estimator.n_iter_ for _, fit in JointFit(models, X, y, {})]
     assert min(epochs) < max(epochs)
     assert banks == [n for e in range(max(epochs)) if (n := sum(e < m for m in epochs)) > 1]
 
@@ -227,7 +230,7 @@ def test_those_that_diverge_leave(banks):
     X, y = make_data("classification", n=90)
     models = candidates(precondition=False, max_iter=30)
     models[3].set_params(loss="exponential", learning_rate=1e9)
-    fits = dict(Fits(models, X, y, {}))
+    fits = dict(JointFit(models, X, y, {}))
     assert isinstance(fits.pop(3).error, DivergenceError)
     assert banks == [8]  # all epochs in one call, from which it leaves by itself
     for i, fit in fits.items():
@@ -237,9 +240,9 @@ def test_those_that_diverge_leave(banks):
 def test_waves(banks, monkeypatch):
     """Runs that are too large together are trained in turn, with the same results."""
     X, y = make_data("classification", n=90)
-    whole = dict(Fits(candidates(), X, y, {}))
+    whole = dict(JointFit(candidates(), X, y, {}))
     monkeypatch.setattr(_bank, "BYTES", 1)
-    fits = Fits(candidates(), X, y, {})
+    fits = JointFit(candidates(), X, y, {})
     taken = iter(fits)
     found = dict([next(taken)])
     assert len(fits.bank.waiting) == 7
@@ -252,7 +255,7 @@ def test_waves(banks, monkeypatch):
 def test_an_unknown_parameter():
     X, y = make_data("classification", n=30)
     with pytest.raises(TypeError, match="'weights'"):
-        Fits(candidates(), X, y, {"weights": None})
+        JointFit(candidates(), X, y, {"weights": None})
 
 
 # Pauses -------------------------------------------------------------------------------------------
@@ -274,7 +277,7 @@ def test_pauses_change_nothing(task, kind):
     # Which ends at the first pause.
     whole = {"optimizer": "lbfgs", "max_iter": 6, "tol": 0.0, "random_state": 0}
     models.append(ESTIMATORS[task](**KINDS[kind], **whole))
-    fits = Fits(map(clone, models), X, y, {}, pauses=(2, 4))
+    fits = JointFit(map(clone, models), X, y, {}, pauses=(2, 4))
     for epochs in (2, 4):
         for i, fit in fits.pause(epochs):
             assert fit.error is None
@@ -291,11 +294,11 @@ def test_pauses_change_nothing(task, kind):
         assert_same(fit.estimator, alone(models[i], X, y, {}))
 
 
-# Memo ---------------------------------------------------------------------------------------------
+# Cache --------------------------------------------------------------------------------------------
 
 
 def test_memo_tells_equal_from_same():
-    memo, calls = Memo(), []
+    memo, calls = Cache(), []
 
     def ask(*parts):
         return memo("name", parts, lambda: calls.append(parts) or len(calls))
@@ -315,7 +318,7 @@ def test_memo_tells_equal_from_same():
 
 
 def test_memo_keeps_what_it_knows_by_identity():
-    memo = Memo()
+    memo = Cache()
     for number in range(100):
         assert memo("name", (np.zeros(2),), lambda number=number: number) == number
 

@@ -28,7 +28,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor, losses
-from sklearn_lossopt._validation import set_aside
+from sklearn_lossopt._estimators.validation_split import set_aside
 from sklearn_lossopt.losses import Huber
 from sklearn_lossopt.schedules import Plateau
 
@@ -119,9 +119,7 @@ def test_sparse_and_dense_validation_data_are_the_same(task, settings, scoring):
     # Rows set aside of sparse X: those that would be passed.
     model.fit(sparse.csr_array(X), y)
     train, held = held_out(model, X, y)
-    explicit = clone(model).fit(
-        sparse.csr_array(X[train]), y[train], X_val=X[held], y_val=y[held]
-    )
+    explicit = clone(model).fit(sparse.csr_array(X[train]), y[train], X_val=X[held], y_val=y[held])
     assert_allclose(model.validation_curve_, explicit.validation_curve_, rtol=1e-9)
 
 

@@ -169,10 +169,16 @@ def test_schedules_of_a_given_length_count_from_the_first_fit():
     assert_allclose(ended.coef_, constant.coef_, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("task", "loss"), [
-    ("regression", "squared_error"), ("regression", "huber"), ("regression", "absolute_error"),
-    ("classification", "log_loss"), ("classification", "hinge"),
-])
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [
+        ("regression", "squared_error"),
+        ("regression", "huber"),
+        ("regression", "absolute_error"),
+        ("classification", "log_loss"),
+        ("classification", "hinge"),
+    ],
+)
 def test_from_the_optimum_a_default_fit_ends_soon_and_no_worse(task, loss):
     for X, y, _ in real_data(task).values():
         for optimizer in ("sgd", "adam"):

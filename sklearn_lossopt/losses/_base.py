@@ -76,9 +76,7 @@ class Loss(Component, family="loss"):
             Derivative of the row's loss with respect to ``raw``.
         """
         if self.name is None:
-            raise NotImplementedError(
-                f"{type(self).__name__} must override loss_gradient()."
-            )
+            raise NotImplementedError(f"{type(self).__name__} must override loss_gradient().")
         raw = np.asarray(raw)
         if raw.dtype not in (np.float32, np.float64):
             raw = raw.astype(np.float64)
@@ -105,36 +103,36 @@ class Loss(Component, family="loss"):
         """What is the same for losses that are the same function."""
         return type(self), *sorted(vars(self).items())
 
-    # What the default settings need to know of a loss. `unit` is a typical size of the targets.
+    # What the default settings need to know of a loss. `y_scale` is a typical size of the targets.
 
-    def _unit(self, y, weight=None):
+    def _y_scale(self, y, weight=None):
         """A robust scale of y (n, k): 1.4826 times its median absolute deviation, or a mean
         deviation where half of the targets are nearly equal."""
         distance = np.abs(y - weighted_median(y, weight)).reshape(-1, 1)
         if weight is not None:
             weight = np.repeat(weight, y.shape[1])
-        unit = 1.4826 * weighted_median(distance, weight)[0]
+        y_scale = 1.4826 * weighted_median(distance, weight)[0]
         wide = weighted_quantile(distance, weight, 0.95)[0]
-        if unit <= 1e-3 * wide:
+        if y_scale <= 1e-3 * wide:
             distance = distance[:, 0]
             near = np.average(np.minimum(distance, wide), weights=weight)
-            unit = near or np.average(distance, weights=weight)
-        return float(unit)
+            y_scale = near or np.average(distance, weights=weight)
+        return float(y_scale)
 
-    def _curvature_bound(self, unit, n_outputs=1):
+    def _curvature_bound(self, y_scale, n_outputs=1):
         """An upper bound of the second derivative; for a loss without one, a typical size.
 
-        None where it has to be measured, see ``Problem.curvature_bound``.
+        None where it has to be measured, see ``Objective.curvature_bound``.
         """
         return None if self._is_custom() else 1.0
 
-    def _value_unit(self, unit):
+    def _loss_scale(self, y_scale):
         """A typical size of the loss."""
         return 1.0
 
-    def _raw_unit(self, unit):
+    def _trust_radius(self, y_scale):
         """How far a raw prediction may move before the curvature is another."""
-        return unit
+        return y_scale
 
     def _curvature(self, y, raw):
         """Second derivative of each row's loss with respect to each raw prediction, in raw's
@@ -170,7 +168,7 @@ class Loss(Component, family="loss"):
 
         return product
 
-    def _kinks(self, y):
+    def _breakpoints(self, y):
         """A piecewise linear loss as a sum of kinks: a list of (where, slope below, slope above),
         each in y's shape; None for other losses."""
         return None
@@ -202,13 +200,13 @@ def weighted_median(y, weight):
     return 0.5 * sum(weighted_quantile(y, weight, level) for level in (0.5, 0.5 + 1e-6))
 
 
-def measured_curvature(loss, y, raw, weight, unit):
+def measured_curvature(loss, y, raw, weight, y_scale):
     """Nearly the largest second derivative of a loss at raw predictions (n, k); for a loss
-    without one, as if each of its jumps took ``unit``."""
+    without one, as if each of its jumps took ``y_scale``."""
     h = loss._curvature(y, raw)
     if h is None:
         given = (y, raw) if raw.shape[1] > 1 else (y.reshape(-1), raw[:, 0])
-        h = np.abs(loss.loss_gradient(*given)[1]).reshape(raw.shape) / unit
+        h = np.abs(loss.loss_gradient(*given)[1]).reshape(raw.shape) / y_scale
     h = np.where(np.isfinite(h), h, 0)
     # The outputs of a joint loss add to each other's curvature: twice, for softmax.
     joint = 2.0 if y.ndim < raw.ndim else 1.0
@@ -229,10 +227,12 @@ def bisect_constant(loss, y, weight, low, high):
     """
     low, high = (np.broadcast_to(np.float64(end), y.shape[1]) for end in (low, high))
     # Column by column: a custom loss of one output expects one-dimensional arrays.
-    return np.array([
-        _bisect(loss, np.ascontiguousarray(column, np.float64), weight, *ends)
-        for column, *ends in zip(y.T, low, high, strict=True)
-    ])
+    return np.array(
+        [
+            _bisect(loss, np.ascontiguousarray(column, np.float64), weight, *ends)
+            for column, *ends in zip(y.T, low, high, strict=True)
+        ]
+    )
 
 
 def _bisect(loss, y, weight, low, high):
@@ -283,7 +283,7 @@ class ClassificationLoss(Loss):
     classification = True
     joint = True
 
-    def _unit(self, y, weight=None):
+    def _y_scale(self, y, weight=None):
         return 1.0
 
     def _constant(self, y, weight):

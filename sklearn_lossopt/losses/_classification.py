@@ -57,7 +57,7 @@ class LogLoss(
     def _compiled(self, n_outputs):
         return "log_loss" if n_outputs == 1 else "softmax_log_loss"
 
-    def _curvature_bound(self, unit, n_outputs=1):
+    def _curvature_bound(self, y_scale, n_outputs=1):
         return 0.25 if n_outputs == 1 else 0.5
 
     def _curvature(self, y, raw):
@@ -124,7 +124,7 @@ class Hinge(ClassificationLoss, name="hinge"):
     def _constant(self, y, weight):
         return np.where(class_shares(y, weight) > 0.5, 1.0, -1.0)
 
-    def _kinks(self, y):
+    def _breakpoints(self, y):
         return [(y, np.where(y > 0, -1.0, 0.0), np.where(y > 0, 0.0, 1.0))]
 
 
@@ -151,7 +151,7 @@ class SquaredHinge(ClassificationLoss, name="squared_hinge"):
 
     joint = False
 
-    def _curvature_bound(self, unit, n_outputs=1):
+    def _curvature_bound(self, y_scale, n_outputs=1):
         return 2.0
 
     def _curvature(self, y, raw):
@@ -192,7 +192,7 @@ class ModifiedHuber(ClassificationLoss, name="modified_huber"):
     joint = False
     has_proba = True
 
-    def _curvature_bound(self, unit, n_outputs=1):
+    def _curvature_bound(self, y_scale, n_outputs=1):
         return 2.0
 
     def _curvature(self, y, raw):

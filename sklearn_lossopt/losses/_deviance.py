@@ -30,17 +30,17 @@ class _LogLink(RegressionLoss):
     def _predict(self, raw):
         return np.exp(raw)
 
-    def _unit(self, y, weight=None):
+    def _y_scale(self, y, weight=None):
         return float(np.average(y, weights=weight, axis=0).mean())
 
-    def _raw_unit(self, unit):
+    def _trust_radius(self, y_scale):
         return 1.0
 
-    def _curvature_bound(self, unit, n_outputs=1):
-        return unit ** (2 - self._power)
+    def _curvature_bound(self, y_scale, n_outputs=1):
+        return y_scale ** (2 - self._power)
 
-    def _value_unit(self, unit):
-        return unit ** (2 - self._power)
+    def _loss_scale(self, y_scale):
+        return y_scale ** (2 - self._power)
 
     def _curvature(self, y, raw):
         p = self._power

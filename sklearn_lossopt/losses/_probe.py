@@ -65,7 +65,8 @@ class Probe:
                 "gradient, is needed."
             )
         for what, array, shape in (
-            ("values", result[0], raw.shape[:1]), ("a gradient", result[1], raw.shape)
+            ("values", result[0], raw.shape[:1]),
+            ("a gradient", result[1], raw.shape),
         ):
             if np.shape(array) != shape:
                 raise ValueError(
@@ -145,7 +146,8 @@ class Probe:
         for index in (order, order[: max(1, n // 2)], order[:1], order[-1:]):
             value, gradient = self.evaluate(self.y[index], self.raw[index])
             for what, found, expected in (
-                ("value", value, self.value[index]), ("gradient", gradient, self.gradient[index])
+                ("value", value, self.value[index]),
+                ("gradient", gradient, self.gradient[index]),
             ):
                 error = _columns(np.abs(found - expected))
                 size = np.abs(_columns(expected)) + self.unit * (1 + np.abs(self.raw).max())
@@ -223,9 +225,7 @@ class Probe:
         """
         raw = _columns(self.raw)
         a, b = raw, raw[rng.permutation(len(raw))]
-        slopes = [
-            _columns(self.evaluate(self.y, x.reshape(self.raw.shape))[1]) for x in (a, b)
-        ]
+        slopes = [_columns(self.evaluate(self.y, x.reshape(self.raw.shape))[1]) for x in (a, b)]
         rise = np.sum((slopes[0] - slopes[1]) * (a - b), axis=1)
         convex = bool((rise >= -1e-9 * (self.unit + np.abs(slopes).max())).all())
         kink = None
@@ -278,12 +278,12 @@ class Probe:
         """
         raw = _columns(self.raw)
         y = _columns(self.y) if self.y.shape == self.raw.shape else self.y
-        kinks = self.loss._kinks(y) if y.shape == raw.shape else None
-        if kinks is not None:
+        breakpoints = self.loss._breakpoints(y) if y.shape == raw.shape else None
+        if breakpoints is not None:
             beside = np.ones(raw.shape, bool)
-            for at, _, _ in kinks:
+            for at, _, _ in breakpoints:
                 beside &= np.abs(raw - at) > STEP * (1 + np.abs(raw))
-            claimed = sum(np.where(raw < at, below, above) for at, below, above in kinks)
+            claimed = sum(np.where(raw < at, below, above) for at, below, above in breakpoints)
             slope = np.where(beside, _columns(self.gradient), claimed)
             self._judge("_kinks", "the slope", claimed, slope, slope)
         # A little further on, so that no row lies exactly where the curvature jumps.

@@ -49,10 +49,10 @@ class SquaredError(
 
     classification = True
 
-    def _value_unit(self, unit):
-        return unit**2
+    def _loss_scale(self, y_scale):
+        return y_scale**2
 
-    def _raw_unit(self, unit):
+    def _trust_radius(self, y_scale):
         return np.inf
 
     def _curvature(self, y, raw):
@@ -120,8 +120,8 @@ class Huber(RegressionLoss, name="huber"):
             return [[float(delta)] for delta in self.delta]
         return super()._kernel_row()
 
-    def _value_unit(self, unit):
-        return unit * min(unit, float(np.mean(self.delta)))
+    def _loss_scale(self, y_scale):
+        return y_scale * min(y_scale, float(np.mean(self.delta)))
 
     def _curvature(self, y, raw):
         return (np.abs(y - raw) <= self.delta).astype(raw.dtype)
@@ -165,13 +165,13 @@ class AbsoluteError(
 
     smooth = False
 
-    def _curvature_bound(self, unit, n_outputs=1):
-        return 1 / unit
+    def _curvature_bound(self, y_scale, n_outputs=1):
+        return 1 / y_scale
 
-    def _value_unit(self, unit):
-        return unit
+    def _loss_scale(self, y_scale):
+        return y_scale
 
-    def _kinks(self, y):
+    def _breakpoints(self, y):
         return [(y, np.full(y.shape, -1.0), np.full(y.shape, 1.0))]
 
     def _constant(self, y, weight):
@@ -210,13 +210,13 @@ class Quantile(RegressionLoss, name="quantile", aliases={"pinball": {}}):
     def __init__(self, quantile=0.5):
         self.quantile = quantile
 
-    def _curvature_bound(self, unit, n_outputs=1):
-        return 1 / unit
+    def _curvature_bound(self, y_scale, n_outputs=1):
+        return 1 / y_scale
 
-    def _value_unit(self, unit):
-        return unit
+    def _loss_scale(self, y_scale):
+        return y_scale
 
-    def _kinks(self, y):
+    def _breakpoints(self, y):
         return [(y, np.full(y.shape, -self.quantile), np.full(y.shape, 1 - self.quantile))]
 
     def _constant(self, y, weight):
@@ -254,13 +254,13 @@ class EpsilonInsensitive(RegressionLoss, name="epsilon_insensitive"):
     def __init__(self, epsilon=0.1):
         self.epsilon = epsilon
 
-    def _curvature_bound(self, unit, n_outputs=1):
-        return 1 / unit
+    def _curvature_bound(self, y_scale, n_outputs=1):
+        return 1 / y_scale
 
-    def _value_unit(self, unit):
-        return unit
+    def _loss_scale(self, y_scale):
+        return y_scale
 
-    def _kinks(self, y):
+    def _breakpoints(self, y):
         one, zero = np.ones(y.shape), np.zeros(y.shape)
         return [(y - self.epsilon, -one, zero), (y + self.epsilon, zero, one)]
 
@@ -296,11 +296,11 @@ class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitiv
     def __init__(self, epsilon=0.1):
         self.epsilon = epsilon
 
-    def _curvature_bound(self, unit, n_outputs=1):
+    def _curvature_bound(self, y_scale, n_outputs=1):
         return 2.0
 
-    def _value_unit(self, unit):
-        return unit**2
+    def _loss_scale(self, y_scale):
+        return y_scale**2
 
     def _curvature(self, y, raw):
         return 2.0 * (np.abs(y - raw) > self.epsilon)
@@ -327,8 +327,8 @@ class LogCosh(RegressionLoss, name="log_cosh"):
     EM algorithm. IEEE Transactions on Medical Imaging 9(1), 84-93.
     """
 
-    def _value_unit(self, unit):
-        return unit * min(unit, 1.0)
+    def _loss_scale(self, y_scale):
+        return y_scale * min(y_scale, 1.0)
 
     def _curvature(self, y, raw):
         return 1 - np.tanh(y - raw) ** 2

@@ -39,7 +39,7 @@ class _AdamLike(Optimizer):
         """What a step multiplies the mean of the gradient by, besides the learning rate."""
         return 1 / (1 - self.beta_1**t)
 
-    def _settle(self, parameters, state, t, learning_rate):
+    def _flush_momentum(self, parameters, state, t, learning_rate):
         remaining = self.beta_1 / (1 - self.beta_1)
         rate = learning_rate * self._gain(state, t) * remaining
         parameters -= rate * state[0] / self._root(state, t)

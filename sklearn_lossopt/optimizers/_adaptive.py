@@ -69,7 +69,7 @@ class RMSprop(Optimizer, name="rmsprop"):
     def _auto_rate(self, smoothness, noise):
         return 0.01 * (1 - self.momentum)
 
-    def _settle(self, parameters, state, t, learning_rate):
+    def _flush_momentum(self, parameters, state, t, learning_rate):
         if self.momentum != 0:
             parameters -= learning_rate * self.momentum / (1 - self.momentum) * state[1]
             state[1] = 0

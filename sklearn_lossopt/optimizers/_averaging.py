@@ -100,8 +100,10 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
     def _check(self):
         super()._check()
         inner = self._inner
-        if inner._has_mean or inner.minimize is not None:
-            why = "predicts from a mean itself" if inner._has_mean else "makes no steps to average"
+        if inner._has_average or inner.minimize is not None:
+            why = (
+                "predicts from a mean itself" if inner._has_average else "makes no steps to average"
+            )
             raise ValueError(
                 f"The 'optimizer' parameter of Averaged cannot be {self.optimizer!r}, which {why}. "
                 "Use it alone, or average another such as 'sgd' or 'adam'."
@@ -163,9 +165,9 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
     def _prediction(self, parameters, state, t):
         return state[0].copy() if self._averaged(state, t) > 0 else parameters
 
-    def _settle(self, parameters, state, t, learning_rate):
+    def _flush_momentum(self, parameters, state, t, learning_rate):
         mean = self._prediction(parameters, state, t)
-        self._inner._settle(parameters, state[3:], t, learning_rate)
+        self._inner._flush_momentum(parameters, state[3:], t, learning_rate)
         if mean is not parameters:
             parameters[...] = mean
             state[:3] = 0
@@ -180,7 +182,7 @@ class _ScheduleFree(Optimizer):
     def _prediction(self, parameters, state, t):
         return state[1].copy() if state[3, 0] > 0 else parameters
 
-    def _settle(self, parameters, state, t, learning_rate):
+    def _flush_momentum(self, parameters, state, t, learning_rate):
         if state[3, 0] > 0:
             # A proximal step's exact zeros are z's.
             parameters[...] = np.where(state[0] == 0, 0, state[1])

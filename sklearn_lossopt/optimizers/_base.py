@@ -63,7 +63,7 @@ class Optimizer(Component, family="optimizer"):
         """
         return 1 / (smoothness + noise)
 
-    def _settle(self, parameters, state, t, learning_rate):
+    def _flush_momentum(self, parameters, state, t, learning_rate):
         """Make, in place, the moves that the memory would still make if gradients stopped."""
 
     def _prediction(self, parameters, state, t):
@@ -75,6 +75,6 @@ class Optimizer(Component, family="optimizer"):
     _position_slots = ()
 
     @property
-    def _has_mean(self):
+    def _has_average(self):
         """Whether other parameters predict than those that training moves."""
         return type(self)._prediction is not Optimizer._prediction

@@ -107,7 +107,7 @@ class Momentum(Optimizer, name="momentum", aliases={"nesterov": {"nesterov": Tru
     def _auto_rate(self, smoothness, noise):
         return (1 - self.momentum) / (smoothness + noise)
 
-    def _settle(self, parameters, state, t, learning_rate):
+    def _flush_momentum(self, parameters, state, t, learning_rate):
         remaining = self.momentum / (1 - self.momentum) * (self.momentum if self.nesterov else 1)
         parameters -= learning_rate * remaining * state[0]
         state[0] = 0

@@ -66,7 +66,13 @@ class LossCurveDisplay:
     """
 
     def __init__(
-        self, *, loss_curve, validation_curve=None, best_iter=None, name=None, reference=None,
+        self,
+        *,
+        loss_curve,
+        validation_curve=None,
+        best_iter=None,
+        name=None,
+        reference=None,
         validation_kind="loss",
     ):
         self.loss_curve = loss_curve
@@ -78,7 +84,14 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, ax=None, name=None, validation=True, log_scale=None, reference=None,
+        cls,
+        estimator,
+        *,
+        ax=None,
+        name=None,
+        validation=True,
+        log_scale=None,
+        reference=None,
         curve_kwargs=None,
     ):
         """Draw the curves of a fitted estimator.
@@ -109,13 +122,22 @@ class LossCurveDisplay:
             The display, drawn.
         """
         return cls._from(
-            [estimator], [name or _labels([estimator])[0]], validation, reference,
+            [estimator],
+            [name or _labels([estimator])[0]],
+            validation,
+            reference,
             dict(ax=ax, log_scale=log_scale, curve_kwargs=curve_kwargs),
         )
 
     @classmethod
     def from_estimators(
-        cls, estimators, *, ax=None, validation=True, log_scale=None, reference=None,
+        cls,
+        estimators,
+        *,
+        ax=None,
+        validation=True,
+        log_scale=None,
+        reference=None,
         curve_kwargs=None,
     ):
         """Draw the curves of several fitted estimators into one plot.
@@ -151,7 +173,10 @@ class LossCurveDisplay:
         if not estimators:
             raise ValueError("estimators is empty: there is nothing to draw.")
         return cls._from(
-            estimators, names, validation, reference,
+            estimators,
+            names,
+            validation,
+            reference,
             dict(ax=ax, log_scale=log_scale, curve_kwargs=curve_kwargs),
         )
 

@@ -49,7 +49,9 @@ class Results:
         """Whether the search set any of these parameters."""
         return any(
             path == name or path.startswith(f"{name}__")
-            for name in map(self._path, names) for params in self.params for path in params
+            for name in map(self._path, names)
+            for params in self.params
+            for path in params
         )
 
     def table(self, y, x):
@@ -118,7 +120,7 @@ class Results:
         place = {key: r for r, key in enumerate(found)}
         if len(names) == 1:
             known = dict(columns[0])
-            values = [known[key] for key, in found]
+            values = [known[key] for (key,) in found]
         else:
             values = [
                 ", ".join(label[part] for label, part in zip(shown, key, strict=True))
@@ -161,7 +163,7 @@ class Results:
                 continue
             family = self._families.get(head.removeprefix(self._prefix))
             if family is not None and isinstance(value, str):
-                # Fits with an unknown name have failed.
+                # JointFit with an unknown name have failed.
                 with suppress(ValueError):
                     value = family.resolve(value)
             if not rest:
@@ -238,9 +240,7 @@ def _component(component, searched):
     kept = {name: repr(value) for name, value in params.items() if name not in searched}
     key = (type(component), tuple(kept.items()))
     defaults = inspect.signature(type(component)).parameters
-    changed = {
-        name: params[name] for name in kept if kept[name] != repr(defaults[name].default)
-    }
+    changed = {name: params[name] for name in kept if kept[name] != repr(defaults[name].default)}
     # A subclass of one's own inherits the name.
     registered = component.registry().get(component.name) is type(component)
     if registered and not changed:

@@ -10,9 +10,17 @@ from sklearn_lossopt.plotting._shared import check_positive, one_each, styled
 
 # What is drawn: the parameters of its rows and columns, and the arguments of `plot` it takes.
 _KINDS = {
-    "heatmap": ("loss", "optimizer", {
-        "negate_score", "values_format", "colorbar", "image_kwargs", "text_kwargs",
-    }),
+    "heatmap": (
+        "loss",
+        "optimizer",
+        {
+            "negate_score",
+            "values_format",
+            "colorbar",
+            "image_kwargs",
+            "text_kwargs",
+        },
+    ),
     "sensitivity": ("optimizer", "learning_rate", {"negate_score", "log_scale", "curve_kwargs"}),
     "loss_curves": ("optimizer", "loss", {"log_scale", "curve_kwargs", "band_kwargs"}),
 }
@@ -100,8 +108,17 @@ class SearchDisplay:
     """
 
     def __init__(
-        self, *, score, x_values, y_values, x_name=None, y_name=None, failed=None,
-        score_name=None, loss_curves=None, kind="heatmap",
+        self,
+        *,
+        score,
+        x_values,
+        y_values,
+        x_name=None,
+        y_name=None,
+        failed=None,
+        score_name=None,
+        loss_curves=None,
+        kind="heatmap",
     ):
         self.score = score
         self.x_values = x_values
@@ -165,8 +182,18 @@ class SearchDisplay:
         return display.plot(ax, **plot_kwargs)
 
     def plot(
-        self, ax=None, *, kind=None, negate_score=None, log_scale=None, values_format=None,
-        colorbar=None, image_kwargs=None, text_kwargs=None, curve_kwargs=None, band_kwargs=None,
+        self,
+        ax=None,
+        *,
+        kind=None,
+        negate_score=None,
+        log_scale=None,
+        values_format=None,
+        colorbar=None,
+        image_kwargs=None,
+        text_kwargs=None,
+        curve_kwargs=None,
+        band_kwargs=None,
     ):
         """Draw the table.
 
@@ -206,9 +233,14 @@ class SearchDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         kind = self.kind if kind is None else kind
         given = {
-            "negate_score": negate_score, "log_scale": log_scale, "values_format": values_format,
-            "colorbar": colorbar, "image_kwargs": image_kwargs, "text_kwargs": text_kwargs,
-            "curve_kwargs": curve_kwargs, "band_kwargs": band_kwargs,
+            "negate_score": negate_score,
+            "log_scale": log_scale,
+            "values_format": values_format,
+            "colorbar": colorbar,
+            "image_kwargs": image_kwargs,
+            "text_kwargs": text_kwargs,
+            "curve_kwargs": curve_kwargs,
+            "band_kwargs": band_kwargs,
         }
         given = {name: value for name, value in given.items() if value is not None}
         _of_kind(kind, given)
@@ -240,7 +272,12 @@ class SearchDisplay:
         return (-score if negate else score), failed, score_label(None, self.score_name, negate)
 
     def _draw_heatmap(
-        self, ax, negate_score=False, values_format=None, colorbar=True, image_kwargs=None,
+        self,
+        ax,
+        negate_score=False,
+        values_format=None,
+        colorbar=True,
+        image_kwargs=None,
         text_kwargs=None,
     ):
         import matplotlib.pyplot as plt
@@ -268,10 +305,17 @@ class SearchDisplay:
             elif failed[cell]:
                 given |= {"color": "dimgrey", "style": "italic"}
                 place = cell[1] - 0.5, cell[0] - 0.5
-                ax.add_patch(plt.Rectangle(
-                    place, 1, 1, facecolor="whitesmoke", edgecolor="lightgrey", hatch="//",
-                    linewidth=0,
-                ))
+                ax.add_patch(
+                    plt.Rectangle(
+                        place,
+                        1,
+                        1,
+                        facecolor="whitesmoke",
+                        edgecolor="lightgrey",
+                        hatch="//",
+                        linewidth=0,
+                    )
+                )
             else:
                 continue
             text = written(shown[cell]) if np.isfinite(shown[cell]) else "failed"
@@ -317,10 +361,13 @@ class SearchDisplay:
             (line,) = ax.plot(at[tried], shown[r, numbers][tried], **given)
             lines.append(line)
             color = line.get_color()
-            levels.append({
-                self.x_values[c]: ax.axhline(shown[r, c], color=color, ls=dashes[c], lw=1.2)
-                for c in others if np.isfinite(shown[r, c])
-            })
+            levels.append(
+                {
+                    self.x_values[c]: ax.axhline(shown[r, c], color=color, ls=dashes[c], lw=1.2)
+                    for c in others
+                    if np.isfinite(shown[r, c])
+                }
+            )
             if (bad := at[failed[r, numbers]]).size:
                 # One above the other, where several failed.
                 height = np.full(len(bad), 0.02 * (r + 1))

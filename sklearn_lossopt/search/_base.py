@@ -12,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import get_tags, indexable
 
-from sklearn_lossopt._calls import all_or_nothing, told
 from sklearn_lossopt._compat import (
     BaseSearchCV,
     Interval,
@@ -24,9 +23,11 @@ from sklearn_lossopt._compat import (
     insert_error_scores,
     warn_or_raise_about_fit_failures,
 )
+from sklearn_lossopt._estimators.callbacks import callback_kwargs
+from sklearn_lossopt._estimators.rollback import all_or_nothing
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt.search._candidates import sort_out
-from sklearn_lossopt.search._folds import Rules, Split
+from sklearn_lossopt.search._folds import SearchSpec, Split
 
 FITTED = (
     "best_estimator_", "best_index_", "best_params_", "best_score_", "feature_names_in_",
@@ -118,7 +119,7 @@ class GradientSearch(BaseSearchCV):
         X, y = indexable(X, y)
         params = check_method_params(X, params=params)
         routed = self._get_routed_params_for_fit(params)
-        task = told(self, X, y, params.get("sample_weight"))
+        task = callback_kwargs(self, X, y, params.get("sample_weight"))
         root = self._init_callback_context(max_subtasks=1 + (self.refit is not False))
         root.call_on_fit_task_begin(**task)
         splits = self._splits(X, y, routed.splitter.split)
@@ -127,7 +128,7 @@ class GradientSearch(BaseSearchCV):
                 f"No fits were performed: {len(settings)} candidates and {len(splits)} splits. "
                 "Was the CV iterator empty? Were there no candidates?"
             )
-        rules = Rules(
+        rules = SearchSpec(
             scorers, routed.estimator.fit, routed.scorer.score, self.return_train_score,
             self.error_score, self.verbose, settings, self.n_splits_,
             self if has_callbacks(self) else None,

@@ -13,8 +13,8 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_lossopt._compat import InvalidParameterError, has_callbacks, routing_enabled
 from sklearn_lossopt._component import Component
-from sklearn_lossopt.classifier import GradientClassifier
-from sklearn_lossopt.regressor import GradientRegressor
+from sklearn_lossopt._estimators.classifier import GradientClassifier
+from sklearn_lossopt._estimators.regressor import GradientRegressor
 
 SCALARS = (str, Number, np.generic, NoneType)
 

@@ -1,4 +1,4 @@
-"""Fits and scores of one fold, the tasks of a search. Floor 4."""
+"""JointFit and scores of one fold, the tasks of a search. Floor 4."""
 
 import traceback
 from copy import copy
@@ -8,21 +8,21 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from sklearn_lossopt._calls import told
 from sklearn_lossopt._compat import (
     MultimetricScorer,
     check_method_params,
     fit_and_score,
     safe_split,
 )
+from sklearn_lossopt._estimators.callbacks import callback_kwargs
 from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt._together import Fits
 from sklearn_lossopt.search._candidates import Recorder
-from sklearn_lossopt.search._scores import Judge, asks_model_alone
+from sklearn_lossopt.search._joint_fit import JointFit
+from sklearn_lossopt.search._scores import CandidateScorer, asks_model_alone
 
 
 @dataclass
-class Rules:
+class SearchSpec:
     """What the tasks of a search have in common."""
 
     scorer: object
@@ -70,7 +70,7 @@ class Fold:
     group : Group
     X, y : array-like
     split : Split
-    rules : Rules
+    rules : SearchSpec
     """
 
     def __init__(self, group, X, y, split, rules):
@@ -111,8 +111,8 @@ class Fold:
         return found
 
     def judges(self):
-        """A Judge for the test rows and maybe one for the training rows, by name; and whether
-        they judge the last step on transformed rows."""
+        """A CandidateScorer for the test rows and maybe one for the training rows, by name;
+        and whether they judge the last step on transformed rows."""
         rules = self.rules
         rows = {"test": self.test, "train": self.train} if rules.train_scores else {
             "test": self.test
@@ -124,7 +124,7 @@ class Fold:
             except Exception:
                 alone = False  # each score raises this anew, as it does without a search
         return alone, {
-            name: Judge(rules.scorer, rules.error_score, X, y, self.score_params[name])
+            name: CandidateScorer(rules.scorer, rules.error_score, X, y, self.score_params[name])
             for name, (X, y) in rows.items()
         }
 
@@ -143,7 +143,7 @@ class Fold:
             context.call_on_fit_task_end(**self._task())
 
     def _task(self):
-        return told(self.rules.search, *self.train, self.fit_params.get("sample_weight"))
+        return callback_kwargs(self.rules.search, *self.train, self.fit_params.get("sample_weight"))
 
 
 class Training:
@@ -155,7 +155,7 @@ class Training:
     X, y : array-like
         All rows.
     split : Split
-    rules : Rules
+    rules : SearchSpec
     pauses : tuple of int, default=()
         The epochs that ``advance`` will be called with.
 
@@ -228,12 +228,12 @@ class Training:
                 raise
             shared = (perf_counter() - start) / len(candidates)
             none = {"fit_time": shared, "loss_curve": None, "warning": None, "divergence": None}
-            self.fits = Fits((), None, None, {})
+            self.fits = JointFit((), None, None, {})
             self.results = {i: failed(rules, text_of(error)) | none for i in self.numbers}
             return
         # They are scored and dropped while others train.
         models = (candidate.fresh() for candidate in candidates)
-        self.fits = Fits(models, X, y, params, self.pauses)
+        self.fits = JointFit(models, X, y, params, self.pauses)
         # Of what is done once for all candidates, each one's times have an equal part.
         self.spent = [(start - perf_counter()) / len(candidates)] * len(candidates)
         start = perf_counter()

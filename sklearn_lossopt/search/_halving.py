@@ -137,7 +137,7 @@ class GradientHalvingSearchCV(GradientSearch):
     See Also
     --------
     GradientSearchCV : Trains all candidates to their end.
-    sklearn.model_selection.HalvingGridSearchCV : Fits survivors anew, on more rows or epochs.
+    sklearn.model_selection.HalvingGridSearchCV : JointFit survivors anew, on more rows or epochs.
 
     Notes
     -----
@@ -360,10 +360,14 @@ class GradientHalvingSearchCV(GradientSearch):
         for number in sound:
             scores = [result["test_scores"] for result in results[number]]
             names = map(self._deciding, scores)
-            means.append(np.mean([
-                score if name is None else score[name]
-                for score, name in zip(scores, names, strict=True)
-            ]))
+            means.append(
+                np.mean(
+                    [
+                        score if name is None else score[name]
+                        for score, name in zip(scores, names, strict=True)
+                    ]
+                )
+            )
         best = np.argsort(-np.array(means), kind="stable")[: ceil(len(numbers) / self.factor)]
         return [sound[place] for place in sorted(best)]
 

@@ -10,8 +10,8 @@ from sklearn_lossopt._compat import (
     routing_enabled,
     score_or_error,
 )
-from sklearn_lossopt.classifier import GradientClassifier
-from sklearn_lossopt.regressor import GradientRegressor
+from sklearn_lossopt._estimators.classifier import GradientClassifier
+from sklearn_lossopt._estimators.regressor import GradientRegressor
 
 
 def asks_model_alone(scorer):
@@ -86,7 +86,7 @@ MEASURES = {
 }
 
 
-class Judge:
+class CandidateScorer:
     """Scores models on rows that are checked once for all of them.
 
     Parameters

@@ -99,9 +99,7 @@ def main():
         X, y = data[data_name]
         name = f"{problem}-{activation}-{'x'.join(map(str, hidden))}-{label}"
         widths = [X.shape[1], *hidden, k]
-        start = [
-            rng.normal(size=(b, a + 1)) / np.sqrt(a) for a, b in itertools.pairwise(widths)
-        ]
+        start = [rng.normal(size=(b, a + 1)) / np.sqrt(a) for a, b in itertools.pairwise(widths)]
         drawn = "start/" + "x".join(map(str, widths))
         if drawn in arrays:
             start = split(arrays[drawn], widths)

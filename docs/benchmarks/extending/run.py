@@ -31,8 +31,14 @@ from sklearn_lossopt.losses import ClassificationLoss, Huber, RegressionLoss, ch
 ROWS, COLUMNS, BATCH, EPOCHS, ROUNDS = 100_000, 50, 256, 5, 11
 LIMIT = 2.0
 SETTINGS = dict(
-    optimizer="adam", learning_rate=0.01, batch_size=BATCH, max_iter=EPOCHS, tol=0,
-    precondition=False, schedule="constant", random_state=0,
+    optimizer="adam",
+    learning_rate=0.01,
+    batch_size=BATCH,
+    max_iter=EPOCHS,
+    tol=0,
+    precondition=False,
+    schedule="constant",
+    random_state=0,
 )
 TARGET = Path(__file__).with_name("results.md")
 

@@ -91,8 +91,12 @@ def main():
         for tol in 10.0 ** -np.arange(2, 11):
             if classes:
                 peer = LogisticRegression(
-                    solver="saga", C=1 / (len(y) * alpha), l1_ratio=l1_ratio, tol=tol,
-                    max_iter=5000, random_state=0,
+                    solver="saga",
+                    C=1 / (len(y) * alpha),
+                    l1_ratio=l1_ratio,
+                    tol=tol,
+                    max_iter=5000,
+                    random_state=0,
                 )
             else:
                 peer = ElasticNet(alpha=alpha, l1_ratio=l1_ratio, tol=tol, max_iter=20_000)

@@ -125,9 +125,9 @@ def main():
             y = np.sin(X[:, 0]) + X[:, 1].astype(dtype)
             times = []
             for _ in range(arguments.rounds + 1):
-                times.append([
-                    run(X, y, hidden, batch) for run in (ours, scikit_learn, pytorch, products)
-                ])
+                times.append(
+                    [run(X, y, hidden, batch) for run in (ours, scikit_learn, pytorch, products)]
+                )
             times = np.array(times[1:])
             steps = EPOCHS * ROWS / batch
             ratios = times / times[:, :1]

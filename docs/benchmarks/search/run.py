@@ -280,9 +280,7 @@ def sparse_rows(options):
         "rows are read by each candidate, so that a search saves what surrounds training.",
         *table(["rows", "epochs"]),
     )
-    cells = compare(
-        X, y, options, fixed(5, precondition=False), grid(), sgd_classifier(5), 1, 1
-    )
+    cells = compare(X, y, options, fixed(5, precondition=False), grid(), sgd_classifier(5), 1, 1)
     yield f"| {shape(X)} | 5 | {cells} |"
 
 

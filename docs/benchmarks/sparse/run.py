@@ -86,8 +86,14 @@ def ours(optimizer, batch_size, mode, epochs=EPOCHS):
     """Return our classifier for exactly so many epochs of the log loss."""
     textbook = mode == "textbook"
     return GradientClassifier(
-        optimizer=optimizer, batch_size=batch_size, alpha=ALPHA, schedule="constant", tol=0,
-        max_iter=epochs, random_state=0, precondition=False if textbook else "auto",
+        optimizer=optimizer,
+        batch_size=batch_size,
+        alpha=ALPHA,
+        schedule="constant",
+        tol=0,
+        max_iter=epochs,
+        random_state=0,
+        precondition=False if textbook else "auto",
         learning_rate=(RATES if textbook else PRECONDITIONED_RATES)[optimizer],
     )
 

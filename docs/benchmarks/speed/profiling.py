@@ -66,12 +66,14 @@ def undisturbed(makers, X, y):
             with sklearn.config_context(**config):
                 one.fit(X, y)
 
-        plain, longer, unchecked, infinite = interleaved([
-            under,
-            lambda many=many: many.fit(X, y),
-            lambda under=under: under(skip_parameter_validation=True),
-            lambda under=under: under(assume_finite=True),
-        ])
+        plain, longer, unchecked, infinite = interleaved(
+            [
+                under,
+                lambda many=many: many.fit(X, y),
+                lambda under=under: under(skip_parameter_validation=True),
+                lambda under=under: under(assume_finite=True),
+            ]
+        )
         slope = (longer - plain) / 20
         cells = plain, slope, plain - slope, plain - unchecked, plain - infinite
         lines.append(f"| {label} | " + " | ".join(f"{cell:.0f}" for cell in cells) + " |")

@@ -179,9 +179,7 @@ def sgd_peer(loss, epochs):
     if loss == "log_loss":
         return linear_model.SGDClassifier(**shared)
     # Its default, "invscaling", would take a power at every step that ours does not.
-    return linear_model.SGDRegressor(
-        **shared, epsilon=DELTA, learning_rate="constant", eta0=RATE
-    )
+    return linear_model.SGDRegressor(**shared, epsilon=DELTA, learning_rate="constant", eta0=RATE)
 
 
 def ours_for(loss, optimizer, epochs, batch_size, mode):
@@ -189,8 +187,14 @@ def ours_for(loss, optimizer, epochs, batch_size, mode):
     estimator = GradientClassifier if loss == "log_loss" else GradientRegressor
     return estimator(
         loss=losses.Huber(delta=DELTA) if loss == "huber" else loss,
-        optimizer=optimizer, alpha=ALPHA, schedule="constant", batch_size=batch_size,
-        max_iter=epochs, tol=0, random_state=0, **MODES[mode],
+        optimizer=optimizer,
+        alpha=ALPHA,
+        schedule="constant",
+        batch_size=batch_size,
+        max_iter=epochs,
+        tol=0,
+        random_state=0,
+        **MODES[mode],
     )
 
 
@@ -220,17 +224,27 @@ def equal_epochs(options):
                     options,
                 )
                 medians[epochs] = np.array(timing.seconds())
-                rows.append(label | epoch_cells(
-                    str(epochs), medians[epochs] / (epochs * size[0]), timing.spread(),
-                    verdict(target, timing.ratio()),
-                ))
+                rows.append(
+                    label
+                    | epoch_cells(
+                        str(epochs),
+                        medians[epochs] / (epochs * size[0]),
+                        timing.spread(),
+                        verdict(target, timing.ratio()),
+                    )
+                )
             if len(medians) > 1:
                 low, high = min(medians), max(medians)
                 per_row = (medians[high] - medians[low]) / ((high - low) * size[0])
-                rows.append(label | epoch_cells(
-                    f"{low} to {high}, the difference", per_row,
-                    f"{per_row[1] / per_row[0]:.2f}", "",
-                ))
+                rows.append(
+                    label
+                    | epoch_cells(
+                        f"{low} to {high}, the difference",
+                        per_row,
+                        f"{per_row[1] / per_row[0]:.2f}",
+                        "",
+                    )
+                )
     return markdown(rows)
 
 
@@ -301,17 +315,18 @@ def against_torch(options):
                     options,
                 )
                 per_step = [s / steps * 1e6 for s in timing.seconds()]
-                rows.append({
-                    "rows x features": f"{size[0]:,} x {size[1]}",
-                    "dtype": dtype,
-                    "peer": f"torch.optim.Adam{'(fused=True)' if fused else ''}",
-                    "steps": steps,
-                    "ours, µs a step": f"{per_step[0]:.2f}",
-                    "torch, µs a step": f"{per_step[1]:.1f}",
-                    "ratio (quartiles; rounds)": timing.spread(),
-                    "largest difference of coefficients, same order of rows":
-                        f"{np.abs(found - expected).max():.0e}",
-                })
+                rows.append(
+                    {
+                        "rows x features": f"{size[0]:,} x {size[1]}",
+                        "dtype": dtype,
+                        "peer": f"torch.optim.Adam{'(fused=True)' if fused else ''}",
+                        "steps": steps,
+                        "ours, µs a step": f"{per_step[0]:.2f}",
+                        "torch, µs a step": f"{per_step[1]:.1f}",
+                        "ratio (quartiles; rounds)": timing.spread(),
+                        "largest difference of coefficients, same order of rows": f"{np.abs(found - expected).max():.0e}",
+                    }
+                )
                 progress(rows[-1])
     return markdown(rows)
 
@@ -474,11 +489,11 @@ def memory(options):
 SECTIONS = {
     "epochs": (
         "Equal epochs, beside SGDClassifier and SGDRegressor",
-        "Standardised synthetic data. The peers are `SGDClassifier(loss=\"log_loss\", tol=None, "
+        'Standardised synthetic data. The peers are `SGDClassifier(loss="log_loss", tol=None, '
         "max_iter=epochs)` and `SGDRegressor` with a constant rate; ours runs the same number of "
-        "epochs (`tol=0`, `schedule=\"constant\"`). *Textbook* is `precondition=False, "
-        "learning_rate=0.01`, *preconditioned* is `precondition=\"auto\", "
-        "learning_rate=\"auto\"`. Times are those of whole fits; *the difference* of a long and a "
+        'epochs (`tol=0`, `schedule="constant"`). *Textbook* is `precondition=False, '
+        'learning_rate=0.01`, *preconditioned* is `precondition="auto", '
+        'learning_rate="auto"`. Times are those of whole fits; *the difference* of a long and a '
         "short fit leaves out the fixed cost of both.",
         equal_epochs,
     ),
@@ -527,12 +542,14 @@ def machine():
             versions.append(f"no {name}")
     engine = getattr(importlib.import_module("sklearn_lossopt._engine"), "_train", None)
     pools = sorted({(p["internal_api"], p["num_threads"]) for p in threadpool_info()})
-    return "\n".join([
-        f"- {datetime.date.today().isoformat()}; {model}, {os.cpu_count()} cores; "
-        f"{platform.system()}; Python {platform.python_version()}",
-        f"- {'; '.join(versions)}; engine {getattr(engine, '__name__', '?').rpartition('.')[2]}",
-        f"- threads: {', '.join(f'{name} {count}' for name, count in pools)}",
-    ])
+    return "\n".join(
+        [
+            f"- {datetime.date.today().isoformat()}; {model}, {os.cpu_count()} cores; "
+            f"{platform.system()}; Python {platform.python_version()}",
+            f"- {'; '.join(versions)}; engine {getattr(engine, '__name__', '?').rpartition('.')[2]}",
+            f"- threads: {', '.join(f'{name} {count}' for name, count in pools)}",
+        ]
+    )
 
 
 def load():

@@ -1,0 +1,87 @@
+"""What callbacks are told of a fit. Floor 3."""
+
+from sklearn_lossopt._compat import has_callbacks
+
+
+def callback_kwargs(estimator, X, y, weight):
+    """What callbacks are told of a fit; the weights may be None."""
+    metadata = None if weight is None else {"sample_weight": weight}
+    return dict(estimator=estimator, X=X, y=y, metadata=metadata)
+
+
+class CallbackReporter:
+    """Tells an estimator's callbacks of a fit and of its epochs, which are subtasks of it.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X, y, weight : array-like
+        The data; weights may be None.
+
+    Attributes
+    ----------
+    wants_epochs : bool
+        Whether there is a callback to tell.
+    """
+
+    def __init__(self, estimator, X, y, weight):
+        self.task = callback_kwargs(estimator, X, y, weight)
+        self.wants_epochs = has_callbacks(estimator)
+
+    def begin_fit(self, attributes, max_iter):
+        """A fit of up to ``max_iter`` epochs begins; ``attributes`` makes the fitted attributes of
+        an FitResult."""
+        self.attributes = attributes
+        # Without callbacks too: it is what tasks of a pipeline or a search hang together by.
+        self.root = self.task["estimator"]._init_callback_context(max_subtasks=max_iter)
+        self.root.call_on_fit_task_begin(**self.task)
+
+    def end_fit(self):
+        self.root.call_on_fit_task_end(**self.task, reconstruction_attributes={})
+
+    def begin(self, result):
+        self.context = self.root.subcontext(task_name="epoch")
+        self.context.call_on_fit_task_begin(**self._callback_kwargs(result))
+
+    def end(self, result):
+        """Returns whether a callback asks for the end of the fit."""
+        return self.context.call_on_fit_task_end(**self._callback_kwargs(result))
+
+    def _callback_kwargs(self, result):
+        # A function, which is called only for a callback that wants the fitted estimator.
+        return {**self.task, "reconstruction_attributes": lambda: self.attributes(result())}
+
+
+class SnapshotRecorder:
+    """Keeps what fits that ended after some epochs would have found.
+
+    Parameters
+    ----------
+    epochs : tuple of int, default=()
+        The numbers of those epochs.
+
+    Attributes
+    ----------
+    found : dict
+        The fitted attributes, by the number of the epoch.
+    made : int
+        Epochs that the fit has made, if it has any to look at.
+    """
+
+    def __init__(self, epochs=()):
+        self.wants_epochs, self.epochs, self.found, self.made = bool(epochs), epochs, {}, 0
+
+    def begin_fit(self, attributes, max_iter):
+        self.attributes = attributes
+
+    def end_fit(self):
+        """The estimator has its attributes."""
+
+    def begin(self, result):
+        """Nothing is to be told."""
+
+    def end(self, result):
+        self.made += 1
+        if self.made in self.epochs:
+            self.found[self.made] = self.attributes(result())
+        return False

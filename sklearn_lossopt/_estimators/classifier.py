@@ -1,0 +1,458 @@
+"""GradientClassifier. Floor 3."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
+
+from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._compat import StrOptions, fit_context
+from sklearn_lossopt._estimators.base import BaseGradientEstimator
+from sklearn_lossopt._estimators.labels import (
+    check_labels,
+    encode,
+    encode_known,
+    known_classes,
+    labels,
+    resolve_class_weight,
+)
+from sklearn_lossopt._estimators.partial_fit import TakesChunks, takes_chunks
+from sklearn_lossopt._estimators.rollback import all_or_nothing
+from sklearn_lossopt._estimators.validation_data import Data
+from sklearn_lossopt.losses import Loss
+
+__all__ = ["GradientClassifier"]
+
+
+def _has_probabilities(estimator):
+    loss = getattr(estimator, "_loss", None) or Loss.resolve(estimator.loss)
+    if not loss.has_proba:
+        raise AttributeError(
+            f"predict_proba is not available with loss={estimator.loss!r}, whose raw predictions "
+            "are not log-odds. Use loss='log_loss', or sklearn.calibration.CalibratedClassifierCV."
+        )
+    return True
+
+
+class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
+    r"""A linear classifier or a network, with any loss, trained by any gradient method.
+
+    Minimises over coefficients w and intercept b
+
+    .. math::
+
+        F(w, b) = \frac{\sum_i s_i \, \ell(y_i, x_i \cdot w + b)}{\sum_i s_i}
+            + \alpha \left( \frac{1 - \rho}{2} \|w\|_2^2 + \rho \|w\|_1 \right)
+
+    with s the sample weight times the class weight. It is the objective of ``SGDClassifier``;
+    with ``loss="log_loss"`` that of ``LogisticRegression`` with C = 1 / (n alpha). More than two
+    classes: "log_loss" is the softmax cross-entropy of all classes, a margin loss such as "hinge"
+    is the sum of one-vs-rest problems; either way all columns are trained in one pass.
+
+    With ``hidden_layer_sizes`` the model is a multilayer perceptron: raw predictions are not
+    :math:`x \cdot w + b` but :math:`W_L a_{L-1} + b_L`, with :math:`a_l = f(W_l a_{l-1} + b_l)` for
+    an activation f and :math:`a_0 = x`.
+
+    Parameters
+    ----------
+    loss : str or Loss, default="log_loss"
+        A name or an object of ``sklearn_lossopt.losses``: "log_loss" ("cross_entropy",
+        "binary_cross_entropy", "categorical_cross_entropy"), "hinge", "squared_hinge",
+        "modified_huber", "perceptron", "exponential", and on y = +-1 "squared_error" ("mse",
+        "mean_squared_error") and "huber"; or an object.
+    optimizer : str or Optimizer, default="adam"
+        A name or an object of ``sklearn_lossopt.optimizers``: "gradient_descent" ("gd"), "sgd",
+        "momentum", "nesterov", "rmsprop", "adam", "amsgrad", "adamw", "nadam", "radam",
+        "adamax", "adagrad", "adadelta", "lion", "averaged" ("asgd"), "schedule_free_sgd"
+        ("schedule_free"), "schedule_free_adamw" and, for smooth losses, "lbfgs"; or an object such
+        as ``Adam(beta_1=0.8)``.
+    hidden_layer_sizes : int or sequence of int, default=()
+        Units of each hidden layer; () is a linear model. A network's penalty is on the weights of
+        all layers and, unless ``precondition=False``, in the units that it is trained in: features
+        standardised, the loss over its typical size.
+    activation : str, default="relu"
+        What hidden units make of their inputs: "relu", "leaky_relu", "gelu", "silu", "tanh",
+        "logistic", "identity". Weights are drawn as He et al. (2015) for the first four, as Glorot
+        and Bengio (2010) for the others.
+    dropout : float or "auto", default="auto"
+        Share of hidden units, in [0, 1), that each update leaves out at random; the others are
+        enlarged to make up for it. "auto" is a quarter where all hidden layers have 32 units or
+        more, and 0 for full batches and with ``precondition=False``.
+    alpha : float, default=1e-4
+        Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside, for
+        linear models.
+    l1_ratio : float, default=0.0
+        Share :math:`\rho` of the penalty's strength that is an L1 norm, in [0, 1]. Above 0, steps
+        are proximal ones and coefficients become exactly zero; preconditioning then scales.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept; it is not penalised.
+    learning_rate : float or "auto", default="auto"
+        Step size, greater than 0. "auto" takes it from the curvature of the loss and the data,
+        see ``learning_rate_``. With ``precondition`` on, a number is in preconditioned units, in
+        which the curvature of the objective is about 1; with ``precondition=False`` it is in the
+        units of X and y. With hidden layers "auto" depends on the optimizer alone, 0.003 for
+        "adam".
+    schedule : str or Schedule, default="auto"
+        How the step size changes: "auto" follows the objective after each epoch; "constant",
+        "invscaling", "exponential", "cosine", "one_cycle", "plateau", "warm_up", or an object of
+        ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule. With hidden
+        layers "auto" is half a cosine over 2000 updates or 100 epochs, whichever is more, but at
+        most 1000 epochs and ``max_iter``, which all run; after one epoch of warm-up with momentum.
+    batch_size : int or "auto", default="auto"
+        Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
+        when the objective stops falling if the schedule is "auto" too; in ``partial_fit`` it is 64.
+        With hidden layers it is a 32nd of the rows, at least 16 and at most 128, or all of 64.
+        Cannot be set with "gradient_descent" and "lbfgs", which use all rows.
+    max_iter : int, default=1000
+        The greatest number of epochs (passes over the data).
+    tol : float, default=1e-6
+        Training ends when the estimated distance of the objective to its optimum is below ``tol``
+        times the objective. With 0, exactly ``max_iter`` epochs run.
+    n_iter_no_change : int, default=5
+        Epochs without an improvement after which training ends: with ``early_stopping`` one of
+        the validation loss or score by ``tol`` times its best value; without, under a schedule
+        other than "auto", one of the objective by ``tol`` times its value.
+    early_stopping : bool, default=False
+        Whether validation ends training, which then goes back to the parameters of the best
+        epoch. It takes place on the validation data passed to ``fit`` or, if there are none, on
+        rows set aside, with ``tol=0`` too.
+    validation_fraction : float, default=0.1
+        Share of the rows, by their weight and of each class alike, that ``early_stopping`` sets
+        aside, in (0, 1). Equal rows stay together, unless there are more than ten of each.
+    scoring : "loss", str, callable or None, default="loss"
+        What validation measures: the mean loss with weights as in F; the scikit-learn scorer of
+        that name, or with the signature ``scorer(estimator, X, y)``; None is the method ``score``.
+    precondition : {"auto", "whiten", "scale"} or False, default="auto"
+        Change of variables in which the optimizer works. "whiten" decorrelates the features in
+        the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
+        iterates from zero); "auto" whitens below 800 features and 16 times the batch size, if X
+        is not sparse. The minimiser is the same. With hidden layers "auto" and "scale" standardise
+        the features (sparse ones are scaled alone) and measure y in a typical size; ``coefs_`` and
+        ``intercepts_`` are for X and y as they are all the same.
+    shuffle : bool, default=True
+        Whether each epoch visits the rows in a new order.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with the sample weights; "balanced" makes them
+        inversely proportional to the classes' (weighted) frequencies.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit's coefficients and, under a fixed schedule, from
+        all that its optimizer knew, unless data or settings changed its coordinates: k epochs and
+        k more are then 2k epochs.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of the rows; an int makes fits reproducible bit for bit.
+    verbose : int, default=0
+        With 1, a line is printed after each epoch and, where one takes long, every five seconds;
+        with 2, it also has the batch size and the seconds.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    coef_ : ndarray of shape (1, n_features) or (n_classes, n_features)
+        Coefficients, in the units of X; one row for two classes.
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+        Intercepts; zeros without one.
+    coefs_ : list of ndarray of shape (n_in, n_out)
+        With hidden layers, instead of ``coef_``: each layer's weights, for X as it is.
+    intercepts_ : list of ndarray of shape (n_out,)
+        With hidden layers, instead of ``intercept_``.
+    n_layers_, n_outputs_ : int
+        With hidden layers: their number plus 2, and the number of outputs.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had string names.
+    n_iter_ : int
+        Epochs run, and calls of ``partial_fit`` since.
+    t_ : int
+        Updates made, those of the calls that this one went on from included.
+    loss_curve_ : ndarray of shape (n_iter_,)
+        F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
+        epoch's batches, as for a chunk of ``partial_fit``.
+    validation_curve_ : ndarray of shape (n_iter_,)
+        Only with validation data: after each epoch, the mean loss of its rows, or the score if
+        ``scoring`` is not "loss".
+    best_iter_ : int
+        Only with validation data: the epoch, counted from 1, at which the validation curve is
+        best. With ``early_stopping``, the model is that of this epoch.
+    learning_rate_ : float
+        The number that ``learning_rate`` stood for.
+    converged_ : bool
+        Whether the estimated distance of F to its optimum is below ``tol`` times F.
+    delta_ : float or ndarray of shape (n_outputs,)
+        Only with ``loss="huber"``: where the loss turns linear.
+
+    See Also
+    --------
+    GradientRegressor : The same for numbers.
+    sklearn.linear_model.LogisticRegression : Second-order solvers for the log loss.
+
+    References
+    ----------
+    Bottou, L., Curtis, F. E. and Nocedal, J. (2018). Optimization methods for large-scale machine
+    learning. SIAM Review 60(2), 223-311.
+
+    Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep feedforward
+    neural networks. AISTATS.
+
+    He, K., Zhang, X., Ren, S. and Sun, J. (2015). Delving deep into rectifiers. ICCV.
+
+    Srivastava, N. et al. (2014). Dropout: a simple way to prevent neural networks from overfitting.
+    Journal of Machine Learning Research 15, 1929-1958.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn_lossopt import GradientClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = GradientClassifier(loss="log_loss", optimizer="adam", random_state=0).fit(X, y)
+    >>> print(model.score(X, y) > 0.95)
+    True
+    """
+
+    _task = "classification"
+    _other = "GradientRegressor"
+    _parameter_constraints: dict = {
+        **BaseGradientEstimator._parameter_constraints,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+
+    def __init__(
+        self,
+        loss="log_loss",
+        optimizer="adam",
+        *,
+        hidden_layer_sizes=(),
+        activation="relu",
+        dropout="auto",
+        alpha=1e-4,
+        l1_ratio=0.0,
+        fit_intercept=True,
+        learning_rate="auto",
+        schedule="auto",
+        batch_size="auto",
+        max_iter=1000,
+        tol=1e-6,
+        n_iter_no_change=5,
+        early_stopping=False,
+        validation_fraction=0.1,
+        scoring="loss",
+        precondition="auto",
+        shuffle=True,
+        class_weight=None,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            loss,
+            optimizer,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            alpha=alpha,
+            l1_ratio=l1_ratio,
+            fit_intercept=fit_intercept,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            scoring=scoring,
+            precondition=precondition,
+            shuffle=shuffle,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; float32 is kept, everything else becomes float64. Of sparse formats,
+            CSR is used as it is; others are converted to it.
+        y : array-like of shape (n_samples,)
+            Labels, numbers or strings, of at least two classes.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0; rows of weight 0 are left out.
+        X_val : {array-like, sparse matrix} of shape (n_validation, n_features), default=None
+            Validation data, which ``validation_curve_`` is measured on. A ``Pipeline`` transforms
+            it like X with ``transform_input=["X_val"]``.
+        y_val : array-like of shape (n_validation,), default=None
+            Its labels, all of which y has.
+        sample_weight_val : array-like of shape (n_validation,), default=None
+            Its weights.
+
+        Returns
+        -------
+        self : GradientClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+
+    def _prepare(self, X, y, sample_weight, validation, loss, cache):
+        """The first arguments of ``_train``."""
+        X, y = self._same_rows(X, y, cache)
+        weight, rows = cache("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
+        classes = cache("labels", (y, rows), lambda: labels(y, rows))
+        codes = cache("codes", (y, classes), lambda: encode(y, classes, X.dtype))
+        data = Data(X, y, *codes, weight, rows, self._seed(cache))
+        data.rows, held = self._held(
+            data, validation, lambda y, rows: encode_known(y, rows, classes, X.dtype), loss, cache
+        )
+        parts = self.class_weight, classes, data.code, data.weight, data.rows
+        class_weights = cache(
+            "class", parts, lambda: resolve_class_weight(self.class_weight, classes, data)
+        )
+        return (
+            data,
+            held,
+            class_weights,
+            *self._kind(classes, loss),
+            (lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b}),
+        )
+
+    @available_if(takes_chunks)
+    @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train on one more chunk of a stream: one pass over its rows, in their order.
+
+        The optimizer's memory, the schedule and the statistics behind the preconditioning go on
+        from the last call, or from ``fit``. With ``precondition=False``, a number for
+        ``learning_rate`` and ``schedule="constant"``, chunks whose lengths are multiples of
+        ``batch_size`` are trained on as if they were one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The chunk; later ones are converted to the first one's float type.
+        y : array-like of shape (n_samples,)
+            Labels, some of ``classes``.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that may come in any call; needed in the first one.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0, relative to their mean, class weights included, over
+            all rows so far. Rows of weight 0 are left out; a chunk of them changes nothing.
+
+        Returns
+        -------
+        self : GradientClassifier
+            The estimator, trained further.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
+        loss = self._resolve_loss()
+        settings = self._chunk_settings(loss)
+        classes = known_classes(self, classes)
+        X, y = self._validate_chunk(X, y)
+        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
+        encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
+        data = Data(X, y, *encoded, weight, rows, self._seed(Cache()))
+        return self._train_chunk(
+            data,
+            *self._kind(classes, loss),
+            loss,
+            settings,
+            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
+            resolve_class_weight(self.class_weight, classes, data),
+        )
+
+    @staticmethod
+    def _kind(classes, loss):
+        """What a Objective calls its targets, and the number of outputs."""
+        if len(classes) == 2:
+            return "values", 1
+        return "class" if loss.joint else "one_vs_rest", len(classes)
+
+    def decision_function(self, X):
+        """Raw predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes, positive where ``classes_[1]`` is predicted.
+        """
+        raw = self._raw_predict(X)
+        return raw[:, 0] if raw.shape[1] == 1 else raw
+
+    def predict(self, X):
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            The label with the highest score.
+        """
+        scores = self.decision_function(X)
+        if scores.ndim == 1:
+            return self.classes_[(scores > 0).astype(np.intp)]
+        # Margin losses can tie exactly; scores that differ by rounding go to the first class.
+        top = scores.max(axis=1, keepdims=True)
+        size = np.abs(scores).max(axis=1, keepdims=True)
+        rounding = np.finfo(scores.dtype).eps ** 0.75 * size
+        return self.classes_[(scores >= top - rounding).argmax(axis=1)]
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X):
+        """Probabilities of the classes; only for losses that define them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; rows sum to 1.
+        """
+        scores = self.decision_function(X)
+        return self._loss._probabilities(scores)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities, exact where these round to 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        scores = self.decision_function(X)
+        return self._loss._log_probabilities(scores)

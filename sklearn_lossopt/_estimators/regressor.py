@@ -1,0 +1,397 @@
+"""GradientRegressor. Floor 3."""
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import column_or_1d
+
+from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._compat import fit_context
+from sklearn_lossopt._estimators.base import BaseGradientEstimator
+from sklearn_lossopt._estimators.partial_fit import TakesChunks, takes_chunks
+from sklearn_lossopt._estimators.rollback import all_or_nothing
+from sklearn_lossopt._estimators.validation_data import Data
+from sklearn_lossopt.losses import Loss
+
+__all__ = ["GradientRegressor"]
+
+
+class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
+    r"""Linear regression or a network, with any loss, trained by any gradient method.
+
+    Minimises over coefficients w and intercept b
+
+    .. math::
+
+        F(w, b) = \frac{\sum_i s_i \, \ell(y_i, x_i \cdot w + b)}{\sum_i s_i}
+            + \alpha \left( \frac{1 - \rho}{2} \|w\|_2^2 + \rho \|w\|_1 \right)
+
+    with sample weights s. It is the objective of ``SGDRegressor``; with
+    ``loss="squared_error"`` that of ``Ridge``, whose alpha is n times this one.
+
+    With ``hidden_layer_sizes`` the model is a multilayer perceptron: raw predictions are not
+    :math:`x \cdot w + b` but :math:`W_L a_{L-1} + b_L`, with :math:`a_l = f(W_l a_{l-1} + b_l)` for
+    an activation f and :math:`a_0 = x`.
+
+    Parameters
+    ----------
+    loss : str or Loss, default="squared_error"
+        A name or an object of ``sklearn_lossopt.losses``: "squared_error" ("mse",
+        "mean_squared_error"), "huber", "absolute_error" ("mae", "mean_absolute_error"),
+        "quantile" ("pinball"), "epsilon_insensitive", "squared_epsilon_insensitive", "log_cosh",
+        and with log link "poisson", "gamma", "tweedie"; or a configured object such as
+        ``Huber(delta=2.0)``.
+    optimizer : str or Optimizer, default="adam"
+        A name or an object of ``sklearn_lossopt.optimizers``: "gradient_descent" ("gd"), "sgd",
+        "momentum", "nesterov", "rmsprop", "adam", "amsgrad", "adamw", "nadam", "radam",
+        "adamax", "adagrad", "adadelta", "lion", "averaged" ("asgd"), "schedule_free_sgd"
+        ("schedule_free"), "schedule_free_adamw" and, for smooth losses, "lbfgs"; or an object such
+        as ``Adam(beta_1=0.8)``.
+    hidden_layer_sizes : int or sequence of int, default=()
+        Units of each hidden layer; () is a linear model. A network's penalty is on the weights of
+        all layers and, unless ``precondition=False``, in the units that it is trained in: features
+        standardised, the loss over its typical size.
+    activation : str, default="relu"
+        What hidden units make of their inputs: "relu", "leaky_relu", "gelu", "silu", "tanh",
+        "logistic", "identity". Weights are drawn as He et al. (2015) for the first four, as Glorot
+        and Bengio (2010) for the others.
+    dropout : float or "auto", default="auto"
+        Share of hidden units, in [0, 1), that each update leaves out at random; the others are
+        enlarged to make up for it. "auto" is a quarter where all hidden layers have 32 units or
+        more, and 0 for full batches and with ``precondition=False``.
+    alpha : float, default=1e-4
+        Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside, for
+        linear models.
+    l1_ratio : float, default=0.0
+        Share :math:`\rho` of the penalty's strength that is an L1 norm, in [0, 1]. Above 0, steps
+        are proximal ones and coefficients become exactly zero; preconditioning then scales.
+    fit_intercept : bool, default=True
+        Whether to fit an intercept; it is not penalised.
+    learning_rate : float or "auto", default="auto"
+        Step size, greater than 0. "auto" takes it from the curvature of the loss and the data,
+        see ``learning_rate_``. With ``precondition`` on, a number is in preconditioned units, in
+        which the curvature of the objective is about 1; with ``precondition=False`` it is in the
+        units of X and y. With hidden layers "auto" depends on the optimizer alone, 0.003 for
+        "adam".
+    schedule : str or Schedule, default="auto"
+        How the step size changes: "auto" follows the objective after each epoch; "constant",
+        "invscaling", "exponential", "cosine", "one_cycle", "plateau", "warm_up", or an object of
+        ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule. With hidden
+        layers "auto" is half a cosine over 2000 updates or 100 epochs, whichever is more, but at
+        most 1000 epochs and ``max_iter``, which all run; after one epoch of warm-up with momentum.
+    batch_size : int or "auto", default="auto"
+        Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
+        when the objective stops falling if the schedule is "auto" too; in ``partial_fit`` it is 64.
+        With hidden layers it is a 32nd of the rows, at least 16 and at most 128, or all of 64.
+        Cannot be set with "gradient_descent" and "lbfgs", which use all rows.
+    max_iter : int, default=1000
+        The greatest number of epochs (passes over the data).
+    tol : float, default=1e-6
+        Training ends when the estimated distance of the objective to its optimum is below ``tol``
+        times the objective. With 0, exactly ``max_iter`` epochs run.
+    n_iter_no_change : int, default=5
+        Epochs without an improvement after which training ends: with ``early_stopping`` one of
+        the validation loss or score by ``tol`` times its best value; without, under a schedule
+        other than "auto", one of the objective by ``tol`` times its value.
+    early_stopping : bool, default=False
+        Whether validation ends training, which then goes back to the parameters of the best
+        epoch. It takes place on the validation data passed to ``fit`` or, if there are none, on
+        rows set aside, with ``tol=0`` too.
+    validation_fraction : float, default=0.1
+        Share of the rows, by their weight, that ``early_stopping`` sets aside, in (0, 1). Equal
+        rows stay together, unless there are more than ten of each.
+    scoring : "loss", str, callable or None, default="loss"
+        What validation measures: the mean loss with weights as in F; the scikit-learn scorer of
+        that name, or with the signature ``scorer(estimator, X, y)``; None is the method ``score``.
+    precondition : {"auto", "whiten", "scale"} or False, default="auto"
+        Change of variables in which the optimizer works. "whiten" decorrelates the features in
+        the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
+        iterates from zero); "auto" whitens below 800 features and 16 times the batch size, if X
+        is not sparse. The minimiser is the same. With hidden layers "auto" and "scale" standardise
+        the features (sparse ones are scaled alone) and measure y in a typical size; ``coefs_`` and
+        ``intercepts_`` are for X and y as they are all the same.
+    shuffle : bool, default=True
+        Whether each epoch visits the rows in a new order.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the last fit's coefficients and, under a fixed schedule, from
+        all that its optimizer knew, unless data or settings changed its coordinates: k epochs and
+        k more are then 2k epochs.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the order of the rows; an int makes fits reproducible bit for bit.
+    verbose : int, default=0
+        With 1, a line is printed after each epoch and, where one takes long, every five seconds;
+        with 2, it also has the batch size and the seconds.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_features,) or (n_outputs, n_features)
+        Coefficients, in the units of X and y. Two-dimensional if y was.
+    intercept_ : float or ndarray of shape (n_outputs,)
+        Intercept; 0.0 without one.
+    coefs_ : list of ndarray of shape (n_in, n_out)
+        With hidden layers, instead of ``coef_``: each layer's weights, for X and y as they are.
+    intercepts_ : list of ndarray of shape (n_out,)
+        With hidden layers, instead of ``intercept_``.
+    n_layers_, n_outputs_ : int
+        With hidden layers: their number plus 2, and the number of outputs.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had string names.
+    n_iter_ : int
+        Epochs run, and calls of ``partial_fit`` since.
+    t_ : int
+        Updates made, those of the calls that this one went on from included.
+    loss_curve_ : ndarray of shape (n_iter_,)
+        F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
+        epoch's batches, as for a chunk of ``partial_fit``.
+    validation_curve_ : ndarray of shape (n_iter_,)
+        Only with validation data: after each epoch, the mean loss of its rows, or the score if
+        ``scoring`` is not "loss".
+    best_iter_ : int
+        Only with validation data: the epoch, counted from 1, at which the validation curve is
+        best. With ``early_stopping``, the model is that of this epoch.
+    learning_rate_ : float
+        The number that ``learning_rate`` stood for.
+    converged_ : bool
+        Whether the estimated distance of F to its optimum is below ``tol`` times F.
+    delta_ : float or ndarray of shape (n_outputs,)
+        Only with ``loss="huber"``: where the loss turns linear.
+
+    See Also
+    --------
+    GradientClassifier : The same for classes.
+    sklearn.linear_model.Ridge : Closed form for the squared error.
+
+    References
+    ----------
+    Bottou, L., Curtis, F. E. and Nocedal, J. (2018). Optimization methods for large-scale machine
+    learning. SIAM Review 60(2), 223-311.
+
+    Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep feedforward
+    neural networks. AISTATS.
+
+    He, K., Zhang, X., Ren, S. and Sun, J. (2015). Delving deep into rectifiers. ICCV.
+
+    Srivastava, N. et al. (2014). Dropout: a simple way to prevent neural networks from overfitting.
+    Journal of Machine Learning Research 15, 1929-1958.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_lossopt import GradientRegressor
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> model = GradientRegressor(loss="huber", optimizer="adam", random_state=0).fit(X, y)
+    >>> print(model.score(X, y) > 0.5)
+    True
+    """
+
+    _task = "regression"
+    _other = "GradientClassifier"
+
+    def __init__(
+        self,
+        loss="squared_error",
+        optimizer="adam",
+        *,
+        hidden_layer_sizes=(),
+        activation="relu",
+        dropout="auto",
+        alpha=1e-4,
+        l1_ratio=0.0,
+        fit_intercept=True,
+        learning_rate="auto",
+        schedule="auto",
+        batch_size="auto",
+        max_iter=1000,
+        tol=1e-6,
+        n_iter_no_change=5,
+        early_stopping=False,
+        validation_fraction=0.1,
+        scoring="loss",
+        precondition="auto",
+        shuffle=True,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        super().__init__(
+            loss,
+            optimizer,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            alpha=alpha,
+            l1_ratio=l1_ratio,
+            fit_intercept=fit_intercept,
+            learning_rate=learning_rate,
+            schedule=schedule,
+            batch_size=batch_size,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            scoring=scoring,
+            precondition=precondition,
+            shuffle=shuffle,
+            warm_start=warm_start,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.single_output = True
+        # Tools take the tag for a promise about targets of any sign; such y may still be (n, k).
+        tags.target_tags.positive_only = self._needs_positive_targets()
+        tags.target_tags.multi_output = not tags.target_tags.positive_only
+        return tags
+
+    def _needs_positive_targets(self):
+        try:
+            loss = Loss.resolve(self.loss)
+        except (TypeError, ValueError):
+            return False
+        try:
+            loss._check_target(np.array([[-1.0], [2.0]]))
+        except ValueError:
+            return True
+        return False
+
+    @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data; float32 is kept, everything else becomes float64. Of sparse formats,
+            CSR is used as it is; others are converted to it.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0; rows of weight 0 are left out.
+        X_val : {array-like, sparse matrix} of shape (n_validation, n_features), default=None
+            Validation data, which ``validation_curve_`` is measured on. A ``Pipeline`` transforms
+            it like X with ``transform_input=["X_val"]``.
+        y_val : array-like of shape (n_validation,) or (n_validation, n_outputs), default=None
+            Its targets.
+        sample_weight_val : array-like of shape (n_validation,), default=None
+            Its weights.
+
+        Returns
+        -------
+        self : GradientRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+
+    def _prepare(self, X, y, sample_weight, validation, loss, cache):
+        """The first arguments of ``_train``."""
+        X, y = self._same_rows(X, y, cache, multi_output=True, y_numeric=True)
+        weight, rows = cache("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
+        data, shape = self._data(X, y, weight, rows, loss, cache)
+        k = data.target.shape[1]
+
+        def encode(y, rows):
+            target = self._target(y, X.dtype)
+            if target.shape[1] != k:
+                raise ValueError(f"y_val has {target.shape[1]} columns, but y has {k}.")
+            loss._check_target(target if rows is None else target[rows])
+            return target, None
+
+        data.rows, held = self._held(data, validation, encode, loss, cache)
+        return data, held, None, "values", k, shape
+
+    def _data(self, X, y, weight, rows, loss, cache):
+        """The rows, and what makes attributes of weights."""
+        if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():
+            # scikit-learn's conformance suite asks this of all that cannot fit any (n, k) target.
+            y = column_or_1d(y, warn=True)
+        flat = y.ndim == 1
+        target = cache("target", (y, X.dtype.str), lambda: self._target(y, X.dtype))
+        loss._check_target(target if rows is None else target[rows])
+        return Data(X, y, target, None, weight, rows, self._seed(cache)), (
+            lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b}
+        )
+
+    @staticmethod
+    def _target(y, dtype):
+        """Targets (n, k) in the dtype of X."""
+        columns = y.reshape(len(y), -1)
+        with np.errstate(over="ignore"):
+            target = np.ascontiguousarray(columns, dtype=dtype)
+        if not np.isfinite(target).all():
+            raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
+        return target
+
+    @available_if(takes_chunks)
+    @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train on one more chunk of a stream: one pass over its rows, in their order.
+
+        The optimizer's memory, the schedule and the statistics behind the preconditioning go on
+        from the last call, or from ``fit``. With ``precondition=False``, a number for
+        ``learning_rate`` and ``schedule="constant"``, chunks whose lengths are multiples of
+        ``batch_size`` are trained on as if they were one.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            The chunk; later ones are converted to the first one's float type.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0, relative to the mean weight of all rows so far. Rows
+            of weight 0 are left out, and a chunk of such rows changes nothing.
+
+        Returns
+        -------
+        self : GradientRegressor
+            The estimator, trained further.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
+        loss = self._resolve_loss()
+        settings = self._chunk_settings(loss)
+        X, y = self._validate_chunk(X, y, multi_output=True, y_numeric=True)
+        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
+        data, shape = self._data(X, y, weight, rows, loss, Cache())
+        k = data.target.shape[1]
+        if hasattr(self, "coef_") and np.shape(self.intercept_) != data.y.shape[1:]:
+            raise ValueError(
+                f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
+                f"shape {np.shape(self.intercept_)}. Use fit to start anew."
+            )
+        return self._train_chunk(data, "values", k, loss, settings, shape)
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, in the units of the training targets.
+        """
+        raw = self._raw_predict(X)
+        return self._loss._predict(raw)

@@ -1,0 +1,28 @@
+"""A failed call leaves the estimator as it was. Floor 3."""
+
+from contextlib import contextmanager
+from functools import wraps
+
+
+@contextmanager
+def restored(estimator):
+    """Leave the estimator as it was where something fails; validation alone would already have
+    replaced ``n_features_in_`` and ``feature_names_in_``."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def all_or_nothing(method):
+    """A method that leaves the estimator as it was when it fails."""
+
+    @wraps(method)
+    def guarded(self, *args, **kwargs):
+        with restored(self):
+            return method(self, *args, **kwargs)
+
+    return guarded

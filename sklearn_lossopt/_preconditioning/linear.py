@@ -1,0 +1,214 @@
+"""The change of variables that training works in. Floor 2."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._linalg import MATRIX_SIZE, times, whitener
+from sklearn_lossopt._solvers.newton import HessianModel
+
+
+def whitens(objective, precondition, batch_size):
+    """Whether the metric is a full matrix."""
+    return precondition == "whiten" or (
+        precondition == "auto"
+        and objective.d < min(MATRIX_SIZE, 16 * batch_size)
+        and objective.l1 == 0
+        and not objective.sparse
+    )
+
+
+@dataclass
+class Statistics:
+    """What coordinates follow from, where it is not taken from the problem's own rows.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (d,) or None
+        Of the columns; None where they are not shifted.
+    variance : ndarray of shape (d,)
+        Of the columns; without ``mean``, their mean square.
+    unit : float
+        A typical size of the targets.
+    whitener : callable
+        Of the loss's curvature bound; returns T and its inverse.
+    """
+
+    mean: np.ndarray | None
+    variance: np.ndarray
+    y_scale: float
+    whitener: Callable
+
+
+class Metric:
+    """T and its inverse, and what is known of them: held by the runs that train in it."""
+
+    def __init__(self, matrix, inverse):
+        self.matrix, self.inverse, self.cache = matrix, inverse, Cache()
+        self.nbytes = matrix.nbytes + inverse.nbytes
+
+
+class LinearPreconditioner:
+    """Weights for shifted rows, and the optimizer's coordinates u behind them, w = T u.
+
+    Parameters
+    ----------
+    objective : Objective
+    precondition : str or False
+        See the estimators.
+    batch_size : int
+    start : tuple of ndarray (k, d), (k,), or None
+        Coefficients and intercepts to start from; otherwise the best constant or, without
+        preconditioning, zero.
+    statistics : Statistics or None
+        None to measure the problem's rows.
+
+    Attributes
+    ----------
+    shift : ndarray of shape (d,) or None
+        What is subtracted from every row; None for sparse rows, which would be dense then.
+    weights : ndarray of shape (k, d + 1)
+        Updated in place by training, as is ``coordinates``, which is the same array where T is
+        the identity.
+    metric, metric_inverse : ndarray or None
+        T, see ``_engine.Trainer``, and its inverse.
+    loss_scale : float
+        A typical size of the loss, by which the objective is divided for the optimizer.
+    bound : float
+        An upper bound of the loss's curvature.
+    curvature : HessianModel
+    """
+
+    network = scale = None
+
+    def __init__(self, objective, precondition, batch_size, start, statistics=None):
+        self.objective = objective
+        k, d = objective.n_outputs, objective.d
+        self.shift = self.metric = self.metric_inverse = self.shared = None
+        self.loss_scale = 1.0
+        self.whiten = False
+        self.weights = np.zeros((k, d + 1), objective.X.dtype)
+        self.coordinates = self.weights
+        if precondition is not False:
+            variance = self._shift(statistics)
+            y_scale = objective.y_scale() if statistics is None else statistics.y_scale
+            self.loss_scale = objective.loss_scale(y_scale)
+            self.bound = h = objective.curvature_bound(y_scale)
+            self.whiten = whitens(objective, precondition, batch_size)
+            self.hessian = HessianModel(objective, self.shift)
+            self.hessian.y_scale = y_scale
+            parts = self.shift, float(h), objective.l2, self.loss_scale, self.whiten, statistics
+            self.shared = objective.cached_while_used(
+                "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
+            )
+            self.metric, self.metric_inverse = self.shared.matrix, self.shared.inverse
+        else:
+            self.hessian = HessianModel(objective, None)
+        if start is not None:
+            self.place(*start)
+            return
+        if precondition is not False:
+            self.weights[:, d] = objective.best_constant()
+        self.to_coordinates()
+
+    def place(self, coef, intercept):
+        """Go to coefficients (k, d) and intercepts (k,) for rows as they are."""
+        self.weights[:, :-1] = coef
+        self.weights[:, -1] = intercept
+        if self.shift is not None:
+            self.weights[:, -1] += np.asarray(coef, np.float64) @ self.shift
+        self.to_coordinates()
+
+    def _shift(self, statistics):
+        objective = self.objective
+        if statistics is not None:
+            if statistics.mean is not None:
+                self.shift = statistics.mean.astype(objective.X.dtype)
+            return statistics.variance
+        if objective.fit_intercept and not objective.sparse:
+            mean, variance = objective.moments()
+            dtype = objective.X.dtype
+            self.shift = objective.cached("shift", (), lambda: mean.astype(dtype))
+            return variance
+        return objective.raw_moment()
+
+    def _first_metric(self, statistics, variance):
+        h = self.bound
+        if self.whiten and statistics is None:
+            return self._metric([whitener(self.hessian.matrix(h))])
+        if self.whiten:
+            return self._metric([statistics.whitener(h)])
+        scale = np.sqrt(np.append(h * variance + self.objective.l2, h))
+        scale[scale == 0] = 1.0
+        return self._metric([(1 / scale, scale)])
+
+    def _metric(self, pairs):
+        dtype, root = self.objective.X.dtype, math.sqrt(self.loss_scale)
+        metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
+        return metric, np.stack([inverse / root for _, inverse in pairs])
+
+    def set_metric(self, pairs):
+        self.metric, self.metric_inverse = self._metric(pairs)
+        self.shared = None
+
+    def fingerprint(self):
+        """What tells the first coordinates from others: empty for those of X."""
+        if self.shared is None:
+            return b""
+        return self.shared.cache("digest", (), self._digest)
+
+    def _digest(self):
+        digest = blake2b(self.metric.tobytes(), digest_size=16)
+        if self.shift is not None:
+            digest.update(self.shift.tobytes())
+        return digest.digest()
+
+    def parts(self, slots):
+        """The vectors that the optimizer steps one by one, each with its state."""
+        return [(self.coordinates.reshape(-1), slots)]
+
+    def to_coordinates(self):
+        """Recompute the optimizer's coordinates from the weights."""
+        if self.metric is None:
+            return
+        U = times(self.metric_inverse, self.weights.astype(np.float64))
+        if self.coordinates is self.weights:
+            self.coordinates = np.empty_like(self.weights)
+        self.coordinates[...] = U
+
+    def to_weights(self):
+        """Recompute the weights from the optimizer's coordinates."""
+        if self.metric is not None:
+            self.weights[...] = times(self.metric, self.coordinates)
+
+    def unshift(self, W):
+        """Coefficients (k, d) and intercepts (k,) for rows as they are, from float64 weights."""
+        coef, intercept = W[:, :-1], W[:, -1].copy()
+        if self.shift is not None:
+            intercept -= coef @ self.shift.astype(np.float64)
+        return coef, intercept
+
+    def rounded(self, coef, intercept):
+        """Both in the type of X."""
+        dtype = self.weights.dtype
+        return coef.astype(dtype), intercept.astype(dtype)
+
+    def smoothness_and_noise(self, batch_size):
+        """The curvature's largest eigenvalue, in the coordinates, and what the sampling of
+        batches adds to it."""
+        if self.whiten:
+            smoothness, trace = 1.0, self.objective.d + 1.0
+        else:
+            cached, metric = self.objective.cached, None
+            if self.metric is not None:
+                # The metric without the unit of the loss.
+                metric = self.metric[0] / math.sqrt(self.loss_scale)
+                cached = self.shared.cache
+            smoothness, trace = cached(
+                "spectrum", self.objective.loss._identity(), lambda: self.hessian.spectrum(metric)
+            )
+        return smoothness, trace / batch_size if batch_size < self.objective.n else 0.0

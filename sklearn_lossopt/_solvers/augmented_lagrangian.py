@@ -1,0 +1,312 @@
+r"""Exact minimisation for piecewise linear losses. Floor 2.
+
+A loss that is a sum of kinks, :math:`\max(l (z - c), h (z - c))`, has no curvature to guide a
+Newton step. The augmented Lagrangian gives it one: with dual variables :math:`\theta` in [l, h]
+and a width :math:`\sigma`,
+
+.. math:: e(z) = \max_{l \le t \le h} \; t (z - c) - \tfrac{\sigma}{2} (t - \theta)^2
+
+is smooth, lies below the loss, and its derivative t is the next :math:`\theta`. Minimising the
+penalised mean of e by semismooth Newton steps and then replacing :math:`\theta` converges to the
+minimiser of the loss itself for any fixed :math:`\sigma`, the faster the smaller
+:math:`\sigma` (Rockafellar 1976; Li, Sun and Toh 2018). Since e lies below the loss, the minimum
+of the smooth problem bounds the optimum from below: every outer step gives a duality gap.
+
+References
+----------
+Rockafellar, R. T. (1976). Augmented Lagrangians and applications of the proximal point algorithm
+in convex programming. Mathematics of Operations Research 1(2), 97-116.
+
+Li, X., Sun, D. and Toh, K.-C. (2018). A highly efficient semismooth Newton augmented Lagrangian
+method for solving Lasso problems. SIAM Journal on Optimization 28(1), 433-458.
+"""
+
+import numpy as np
+from scipy import linalg
+
+from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients
+
+CG_STEPS = 1000
+
+
+def total(breakpoints):
+    """Sum over kinks (q, n), without a copy where there is one."""
+    return breakpoints[0] if len(breakpoints) == 1 else breakpoints.sum(axis=0)
+
+
+class WithUnitRows:
+    """Rows followed by one unit row a coefficient: an l1 penalty is a kink of what they predict.
+
+    Parameters
+    ----------
+    x : ScaledRows
+    l1 : float
+    """
+
+    def __init__(self, x, l1):
+        self.x, self.n = x, len(x.share)
+        # |w_j| in the scaled coordinates.
+        self.share = np.append(x.share, l1 / x.scale[:-1])
+
+    def extend(self, breakpoints):
+        """The kinks of the rows and, with the first of them, those of the penalty."""
+        for position, kink in enumerate(breakpoints):
+            slope = float(position == 0)
+            added = (np.full(len(self.share) - self.n, end) for end in (0.0, -slope, slope))
+            yield tuple(np.append(*pair) for pair in zip(kink, added, strict=True))
+
+    def take(self, index):
+        out = np.zeros((len(index), len(self.x.scale)))
+        unit = index >= self.n
+        out[~unit] = self.x.take(index[~unit])
+        out[unit, index[unit] - self.n] = 1.0
+        return out
+
+    def gram(self, index, weight):
+        end = np.searchsorted(index, self.n)
+        H = self.x.gram(index[:end], weight[:end])
+        unit = index[end:] - self.n
+        H[unit, unit] += weight[end:]
+        return H
+
+    def __matmul__(self, v):
+        return np.append(self.x @ v, v[:-1])
+
+    def __rmatmul__(self, u):
+        out = u[: self.n] @ self.x
+        out[:-1] += u[self.n :]
+        return out
+
+    __array_ufunc__ = None
+
+
+class AugmentedLagrangian:
+    """Augmented Lagrangian iterations for one output.
+
+    Parameters
+    ----------
+    x : ScaledRows or WithUnitRows
+        The rows, scaled to mean squares of 1.
+    kinks : list of (c, low, high)
+        See ``Loss._kinks``; each an array of shape (n,).
+    penalty : ndarray of shape (d + 1,)
+        HessianModel of the penalty in the scaled coordinates.
+    unit : float
+        A typical size of raw predictions; the first width is half of it.
+    v : ndarray of shape (d + 1,)
+        The start, in the scaled coordinates.
+    """
+
+    def __init__(self, x, breakpoints, penalty, y_scale, v):
+        self.x, self.share, self.penalty, self.v = x, x.share, penalty, v
+        self.c, self.low, self.high = (np.stack(part) for part in zip(*breakpoints, strict=True))
+        self.width = self.first_width = 0.5 * y_scale
+        self.gap = np.inf
+        # A multiple of the identity keeps Newton's matrix regular while few rows have curvature.
+        self.ridge, self.least_ridge = 1e-4, 1e-14
+        # Until there are duals, those in the middle: the smooth loss is then symmetric.
+        self.theta = 0.5 * (self.low + self.high)
+        # The rows on their kinks after the last step, and whether the one before had the same.
+        self.on, self.settled = None, False
+        # Of conjugate gradients, where they solve for the step.
+        self.accuracy = 0.05
+        # Whether v is the solution of ``finish``.
+        self.finished = False
+
+    def _dual(self, z, theta):
+        u = z - self.c
+        u /= self.width
+        u += theta
+        return np.clip(u, self.low, self.high, out=u)
+
+    def _gap(self, z, dual):
+        r = z - self.c
+        slope = np.where(r > 0, self.high, self.low)
+        slope -= dual
+        slope *= r
+        return float(self.share @ total(slope))
+
+    def _newton_direction(self, g, dual):
+        bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
+        rows = np.flatnonzero(bends)
+        weight, added = self.share[rows] * bends[rows] / self.width, self.penalty
+        added = added + self.ridge / self.width
+        if len(g) > MATRIX_SIZE:
+            return self._iterate(g, rows, weight, added)
+        H = self.x.gram(rows, weight)
+        H[np.diag_indices_from(H)] += added
+        factor = linalg.cho_factor(H, lower=True, check_finite=False)
+        direction = -linalg.cho_solve(factor, g, check_finite=False)
+        return direction, -0.5 * g @ direction
+
+    def _iterate(self, g, rows, weight, added):
+        """The same by conjugate gradients. What their residual r leaves of the decrement,
+        r' H^-1 r / 2, is at most what the penalty's part of H makes of it."""
+        along, diagonal = self.x.operator(rows, weight)
+        diagonal += added
+
+        def product(v):
+            return along(v) + added * v
+
+        direction, _ = conjugate_gradients(
+            product, lambda v: v / diagonal, -g, self.accuracy, CG_STEPS
+        )
+        r = g + product(direction)
+        least = added.copy()
+        least[-1] = diagonal[-1]
+        decrement, rest = -0.5 * g @ direction, 0.5 * r @ (r / least)
+        if rest > decrement:
+            self.accuracy = max(0.1 * self.accuracy, 1e-9)
+        return direction, decrement + rest
+
+    def step(self, tol, max_newton=30):
+        """One outer step: minimise the smooth problem, then replace its duals.
+
+        Parameters
+        ----------
+        tol : float
+            The gap that is wanted; the smooth problem is not solved beyond a hundredth of it.
+        max_newton : int, default=30
+
+        Notes
+        -----
+        Updates ``v`` and ``gap``, an estimate of F(v) - F*: the duality gap plus what the smooth
+        problem is short of its minimum.
+        """
+        v = self.v
+        z = self.x @ v
+        count, self.gap, self.finished = 0, np.inf, False
+        while count < max_newton:
+            count += 1
+            dual = self._dual(z, self.theta)
+            g = (self.share * total(dual)) @ self.x + self.penalty * v
+            try:
+                direction, decrement = self._newton_direction(g, dual)
+            except linalg.LinAlgError:
+                self.ridge = self.least_ridge = 10 * self.ridge
+                continue
+            gap = self._gap(z, dual)
+            del dual
+            if decrement <= 0.01 * max(gap, tol):
+                # The decrement says what is left only where the ridge is negligible.
+                if self.ridge <= self.least_ridge:
+                    # Many times: it takes the rows near their kinks to be those at the end.
+                    self.gap = gap + 30 * decrement
+                    break
+                self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
+                continue
+            q = self.x @ direction
+            length = self._search(z, q, v, direction, self.theta)
+            v = v + length * direction
+            q *= length
+            z += q
+            del q
+            if length > 0.5:
+                self.ridge = max(0.1 * self.ridge, self.least_ridge)
+            elif length < 0.1:
+                self.ridge = max(min(10 * self.ridge, 1e-2), self.least_ridge)
+        self.v, self.theta = v, self._dual(z, self.theta)
+        on, self.on = self.on, self._on_kinks()
+        self.settled = on is not None and np.array_equal(on, self.on)
+        if count <= 6:
+            self.width *= 0.2
+        elif count > 15:
+            self.width *= 2.0
+
+    def finish(self, tol):
+        """Solve for v exactly, given which rows lie on their kinks.
+
+        Those are the rows whose dual is strictly inside its bounds. With the others' duals at a
+        bound, the optimum solves one linear system. Small problems end here: their coefficients
+        do not depend on the path to them, nor on how rows are repeated.
+
+        Parameters
+        ----------
+        tol : float
+            The gap that is wanted.
+
+        Returns
+        -------
+        optimal : bool
+            Whether the solution satisfies the optimality conditions. It replaces ``v`` and
+            ``gap`` then.
+        """
+        on, slack = self.on, 1e-6 * (self.high - self.low)
+        kink, row = np.nonzero(on)
+        size = len(self.v)
+        if len(row) > 4 * size:
+            return False
+        above = self.theta > self.low + slack
+        dual = np.where(on, 0.0, np.where(above, self.high, self.low))
+        A = self.x.take(row)
+        # The duals in units of the penalty, so that both parts of the system are of one size.
+        penalty_scale = self.penalty.max() or 1.0
+        system = np.zeros((size + len(row), size + len(row)))
+        system[np.arange(size), np.arange(size)] = self.penalty / penalty_scale
+        system[:size, size:] = A.T
+        system[size:, :size] = A
+        right = np.concatenate(
+            [((self.share * total(dual)) @ self.x) / -penalty_scale, self.c[kink, row]]
+        )
+        solution = linalg.lstsq(
+            system, right, cond=1e-13, check_finite=False, lapack_driver="gelsy"
+        )[0]
+        v, theta = solution[:size], solution[size:] * penalty_scale / self.share[row]
+        r = self.x @ v - self.c
+        tiny = 1e-9 * (1 + np.abs(self.c))
+        if not (
+            np.all(theta >= self.low[kink, row] - slack[kink, row])
+            and np.all(theta <= self.high[kink, row] + slack[kink, row])
+            and np.all(
+                np.where(on, np.abs(r) <= tiny, np.where(above, r >= -tiny, r <= tiny))
+                | (self.low == self.high)
+            )
+        ):
+            return False
+        # By how much the gradient misses 0, the dual of this solution misses the optimum.
+        miss = (system[:size] @ solution - right[:size]) * penalty_scale
+        weighed = self.penalty > 0
+        gap = 0.5 * float(np.sum(miss[weighed] ** 2 / self.penalty[weighed]))
+        gap += self.first_width * float(np.abs(miss[~weighed]).sum())
+        if gap > max(tol, self.gap):
+            return False
+        self.v, self.gap, self.finished = v, gap, True
+        return True
+
+    def _on_kinks(self):
+        slack = 1e-6 * (self.high - self.low)
+        return (self.theta > self.low + slack) & (self.theta < self.high - slack)
+
+    def _search(self, z, q, v, direction, theta):
+        """The minimiser along a direction: the root of an increasing function."""
+        share, penalty = self.share, self.penalty
+        constant, linear = (penalty * v) @ direction, (penalty * direction) @ direction
+        weighted = share * q
+
+        def slope(t):
+            moved = t * q
+            moved += z
+            return total(self._dual(moved, theta)) @ weighted + constant + t * linear
+
+        low, high = 0.0, 1.0
+        f_low, f_high = slope(0.0), slope(1.0)
+        if not f_low < 0:
+            return 1.0
+        while f_high < 0 and high < 1e6:
+            low, f_low = high, f_high
+            high *= 4
+            f_high = slope(high)
+        if f_high <= 0:
+            return high
+        tolerance = 1e-3 * abs(slope(0.0))
+        for _ in range(30):
+            middle = low - f_low * (high - low) / (f_high - f_low)
+            middle = min(max(middle, low + 0.05 * (high - low)), high - 0.05 * (high - low))
+            f = slope(middle)
+            if abs(f) <= tolerance:
+                return middle
+            if f < 0:
+                low, f_low = middle, f
+            else:
+                high, f_high = middle, f
+        return 0.5 * (low + high)

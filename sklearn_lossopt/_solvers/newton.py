@@ -1,0 +1,238 @@
+"""Second derivatives of an objective, and Newton's step from them. Floor 2."""
+
+from functools import cached_property
+
+import numpy as np
+
+from sklearn_lossopt._linalg import (
+    MATRIX_SIZE,
+    block_solver,
+    conjugate_gradients,
+    extended,
+    gram,
+    row_basis,
+    row_blocks,
+    scale_columns,
+    scale_rows,
+    squares,
+    weighted_grams,
+    whitener,
+)
+from sklearn_lossopt._objective import SAMPLE_SIZE
+from sklearn_lossopt._solvers.proximal_newton import proximal_newton_direction
+
+# The same where an l1 penalty leaves few of many columns.
+SPARSE_SAMPLE_SIZE = 8_000_000
+# As MATRIX_SIZE, for all outputs of a joint loss together.
+JOINT_MATRIX_SIZE = 200
+
+
+class HessianModel:
+    """Second derivatives of a problem's objective, for rows less ``shift``.
+
+    Parameters
+    ----------
+    objective : Objective
+    shift : ndarray of shape (d,) or None
+    size : int
+        Numbers in the rows sampled, at most.
+    """
+
+    def __init__(self, objective, shift, size=SAMPLE_SIZE):
+        self.objective = objective
+        self.shift = shift
+        self.size = size
+        self.y_scale = objective.y_scale()
+        self.whiteners = None
+        self.iterations = 0
+
+    @cached_property
+    def basis(self):
+        """Orthonormal basis (d + 1, r) of the sample's rows and the intercept where there are
+        more columns than rows; None elsewhere. With l2 > 0 alone the optimum lies in their span
+        (the representer theorem; Kimeldorf and Wahba 1970)."""
+        x, objective = self.sample[0], self.objective
+        spans = objective.l2 > 0 and objective.l1 == 0 and x.shape[0] == objective.n
+        if x.shape[0] >= objective.d or not spans or objective.sparse:
+            return None
+        return objective.cached("basis", (x,), lambda: row_basis(x[:, :-1]))
+
+    @cached_property
+    def sample(self):
+        """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
+        objective, size = self.objective, self.size
+        if objective.l1 > 0 and objective.d > MATRIX_SIZE and size == SAMPLE_SIZE:
+            size = SPARSE_SAMPLE_SIZE
+        return objective.cached("sample", (self.shift, size), lambda: self._sample(size))
+
+    def _sample(self, size):
+        objective = self.objective
+        index = objective.subsample(int(size / objective.row_size))
+        x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
+        weight = np.ones((x.shape[0], 1))
+        if objective.weight is not None:
+            weight[:, 0] = objective.weight[index]
+        return x, objective.targets(index), weight / weight.mean()
+
+    def spectrum(self, metric):
+        """Largest eigenvalue of the curvature, by the power method on about 2,000 rows, and its
+        trace, with columns multiplied by ``metric`` (d + 1,)."""
+        objective = self.objective
+        x, _, weight = HessianModel(objective, self.shift, 2000 * objective.row_size).sample
+        h = objective.curvature_bound(self.y_scale)
+        x = scale_rows(x, np.sqrt(h / x.shape[0] * weight[:, 0]))
+        if metric is not None:
+            x = scale_columns(x, metric)
+        v, size = np.ones(x.shape[1]), 1.0
+        for _ in range(20):
+            v = x.T @ (x @ v)
+            size = np.linalg.norm(v)
+            if size == 0:
+                return 1.0, 1.0
+            v /= size
+        # The power method ends below the eigenvalue.
+        return 1.1 * size, float(squares(x).sum())
+
+    def matrix(self, h):
+        """Mean of h x x' over the sample, plus the penalty's curvature; h is (m,) or a number."""
+        x, _, weight = self.sample
+        half = np.sqrt(h * weight[:, 0])
+        scaled = scale_rows(x, half) if self.objective.weight is not None or np.ndim(h) else x
+        H = gram(scaled, scaled) / x.shape[0]
+        if scaled is x:
+            H *= h
+        return self.with_penalty(H)
+
+    def with_penalty(self, H):
+        """Add the penalty's curvature in place."""
+        diagonal = np.diagonal(H).copy()
+        diagonal[:-1] += self.objective.l2
+        if not self.objective.fit_intercept:
+            diagonal[-1] = 1.0
+        np.fill_diagonal(H, diagonal)
+        return H
+
+    def newton_direction(self, weights, gradient, floor):
+        """Newton's step and what it promises.
+
+        Parameters
+        ----------
+        weights, gradient : ndarray of shape (k, d + 1), float64
+        floor : float
+            Curvatures of single rows are raised to this.
+
+        Returns
+        -------
+        direction : ndarray of shape (k, d + 1)
+            Minus the inverse Hessian times the gradient.
+        decrement : float
+            Half of gradient' H^-1 gradient: how far the quadratic model's minimum lies below.
+        valid : bool
+            Whether the model can be believed that far: no curvature was raised, and no raw
+            prediction moves further than the curvature can be taken to last (for the log loss,
+            whose third derivative is at most its second: by 1; Bach 2010).
+
+        References
+        ----------
+        Bach, F. (2010). Self-concordant analysis for logistic regression. Electronic Journal of
+        Statistics 4, 384-414.
+
+        Notes
+        -----
+        Leaves in ``whiteners`` the ``whitener`` of each output's own block of the Hessian; None
+        where blocks are too large.
+        """
+        if self.objective.l1 > 0:
+            return proximal_newton_direction(self, weights, gradient, floor)
+        if self.basis is None:
+            return self._newton_direction(self.sample[0], weights, gradient, floor)
+        # Within the span of the rows; outside of it there is the penalty alone.
+        Q = self.basis
+        outside = weights - (weights @ Q) @ Q.T
+        direction, decrement, valid = self._newton_direction(
+            self.reduced_rows, weights @ Q, gradient @ Q, floor
+        )
+        decrement += 0.5 * self.objective.l2 * float(np.sum(outside**2))
+        self.whiteners = None
+        return direction @ Q.T - outside, decrement, valid
+
+    @cached_property
+    def reduced_rows(self):
+        x, Q = self.sample[0], self.basis
+        return self.objective.cached("reduced rows", (x, Q), lambda: x @ Q)
+
+    def _newton_direction(self, x, weights, gradient, floor):
+        _, y, weight = self.sample
+        raw = x @ weights.T
+        curvature = self.objective.loss._curvature(y, raw)
+        h = np.maximum(curvature, floor)
+        joint = self.objective.target_kind == "class"
+        if not joint and x.shape[1] <= MATRIX_SIZE:
+            self._whiten(x, h)
+            direction = -block_solver(self.whiteners)(gradient)
+        else:
+            direction = self._iterate(x, y, weight, raw, h, gradient)
+        valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
+            float(np.abs(x @ direction.T).max()) <= self.objective.loss._trust_radius(self.y_scale)
+        )
+        return direction, -0.5 * float(np.vdot(gradient, direction)), valid
+
+    def _whiten(self, x, h):
+        matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
+        self.whiteners = [whitener(self.with_penalty(H)) for H in matrices]
+
+    def _iterate(self, x, y, weight, raw, h, gradient):
+        """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
+        too large; preconditioned by the outputs' own blocks, or by the diagonal."""
+        loss, l2 = self.objective.loss, self.objective.l2
+        joint = self.objective.target_kind == "class"
+        share = weight / x.shape[0]
+        if joint and gradient.size <= JOINT_MATRIX_SIZE:
+            return self._solve_jointly(x, loss._curvature_operator(y, raw), share, gradient)
+        blocks = [
+            (
+                rows, share[part],
+                loss._curvature_operator(y[part], raw[part]) if joint else h[part].__mul__,
+            )
+            for part, rows in row_blocks(x)
+        ]  # fmt: skip
+
+        def product(v):
+            columns, out = np.ascontiguousarray(v.T), np.zeros_like(v)
+            for rows, part, along in blocks:
+                moved = along(rows @ columns)
+                moved *= part
+                out += moved.T @ rows
+            out[:, :-1] += l2 * v[:, :-1]
+            return out
+
+        if x.shape[1] <= MATRIX_SIZE:
+            # Old blocks serve until they take many iterations: they cost as much as ten.
+            if self.whiteners is None or self.iterations > 12:
+                self._whiten(x, h)
+            solve = block_solver(self.whiteners)
+        else:
+            diagonal = (h * share).T @ squares(x)
+            diagonal[:, :-1] += l2
+            diagonal[diagonal == 0] = 1.0
+
+            def solve(g):
+                return g / diagonal
+
+        direction, self.iterations = conjugate_gradients(product, solve, -gradient)
+        return direction
+
+    def _solve_jointly(self, x, along, share, gradient):
+        """Newton's direction with the Hessian of all outputs together."""
+        k, size = gradient.shape
+        H = np.empty((k, size, k, size))
+        for s in range(k):
+            y_scale = np.zeros((x.shape[0], k))
+            y_scale[:, s] = 1.0
+            column = along(y_scale) * share
+            for r in range(s + 1):
+                H[r, :, s] = gram(scale_rows(x, column[:, r]), x)
+                H[s, :, r] = H[r, :, s].T
+            self.with_penalty(H[s, :, s])
+        T, _ = whitener(H.reshape(k * size, k * size))
+        return -(T @ (T.T @ gradient.ravel())).reshape(k, size)

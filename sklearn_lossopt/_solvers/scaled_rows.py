@@ -1,0 +1,107 @@
+"""All rows of a problem, scaled, for methods that need them at once. Floor 2."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._linalg import (
+    extended,
+    gram,
+    row_basis,
+    scale_columns,
+    scale_rows,
+    squares,
+)
+
+# Numbers in one block of rows where all rows are needed but not held.
+BLOCK_SIZE = 200_000
+
+
+class ScaledRows:
+    """All rows used, extended by the intercept's column and scaled to mean squares of 1.
+
+    Small data are held as one float64 array, larger data are read in blocks at each product.
+
+    Parameters
+    ----------
+    objective : Objective
+    shift : ndarray of shape (d,) or None
+    """
+
+    def __init__(self, objective, shift):
+        # Kept by the problem's memo, it must not keep that in turn.
+        self.objective, self.shift = replace(objective, cache=Cache()), shift
+        d = objective.d
+        self.block = max(1, int(BLOCK_SIZE / objective.row_size))
+        whole = objective.holdable
+        self.basis, self.scale = None, np.ones(d + 1)
+        self.held = self._read(slice(0, objective.n)) if whole else None
+        spans = objective.l2 > 0 and objective.l1 == 0 and not objective.sparse
+        if whole and objective.n < d and spans:
+            # Fewer rows than columns: the optimum lies in their span.
+            self.basis = row_basis(self.held[:, :-1])
+            self.held = self.held @ self.basis
+        self.share = np.ones(objective.n)
+        if objective.weight is not None:
+            self.share = objective.weight[objective.subsample(objective.n)].astype(np.float64)
+        self.share = self.share / self.share.sum()
+        sums = sum(self.share[part] @ squares(rows) for part, rows in self.blocks())
+        sums[sums == 0] = 1.0
+        self.scale = np.sqrt(sums)
+        if whole:
+            self.held = scale_columns(self.held, 1 / self.scale)
+
+    def _read(self, index):
+        """Rows by position among the rows used."""
+        objective = self.objective
+        index = index if objective.rows is None else objective.rows[index]
+        x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
+        return scale_columns(x, 1 / self.scale)
+
+    def blocks(self):
+        n = self.objective.n
+        if self.held is not None:
+            yield slice(0, n), self.held
+            return
+        for start in range(0, n, self.block):
+            part = slice(start, min(n, start + self.block))
+            yield part, self._read(part)
+
+    def coordinates(self, w):
+        """Extended weights (d + 1,) in the scaled coordinates."""
+        return (w if self.basis is None else w @ self.basis) * self.scale
+
+    def weights(self, v):
+        """The extended weights that scaled coordinates stand for."""
+        w = v / self.scale
+        return w if self.basis is None else self.basis @ w
+
+    def take(self, index):
+        return self._read(index) if self.held is None else self.held[index]
+
+    def gram(self, index, weight):
+        """The sum of weight x x' over some of the rows."""
+        H = np.zeros((len(self.scale),) * 2)
+        for start in range(0, len(index), self.block):
+            part = slice(start, start + self.block)
+            x = self.take(index[part])
+            H += gram(scale_rows(x, weight[part]), x)
+        return H
+
+    def operator(self, index, weight):
+        """The product with ``gram``'s matrix, which is not formed, and its diagonal."""
+        x = self.take(index)
+        return lambda v: (weight * (x @ v)) @ x, weight @ squares(x)
+
+    def __matmul__(self, v):
+        out = np.empty(self.objective.n)
+        for part, rows in self.blocks():
+            out[part] = rows @ v
+        return out
+
+    def __rmatmul__(self, u):
+        return sum(u[part] @ rows for part, rows in self.blocks())
+
+    # Otherwise NumPy would broadcast `u @ rows` itself.
+    __array_ufunc__ = None

@@ -1,0 +1,71 @@
+"""What training takes, goes on from and returns. Floor 2."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sklearn_lossopt.optimizers import Optimizer
+from sklearn_lossopt.schedules import Schedule
+
+
+@dataclass
+class Settings:
+    """How to train: the estimator's parameters, resolved and checked."""
+
+    optimizer: Optimizer
+    schedule: Schedule | None  # None: react to the objective
+    learning_rate: float | None  # None: from the curvature
+    batch_size: int | None
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    precondition: str | bool
+    shuffle: bool
+    verbose: int
+    network: object = None  # an Architecture; None for a linear model
+
+
+@dataclass
+class State:
+    """What a later call needs to go on: optimizer memory, counts, seed, coordinates.
+
+    ``fingerprint`` names the coordinates that the memory belongs to, see ``LinearPreconditioner``.
+    ``position`` are the weights and coordinates at the end, which the coefficients in the units
+    of X give back only up to rounding; None without preconditioning. ``moving`` are the same of
+    what training moves, where the model has other weights.
+    """
+
+    seed: int
+    slots: np.ndarray
+    steps: np.ndarray
+    epoch: int = 0
+    updates: int = 0
+    curve: list = field(default_factory=list)  # F after each epoch
+    raw_iterate: tuple | None = None
+    fingerprint: bytes = b""
+    position: tuple | None = None
+
+    @classmethod
+    def fresh(cls, objective, optimizer, seed, network=None):
+        """The state before the first update."""
+        k, d = objective.n_outputs, objective.d
+        size = k * (d + 1) if network is None else network.size(d, k)
+        slots = np.zeros((max(1, optimizer.n_slots), size), objective.X.dtype)
+        return cls(seed, slots, np.zeros(1, np.int64))
+
+
+@dataclass
+class FitResult:
+    """What a fit found; weights in the user's own coordinates, of networks one array a layer."""
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    state: State
+    n_iter: int
+    learning_rate: float
+    converged: bool
+    loss_curve: list = field(default_factory=list)
+    warning: str | None = None
+    validation_curve: list = field(default_factory=list)
+    best_iter: int | None = None
+    stream: object = None  # of partial_fit

@@ -1,4 +1,4 @@
-r"""Newton's step for smooth losses with an l1 penalty. Floor 2.
+r"""Newton's step for smooth losses with an l1 penalty: proximal Newton.
 
 The smooth part of the objective is replaced by its quadratic model at the current weights, the
 l1 norm stays as it is, and the minimum of the two together is the next point (proximal Newton;
@@ -6,10 +6,10 @@ Lee, Sun and Saunders 2014). What the model promises there is an estimate of F -
 squared error.
 
 The subproblem is solved by feature-sign search (Lee et al. 2007): with the signs of the
-coefficients given it is one linear system, so that correlated columns, which make coordinate
-descent crawl, cost nothing; a search along the way to its solution, and a projection that drops
-every coefficient whose sign would change, correct the signs. Above ``MATRIX_SIZE`` coefficients
-only a working set is looked at, which the optimality conditions of the others enlarge.
+coefficients given it is one linear system. So correlated columns, which make coordinate descent
+crawl, cost nothing. The signs are corrected by a search along the line to the system's solution,
+and by a projection that drops every coefficient whose sign would change. Above ``MATRIX_SIZE``
+coefficients only a working set is looked at, which the optimality conditions of the others enlarge.
 
 References
 ----------
@@ -35,7 +35,7 @@ from sklearn_lossopt._linalg import (
 # The largest working set that is solved by factorisation; beyond it, conjugate gradients.
 WORKING_SIZE = 1500
 # Rows whose squares are formed at once.
-BLOCK_ROWS = 500
+SQUARED_BLOCK_ROWS = 500
 # Steps of one feature-sign search, and enlargements of one working set, at most.
 SEARCH_STEPS, ENLARGEMENTS = 300, 40
 # A subproblem is solved once what is left is this part of what was gained.
@@ -65,13 +65,14 @@ class Model:
         self.second = [along(np.eye(k)[r] * np.ones((len(share), 1))) * share for r in range(k)]
         own = np.stack([self.second[r][:, r] for r in range(k)])
         diagonal = np.zeros((k, self.width))
-        for start in range(0, len(share), BLOCK_ROWS):
-            part = slice(start, start + BLOCK_ROWS)
+        for start in range(0, len(share), SQUARED_BLOCK_ROWS):
+            part = slice(start, start + SQUARED_BLOCK_ROWS)
             diagonal += own[:, part] @ squares(x[part])
         diagonal[:, :-1] += l2
         self.diagonal = np.maximum(diagonal.ravel(), 0)
 
     def product(self, v):
+        """The curvature matrix times v (size,)."""
         v = v.reshape(self.k, self.width)
         out = (self.along(self.x @ v.T) * self.share).T @ self.x
         out[:, :-1] += self.l2 * v[:, :-1]
@@ -103,6 +104,7 @@ class Block:
             self.H = model.matrix(index) / scale / scale[:, None]
 
     def product(self, p):
+        """The scaled curvature among the working set times p."""
         if self.H is not None:
             moved = np.flatnonzero(p)
             return self.H[:, moved] @ p[moved] if 2 * len(moved) < len(p) else self.H @ p
@@ -149,10 +151,10 @@ def along_signs(u, p, slope, curvature, threshold):
 
 
 def _direction(block, u, slope, threshold):
-    """The way to the minimum for the present signs, and what it promises.
+    """The direction to the minimum for the present signs, and what it promises.
 
     Coefficients that are 0 and should not be enter with the sign that lowers the model, unless
-    the way would take them to the other side.
+    the direction would take them to the other side.
     """
     active = (u != 0) | (threshold == 0)
     excess = np.where(active, 0.0, np.maximum(np.abs(slope) - threshold, 0))
@@ -295,10 +297,10 @@ def thresholds(objective):
     return threshold
 
 
-def proximal_newton_direction(curvature, weights, gradient, floor):
+def proximal_newton_direction(hessian, weights, gradient, floor):
     """Proximal Newton's step; see ``HessianModel.newton_direction``."""
-    objective = curvature.objective
-    x, y, weight = curvature.sample
+    objective = hessian.objective
+    x, y, weight = hessian.sample
     share = weight / weight.sum()
     raw = x @ weights.T
     found = objective.loss._curvature(y, raw)
@@ -322,5 +324,5 @@ def proximal_newton_direction(curvature, weights, gradient, floor):
         moved[part] = u.reshape(-1, len(threshold))
         decrement, solved = decrement + gain, solved and done
     direction = moved - weights
-    near = float(np.abs(x @ direction.T).max()) <= objective.loss._trust_radius(curvature.y_scale)
+    near = float(np.abs(x @ direction.T).max()) <= objective.loss._trust_radius(hessian.y_scale)
     return direction, decrement, solved and near and not raised

@@ -1,6 +1,6 @@
 """What training asks of a change of variables."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from sklearn_lossopt._objective import Objective
 from sklearn_lossopt._solvers.newton import HessianModel
 
 
+@runtime_checkable
 class Preconditioner(Protocol):
     """Weights in training, the coordinates that the optimizer steps, and the user's coefficients.
 
@@ -37,7 +38,9 @@ class Preconditioner(Protocol):
     network : tuple or None
         A network's layers, for ``_engine.Trainer``; None for a linear model.
     hessian : HessianModel or None
-        Second-order information; None where there is none, and so no certificate.
+        Second-order information. None where there is none: no certificate then, and no learning
+        rate from the curvature. Otherwise ``bound``, ``set_metric`` and ``smoothness_and_noise``
+        of ``LinearPreconditioner`` are there too.
     """
 
     objective: Objective

@@ -136,14 +136,14 @@ class AugmentedLagrangian:
         weight, added = self.share[rows] * bends[rows] / self.width, self.penalty
         added = added + self.ridge / self.width
         if len(g) > MATRIX_SIZE:
-            return self._iterate(g, rows, weight, added)
+            return self._solve_iteratively(g, rows, weight, added)
         H = self.x.gram(rows, weight)
         H[np.diag_indices_from(H)] += added
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
         direction = -linalg.cho_solve(factor, g, check_finite=False)
         return direction, -0.5 * g @ direction
 
-    def _iterate(self, g, rows, weight, added):
+    def _solve_iteratively(self, g, rows, weight, added):
         """The same by conjugate gradients. What their residual r leaves of the decrement,
         r' H^-1 r / 2, is at most what the penalty's part of H makes of it."""
         along, diagonal = self.x.operator(rows, weight)

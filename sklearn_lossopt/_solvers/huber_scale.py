@@ -4,7 +4,7 @@ import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients, squares, whitener
 from sklearn_lossopt._solvers.newton import HessianModel
-from sklearn_lossopt._solvers.proximal_newton import Model, minimise, thresholds
+from sklearn_lossopt._solvers.proximal_newton import QuadraticModel, minimise, thresholds
 
 # Numbers in the rows that the scale is estimated from: it takes many passes over them.
 MAX_SCALE_ENTRIES = 500_000
@@ -79,7 +79,7 @@ def _scale(hessian, y, epsilon, least):
         g = (share * np.clip(r, -delta, delta)) @ x
         g[:-1] -= l2 * w[:-1]
         if l1 > 0:
-            model = Model(x, share[:, None], h[:, None].__mul__, 1, l2)
+            model = QuadraticModel(x, share[:, None], h[:, None].__mul__, 1, l2)
             return minimise(model, w, -g, thresholds(objective))[0]
         if wide:
             h *= share

@@ -177,7 +177,7 @@ class HessianModel:
             self._whiten(x, h)
             direction = -block_solver(self.whiteners)(gradient)
         else:
-            direction = self._iterate(x, y, weight, raw, h, gradient)
+            direction = self._solve_iteratively(x, y, weight, raw, h, gradient)
         valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
             float(np.abs(x @ direction.T).max()) <= self.objective.loss._trust_radius(self.y_scale)
         )
@@ -188,7 +188,7 @@ class HessianModel:
         matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
         self.whiteners = [whitener(self.with_penalty(H)) for H in matrices]
 
-    def _iterate(self, x, y, weight, raw, h, gradient):
+    def _solve_iteratively(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
         too large; preconditioned by the outputs' own blocks, or by the diagonal."""
         loss, l2 = self.objective.loss, self.objective.l2

@@ -42,7 +42,7 @@ SEARCH_STEPS, ENLARGEMENTS = 300, 40
 ACCURACY = 1e-9
 
 
-class Model:
+class QuadraticModel:
     """The smooth part's curvature for outputs that the loss couples; coordinates are flat.
 
     Parameters
@@ -94,7 +94,7 @@ class Model:
         return H
 
 
-class Block:
+class WorkingSet:
     """The curvature among a working set, in coordinates that make its diagonal 1."""
 
     def __init__(self, model, index, scale):
@@ -150,7 +150,7 @@ def along_signs(u, p, slope, curvature, threshold):
     return u + (max(-slope_there / curvature, 0.0) if curvature > 0 else 1.0) * p
 
 
-def _direction(block, u, slope, threshold):
+def _direction(working_set, u, slope, threshold):
     """The direction to the minimum for the present signs, and what it promises.
 
     Coefficients that are 0 and should not be enter with the sign that lowers the model, unless
@@ -166,29 +166,29 @@ def _direction(block, u, slope, threshold):
     if np.sum(reduced[active] ** 2) > np.sum(excess**2):
         entering[:] = False
     for _ in range(4):
-        p = block.solve(active | entering, -reduced)
+        p = working_set.solve(active | entering, -reduced)
         wrong = entering & (p * sign <= 0)
         if not wrong.any():
             break
         entering &= ~wrong
     else:
         entering = excess == excess.max()
-        p = block.solve(active | entering, -reduced)
+        p = working_set.solve(active | entering, -reduced)
         if (entering & (p * sign <= 0)).any():
             entering = np.zeros_like(active)
-            p = block.solve(active, -reduced)
+            p = working_set.solve(active, -reduced)
     # What those that were not let in could gain by themselves.
     held = 0.5 * float(np.sum(excess[~entering] ** 2))
     among = active | entering
     return p, sign, -0.5 * float(reduced[among] @ p[among]), held
 
 
-def feature_sign_search(block, u, slope, threshold):
+def feature_sign_search(working_set, u, slope, threshold):
     """Minimise the model on a working set.
 
     Parameters
     ----------
-    block : Block
+    working_set : WorkingSet
     u, slope : ndarray of shape (size,)
         The start and the smooth part's gradient there.
     threshold : ndarray of shape (size,)
@@ -202,12 +202,12 @@ def feature_sign_search(block, u, slope, threshold):
     """
     gained, left = 0.0, np.inf
     for _ in range(SEARCH_STEPS):
-        p, sign, promise, held = _direction(block, u, slope, threshold)
+        p, sign, promise, held = _direction(working_set, u, slope, threshold)
         left = promise + held
         if left <= ACCURACY * gained:
             break
         best, choice = 0.0, None
-        along = block.product(p)
+        along = working_set.product(p)
         ends = u + p
         candidates = [along_signs(u, p, slope, p @ along, threshold)]
         crossing = (p != 0) & (ends * sign <= 0) & (threshold > 0)
@@ -219,7 +219,7 @@ def feature_sign_search(block, u, slope, threshold):
             ]
         for moved in candidates:
             step = moved - u
-            bent = block.product(step)
+            bent = working_set.product(step)
             change = np.sum(slope * step + threshold * (np.abs(moved) - np.abs(u)))
             change += 0.5 * step @ bent
             if change < best:
@@ -237,7 +237,7 @@ def minimise(model, weights, gradient, threshold):
 
     Parameters
     ----------
-    model : Model
+    model : QuadraticModel
     weights, gradient, threshold : ndarray of shape (model.size,)
         Thresholds are infinite for coordinates that are held.
 
@@ -265,7 +265,7 @@ def minimise(model, weights, gradient, threshold):
         index = np.flatnonzero(working)
         s = scale[index]
         v, left = feature_sign_search(
-            Block(model, index, s), u[index] * s, slope[index] / s, threshold[index] / s
+            WorkingSet(model, index, s), u[index] * s, slope[index] / s, threshold[index] / s
         )
         u[index] = v / s
         D = u - weights
@@ -307,13 +307,13 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
     threshold = thresholds(objective)
     if objective.target_kind == "class":
         along = objective.loss._curvature_operator(y, raw)
-        models = [(slice(None), Model(x, share, along, len(weights), objective.l2))]
+        models = [(slice(None), QuadraticModel(x, share, along, len(weights), objective.l2))]
         raised = False
     else:
         h = np.maximum(found, floor)
         raised = floor > 0 and bool((found < floor).any())
         models = [
-            (slice(r, r + 1), Model(x, share, h[:, r : r + 1].__mul__, 1, objective.l2))
+            (slice(r, r + 1), QuadraticModel(x, share, h[:, r : r + 1].__mul__, 1, objective.l2))
             for r in range(len(weights))
         ]
     moved, decrement, solved = np.empty_like(weights), 0.0, True

@@ -67,7 +67,7 @@ class AutoSchedule(Strategy):
         return incumbent.value, done and self.tol > 0
 
     def finish(self, curve):
-        self.iterate.weights[...] = self.incumbent.weights
+        self.incumbent.place()
         if not math.isfinite(self.incumbent.value):
             raise diverged(len(curve), self.incumbent.value, self.start, self.rate)
 

@@ -132,7 +132,7 @@ class WholeObjective(Strategy):
         settings, length, left = self.settings, FIRST_ROUND, self.settings.max_iter
         while left > 0 and not self.stopped:
             before, most = self.iterations, min(left, length) if self.corrected else left
-            self.iterate.weights[...] = self.incumbent.weights
+            self.incumbent.place()
             settings.optimizer.minimize(
                 function, self.function.vector(), most, lambda u, value: self._after(u, value, end)
             )
@@ -150,7 +150,7 @@ class WholeObjective(Strategy):
             left, length = settings.max_iter - self.iterations, 2 * length
 
     def finish(self, curve):
-        self.iterate.weights[...] = self.incumbent.weights
+        self.incumbent.place()
         if self.corrected and self.convergence.gap == math.inf:
             self.convergence.newton_direction()
 

@@ -62,5 +62,5 @@ class Pocket(Strategy):
         return value, settings.tol > 0 and (wrong == 0 or waited)
 
     def finish(self, curve):
-        self.iterate.weights[...] = self.incumbent.weights
+        self.incumbent.place()
         curve[-1] = self.incumbent.value

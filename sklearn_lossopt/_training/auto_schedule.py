@@ -27,26 +27,17 @@ class AutoSchedule(Strategy):
     """
 
     def __init__(self, iterate, convergence, settings, rate, make_corrector):
-        super().__init__(iterate)
         self.convergence, self.rate, self.tol = convergence, rate, settings.tol
         self.start = iterate.first_value()
         convergence.begin(self.start)
-        self.incumbent = incumbent = Incumbent(iterate, self.start)
+        incumbent = Incumbent(iterate, self.start)
+        corrector = make_corrector(iterate, incumbent, convergence, settings.precondition)
+        super().__init__(iterate, incumbent, corrector)
         self.step_control = (
             BatchGrowth(iterate, incumbent)
             if iterate.objective.loss.smooth
             else CyclicalStepSize(incumbent, settings.tol)
         )
-        self.corrector = make_corrector(iterate, incumbent, convergence, settings.precondition)
-        self.corrected = self.corrector is not None
-
-    @property
-    def nbytes(self):
-        return self.incumbent.nbytes + (self.corrector.nbytes if self.corrected else 0)
-
-    @property
-    def weights(self):
-        return self.incumbent.weights
 
     def rates(self, epoch, count):
         return np.array([self.rate * self.step_control.factor])
@@ -61,13 +52,13 @@ class AutoSchedule(Strategy):
         if value < incumbent.value:
             incumbent.keep(value)
         done = self.step_control.finished
-        if self.corrected and epoch >= 2:
+        if self.corrector is not None and epoch >= 2:
             self.corrector.step()
             done = self.convergence.reached(incumbent.value)
         return incumbent.value, done and self.tol > 0
 
     def finish(self, curve):
-        self.incumbent.place()
+        super().finish(curve)
         if not math.isfinite(self.incumbent.value):
             raise diverged(len(curve), self.incumbent.value, self.start, self.rate)
 

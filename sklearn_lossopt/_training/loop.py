@@ -55,6 +55,14 @@ class Strategy:
     evaluated by ``evaluate`` and lets ``after`` decide what to make of the value. ``finish`` leaves
     the iterate where the fit ends. Subclasses define ``rates`` and ``after``.
 
+    Parameters
+    ----------
+    iterate : Iterate
+    incumbent : Incumbent or None
+        What the fit returns; None where that is the iterate itself.
+    corrector : object or None
+        What estimates the gap on the way, see ``corrections``.
+
     Attributes
     ----------
     epochs_at_once : int
@@ -62,25 +70,26 @@ class Strategy:
     drives_itself : bool
         Whether the strategy makes passes of its own: ``run`` then takes the place of the loop, and
         calls what the loop does at the beginning and end of an epoch.
-    corrected : bool
-        Whether a corrector estimates the gap on the way.
     exhausted : bool
         Whether a strategy that ends has nothing more to try, whatever the tolerance.
-    nbytes : int
-        What the strategy holds of its own between epochs.
     """
 
     epochs_at_once = 1
-    drives_itself = corrected = exhausted = False
-    nbytes = 0
+    drives_itself = exhausted = False
 
-    def __init__(self, iterate):
-        self.iterate = iterate
+    def __init__(self, iterate, incumbent=None, corrector=None):
+        self.iterate, self.incumbent, self.corrector = iterate, incumbent, corrector
 
     @property
     def weights(self):
         """What a fit that ended now would return."""
-        return self.iterate.weights
+        return self.iterate.weights if self.incumbent is None else self.incumbent.weights
+
+    @property
+    def nbytes(self):
+        """What the strategy holds of its own between epochs."""
+        parts = self.incumbent, self.corrector
+        return sum(part.nbytes for part in parts if part is not None)
 
     def rates(self, epoch, count):
         """The learning rates of the next ``count`` epochs, ``epoch`` being made: one for each
@@ -117,6 +126,8 @@ class Strategy:
     def finish(self, curve):
         """Leave the iterate at the weights that the fit returns; ``curve`` has F after each epoch,
         and may be corrected."""
+        if self.incumbent is not None:
+            self.incumbent.place()
 
     def check(self, curve, returned):
         """Raise if a fit has diverged that ends now with the weights of epoch ``returned``."""

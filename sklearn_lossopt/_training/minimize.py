@@ -79,7 +79,6 @@ class WholeObjective(Strategy):
     drives_itself = True
 
     def __init__(self, iterate, convergence, settings, rate, make_corrector):
-        super().__init__(iterate)
         self.convergence, self.settings, self.rate = convergence, settings, rate
         start = iterate.evaluate()
         if not math.isfinite(start):
@@ -89,22 +88,13 @@ class WholeObjective(Strategy):
             )
         convergence.begin(start)
         self.function = FlatObjective(iterate, start)
-        self.incumbent = incumbent = Incumbent(iterate, start)
-        self.corrector = None
+        incumbent, corrector = Incumbent(iterate, start), None
         if settings.tol > 0:
-            self.corrector = make_corrector(iterate, incumbent, convergence, settings.precondition)
-        self.corrected = self.corrector is not None
+            corrector = make_corrector(iterate, incumbent, convergence, settings.precondition)
+        super().__init__(iterate, incumbent, corrector)
         # Below this decrease of F in one iteration the gap is worth an estimate.
         self.threshold = math.inf
         self.iterations, self.begun, self.stopped = 0, False, False
-
-    @property
-    def nbytes(self):
-        return self.incumbent.nbytes + (self.corrector.nbytes if self.corrected else 0)
-
-    @property
-    def weights(self):
-        return self.incumbent.weights
 
     def run(self, begin_epoch, end_epoch):
         """Minimise.
@@ -131,14 +121,14 @@ class WholeObjective(Strategy):
 
         settings, length, left = self.settings, FIRST_ROUND, self.settings.max_iter
         while left > 0 and not self.stopped:
-            before, most = self.iterations, min(left, length) if self.corrected else left
+            before, most = self.iterations, left if self.corrector is None else min(left, length)
             self.incumbent.place()
             settings.optimizer.minimize(
                 function, self.function.vector(), most, lambda u, value: self._after(u, value, end)
             )
             made = self.iterations - before
             left = settings.max_iter - self.iterations
-            if self.corrected and left > 0 and not self.stopped:
+            if self.corrector is not None and left > 0 and not self.stopped:
                 begin()
                 self._correct()
                 end()
@@ -150,8 +140,8 @@ class WholeObjective(Strategy):
             left, length = settings.max_iter - self.iterations, 2 * length
 
     def finish(self, curve):
-        self.incumbent.place()
-        if self.corrected and self.convergence.gap == math.inf:
+        super().finish(curve)
+        if self.corrector is not None and self.convergence.gap == math.inf:
             self.convergence.newton_direction()
 
     def _after(self, u, value, end):

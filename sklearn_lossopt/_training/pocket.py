@@ -30,19 +30,9 @@ class Pocket(Strategy):
     exhausted = True
 
     def __init__(self, iterate, average, settings, rate):
-        super().__init__(iterate)
+        super().__init__(iterate, Incumbent(iterate, math.inf))
         self.average, self.settings, self.rate = average, settings, rate
-        # Its value is F of the weights that are kept.
-        self.incumbent = Incumbent(iterate, math.inf)
         self.fewest, self.since = math.inf, 0
-
-    @property
-    def nbytes(self):
-        return self.incumbent.nbytes
-
-    @property
-    def weights(self):
-        return self.incumbent.weights
 
     def rates(self, epoch, count):
         return np.array([self.rate])
@@ -62,5 +52,5 @@ class Pocket(Strategy):
         return value, settings.tol > 0 and (wrong == 0 or waited)
 
     def finish(self, curve):
-        self.incumbent.place()
+        super().finish(curve)
         curve[-1] = self.incumbent.value

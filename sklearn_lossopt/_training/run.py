@@ -137,9 +137,8 @@ def conclude(loop, convergence):
     strategy.finish(curve)
     returned = monitor.finish()
     strategy.check(curve, returned)
-    return convergence.conclude(
-        curve, returned, monitor.stopped, strategy.exhausted, strategy.corrected
-    )
+    corrected = strategy.corrector is not None
+    return convergence.conclude(curve, returned, monitor.stopped, strategy.exhausted, corrected)
 
 
 def fit_result(settings, iterate, average, rate, curve, weights):

@@ -1,6 +1,6 @@
-"""Results kept for others that ask the same. Floor 0."""
+"""Results kept for others that ask the same."""
 
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
@@ -16,6 +16,8 @@ class Cache:
 
     def __init__(self):
         self._kept, self._used = {}, WeakValueDictionary()
+        # What objects in use were made of, so that no other object can have the same identity.
+        self._made_of = WeakKeyDictionary()
 
     def __call__(self, name, parts, make):
         """The result of ``make()``, which depends on nothing but ``parts``.
@@ -39,7 +41,7 @@ class Cache:
         found = self._used.get(key)
         if found is None:
             found = self._used[key] = make()
-            found.made_of = parts
+            self._made_of[found] = parts
         return found
 
 

@@ -1,12 +1,12 @@
-"""Linear algebra of the second-order steps. Floor 0."""
+"""Linear algebra of the second-order steps."""
 
 import numpy as np
 from scipy import linalg, sparse
 
 # The largest matrix of a Newton step that is formed; beyond it, conjugate gradients.
 MATRIX_SIZE = 800
-# Rows whose products with some ten columns stay in the cache.
-BLOCK_ROWS = 256
+# Rows whose products with some ten columns stay in the processor's cache.
+CACHED_BLOCK_ROWS = 256
 # From so many weighted sums on, and up to so many columns, they are one matrix product.
 MANY_SUMS, FEW_COLUMNS = 8, 100
 
@@ -32,7 +32,7 @@ def gram(x, y):
     return product.toarray() if sparse.issparse(product) else product
 
 
-def row_blocks(x, size=BLOCK_ROWS):
+def row_blocks(x, size=CACHED_BLOCK_ROWS):
     """A list of (slice, rows), the rows of x in order."""
     if sparse.issparse(x):
         # A block's share of x' y has the size of x's columns, whatever few numbers its rows hold.

@@ -26,7 +26,6 @@ from sklearn_lossopt._estimators.callbacks import CallbackReporter
 from sklearn_lossopt._estimators.prediction import CONSTRAINTS, HasLayers
 from sklearn_lossopt._estimators.validation_data import HoldsOut, canonical
 from sklearn_lossopt._objective import Objective
-from sklearn_lossopt._preconditioning.network import NetworkFit
 from sklearn_lossopt._solvers.huber_scale import residual_scale
 from sklearn_lossopt._training.bank import alone
 from sklearn_lossopt._training.run import train
@@ -380,7 +379,7 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
             validation = self._validation(held, class_weights, attributes, objective)
         result = yield from train(
             objective, settings, data.seed, start, state, validation,
-            observer if observer.wants_epochs else None, None if network is None else NetworkFit,
+            observer if observer.wants_epochs else None,
         )  # fmt: skip
         vars(self).update(attributes(result))
         self._forget_other_kind(network)

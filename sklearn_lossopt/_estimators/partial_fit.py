@@ -7,8 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
-from sklearn_lossopt._preconditioning.network import NetworkChunkFit
 from sklearn_lossopt._streaming.chunk import Stream, advance
+from sklearn_lossopt._streaming.network_chunk import NetworkChunkFit
 from sklearn_lossopt._training.state import State
 from sklearn_lossopt.optimizers import Optimizer
 

@@ -1,4 +1,4 @@
-"""The change of variables that training works in. Floor 2."""
+"""The change of variables for linear models: columns are centred, scaled or whitened."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def whitens(objective, precondition, batch_size):
 
 @dataclass
 class Statistics:
-    """What coordinates follow from, where it is not taken from the problem's own rows.
+    """What coordinates follow from where it is not measured on the objective's own rows.
 
     Parameters
     ----------
@@ -32,10 +32,10 @@ class Statistics:
         Of the columns; None where they are not shifted.
     variance : ndarray of shape (d,)
         Of the columns; without ``mean``, their mean square.
-    unit : float
+    y_scale : float
         A typical size of the targets.
     whitener : callable
-        Of the loss's curvature bound; returns T and its inverse.
+        Takes the loss's curvature bound, returns T and its inverse.
     """
 
     mean: np.ndarray | None
@@ -45,7 +45,7 @@ class Statistics:
 
 
 class Metric:
-    """T and its inverse, and what is known of them: held by the runs that train in it."""
+    """T and its inverse, and what is known of them: held by the fits that train in it."""
 
     def __init__(self, matrix, inverse):
         self.matrix, self.inverse, self.cache = matrix, inverse, Cache()
@@ -54,6 +54,8 @@ class Metric:
 
 class LinearPreconditioner:
     """Weights for shifted rows, and the optimizer's coordinates u behind them, w = T u.
+
+    The interface is that of ``Preconditioner``; what is said here comes on top.
 
     Parameters
     ----------
@@ -65,22 +67,18 @@ class LinearPreconditioner:
         Coefficients and intercepts to start from; otherwise the best constant or, without
         preconditioning, zero.
     statistics : Statistics or None
-        None to measure the problem's rows.
+        None to measure the objective's rows.
 
     Attributes
     ----------
-    shift : ndarray of shape (d,) or None
-        What is subtracted from every row; None for sparse rows, which would be dense then.
-    weights : ndarray of shape (k, d + 1)
-        Updated in place by training, as is ``coordinates``, which is the same array where T is
-        the identity.
-    metric, metric_inverse : ndarray or None
-        T, see ``_engine.Trainer``, and its inverse.
-    loss_scale : float
-        A typical size of the loss, by which the objective is divided for the optimizer.
+    weights, coordinates : ndarray of shape (k, d + 1)
+        Intercepts last.
+    metric_inverse : ndarray or None
+        The inverse of T.
     bound : float
-        An upper bound of the loss's curvature.
-    curvature : HessianModel
+        An upper bound of the loss's curvature; without preconditioning it is not needed, and 0.
+    whiten : bool
+        Whether the first T is a full matrix.
     """
 
     network = scale = None
@@ -89,7 +87,7 @@ class LinearPreconditioner:
         self.objective = objective
         k, d = objective.n_outputs, objective.d
         self.shift = self.metric = self.metric_inverse = self.shared = None
-        self.loss_scale = 1.0
+        self.loss_scale, self.bound = 1.0, 0.0
         self.whiten = False
         self.weights = np.zeros((k, d + 1), objective.X.dtype)
         self.coordinates = self.weights
@@ -99,8 +97,7 @@ class LinearPreconditioner:
             self.loss_scale = objective.loss_scale(y_scale)
             self.bound = h = objective.curvature_bound(y_scale)
             self.whiten = whitens(objective, precondition, batch_size)
-            self.hessian = HessianModel(objective, self.shift)
-            self.hessian.y_scale = y_scale
+            self.hessian = HessianModel(objective, self.shift, y_scale=y_scale)
             parts = self.shift, float(h), objective.l2, self.loss_scale, self.whiten, statistics
             self.shared = objective.cached_while_used(
                 "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
@@ -124,6 +121,7 @@ class LinearPreconditioner:
         self.to_coordinates()
 
     def _shift(self, statistics):
+        """Choose what rows are shifted by; returns the variances of the columns then."""
         objective = self.objective
         if statistics is not None:
             if statistics.mean is not None:
@@ -137,6 +135,7 @@ class LinearPreconditioner:
         return objective.raw_moment()
 
     def _first_metric(self, statistics, variance):
+        """T and its inverse at the start, from bounds of the curvature."""
         h = self.bound
         if self.whiten and statistics is None:
             return self._metric([whitener(self.hessian.matrix(h))])
@@ -147,16 +146,18 @@ class LinearPreconditioner:
         return self._metric([(1 / scale, scale)])
 
     def _metric(self, pairs):
+        """T in the type of X and its inverse, in units of the loss."""
         dtype, root = self.objective.X.dtype, math.sqrt(self.loss_scale)
         metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
         return metric, np.stack([inverse / root for _, inverse in pairs])
 
     def set_metric(self, pairs):
+        """Change T; ``pairs`` of T and its inverse, one for all outputs or one for each."""
         self.metric, self.metric_inverse = self._metric(pairs)
         self.shared = None
 
     def fingerprint(self):
-        """What tells the first coordinates from others: empty for those of X."""
+        """Bytes that tell the first coordinates from others; empty for those of X."""
         if self.shared is None:
             return b""
         return self.shared.cache("digest", (), self._digest)

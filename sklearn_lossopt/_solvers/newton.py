@@ -1,4 +1,4 @@
-"""Second derivatives of an objective, and Newton's step from them. Floor 2."""
+"""Second derivatives of an objective, and Newton's step from them."""
 
 from functools import cached_property
 
@@ -18,31 +18,36 @@ from sklearn_lossopt._linalg import (
     weighted_grams,
     whitener,
 )
-from sklearn_lossopt._objective import SAMPLE_SIZE
+from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
 from sklearn_lossopt._solvers.proximal_newton import proximal_newton_direction
 
-# The same where an l1 penalty leaves few of many columns.
-SPARSE_SAMPLE_SIZE = 8_000_000
+# The same as MAX_SAMPLE_ENTRIES where an l1 penalty leaves few of many columns.
+MAX_L1_SAMPLE_ENTRIES = 8_000_000
 # As MATRIX_SIZE, for all outputs of a joint loss together.
 JOINT_MATRIX_SIZE = 200
 
 
 class HessianModel:
-    """Second derivatives of a problem's objective, for rows less ``shift``.
+    """Second derivatives of an objective, for rows less ``shift``, on a sample of its rows.
 
     Parameters
     ----------
     objective : Objective
     shift : ndarray of shape (d,) or None
-    size : int
+    max_entries : int
         Numbers in the rows sampled, at most.
+    y_scale : float or None
+        A typical size of the targets; None to measure it.
+
+    Attributes
+    ----------
+    whiteners : list or None
+        See ``newton_direction``.
     """
 
-    def __init__(self, objective, shift, size=SAMPLE_SIZE):
-        self.objective = objective
-        self.shift = shift
-        self.size = size
-        self.y_scale = objective.y_scale()
+    def __init__(self, objective, shift, max_entries=MAX_SAMPLE_ENTRIES, y_scale=None):
+        self.objective, self.shift, self.max_entries = objective, shift, max_entries
+        self.y_scale = objective.y_scale() if y_scale is None else y_scale
         self.whiteners = None
         self.iterations = 0
 
@@ -60,9 +65,9 @@ class HessianModel:
     @cached_property
     def sample(self):
         """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
-        objective, size = self.objective, self.size
-        if objective.l1 > 0 and objective.d > MATRIX_SIZE and size == SAMPLE_SIZE:
-            size = SPARSE_SAMPLE_SIZE
+        objective, size = self.objective, self.max_entries
+        if objective.l1 > 0 and objective.d > MATRIX_SIZE and size == MAX_SAMPLE_ENTRIES:
+            size = MAX_L1_SAMPLE_ENTRIES
         return objective.cached("sample", (self.shift, size), lambda: self._sample(size))
 
     def _sample(self, size):
@@ -158,6 +163,7 @@ class HessianModel:
 
     @cached_property
     def reduced_rows(self):
+        """The sampled rows in ``basis``."""
         x, Q = self.sample[0], self.basis
         return self.objective.cached("reduced rows", (x, Q), lambda: x @ Q)
 
@@ -171,17 +177,18 @@ class HessianModel:
             self._whiten(x, h)
             direction = -block_solver(self.whiteners)(gradient)
         else:
-            direction = self._iterate(x, y, weight, raw, h, gradient)
+            direction = self._solve_iteratively(x, y, weight, raw, h, gradient)
         valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
             float(np.abs(x @ direction.T).max()) <= self.objective.loss._trust_radius(self.y_scale)
         )
         return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
     def _whiten(self, x, h):
+        """Factor each output's own block of the Hessian."""
         matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
         self.whiteners = [whitener(self.with_penalty(H)) for H in matrices]
 
-    def _iterate(self, x, y, weight, raw, h, gradient):
+    def _solve_iteratively(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
         too large; preconditioned by the outputs' own blocks, or by the diagonal."""
         loss, l2 = self.objective.loss, self.objective.l2

@@ -1,4 +1,4 @@
-"""All rows of a problem, scaled, for methods that need them at once. Floor 2."""
+"""All rows of an objective, scaled, for methods that need them at once."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ class ScaledRows:
     """
 
     def __init__(self, objective, shift):
-        # Kept by the problem's memo, it must not keep that in turn.
+        # The objective's cache keeps this object, which must not keep the cache in turn.
         self.objective, self.shift = replace(objective, cache=Cache()), shift
         d = objective.d
         self.block = max(1, int(BLOCK_SIZE / objective.row_size))
@@ -55,11 +55,12 @@ class ScaledRows:
     def _read(self, index):
         """Rows by position among the rows used."""
         objective = self.objective
-        index = index if objective.rows is None else objective.rows[index]
+        index = index if objective.sample_indices is None else objective.sample_indices[index]
         x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
         return scale_columns(x, 1 / self.scale)
 
     def blocks(self):
+        """The slices of the rows and the rows in each, in order."""
         n = self.objective.n
         if self.held is not None:
             yield slice(0, n), self.held
@@ -78,6 +79,7 @@ class ScaledRows:
         return w if self.basis is None else self.basis @ w
 
     def take(self, index):
+        """Some of the rows, by position."""
         return self._read(index) if self.held is None else self.held[index]
 
     def gram(self, index, weight):

@@ -11,7 +11,7 @@ from sklearn_lossopt._linalg import whitener
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner, Statistics, whitens
 from sklearn_lossopt._solvers.huber_scale import residual_scale
 from sklearn_lossopt._streaming.moments import Moments, Sample
-from sklearn_lossopt._training.run import DIVERGED, REMEDY, trainer
+from sklearn_lossopt._training.loop import DIVERGED, REMEDY, trainer
 from sklearn_lossopt._training.state import FitResult, State
 
 # Rows an update where the user leaves it open: the least that fit takes too.
@@ -191,7 +191,7 @@ class ChunkFit:
         """Weights over the mean weight of all rows up to the end of their own batch, so that it
         does not matter where chunks end."""
         stream, objective, n = self.stream, self.objective, self.objective.n
-        used = slice(None) if objective.rows is None else objective.rows
+        used = slice(None) if objective.sample_indices is None else objective.sample_indices
         if weight is None:
             stream.mass += n
             return None

@@ -8,8 +8,8 @@ from sklearn_lossopt._engine import LOSS_KERNELS
 # What a loss says of its formula beside the gradient. Certificates rest on it, so that a class
 # with another formula does not inherit it.
 FACTS = (
-    "_constant", "_curvature", "_curvature_bound", "_curvature_operator", "_kinks", "_raw_unit",
-    "_unit", "_value_unit", "shift_invariant",
+    "_breakpoints", "_constant", "_curvature", "_curvature_bound", "_curvature_operator",
+    "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
 )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._estimators.base import BaseGradientEstimator
 from sklearn_lossopt._estimators.callbacks import SnapshotRecorder
 from sklearn_lossopt._estimators.rollback import restored
-from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._training.bank import Bank
 
 VALIDATION = ("X_val", "y_val", "sample_weight_val")
@@ -78,7 +77,7 @@ class JointFit:
             else:
                 model = copy(estimator)
                 vars(model).update(recorder.found.pop(epochs))
-                yield i, Fit(model, self._divergence(i), None, self.bank.seconds[i])
+                yield i, Fit(model, self.bank.divergence(i), None, self.bank.seconds[i])
 
     def drop(self, i):
         """Train one no further."""
@@ -91,15 +90,6 @@ class JointFit:
     def _advance(self, until):
         with config_context(skip_parameter_validation=True):
             self.bank.advance(until)
-
-    def _divergence(self, i):
-        """The error of one that has not ended, were this its end."""
-        if i in self.bank.wanted:
-            run = self.bank.wanted[i].run
-            try:
-                run.check(run.monitor.ended)
-            except DivergenceError as error:
-                return error
 
     def _ended(self, i):
         result = self.bank.results.pop(i)

@@ -182,7 +182,7 @@ def test_agrees_with_the_twin(name, params, kind, scale, dtype):
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_hinge_has_no_slope_at_its_kink(k):
+def test_hinge_has_no_slope_at_its_breakpoint(k):
     y = np.array([1.0, -1.0]) if k == 1 else one_vs_rest([0, 1], k)
     value, gradient = registry()["hinge"]().loss_gradient(y, y.copy())
     assert not value.any() and not gradient.any()

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from scipy import optimize, stats
 from sklearn._loss import loss as sklearn_losses
 from sklearn.linear_model import _sgd_fast
-from test_losses import CONFIGURATIONS, KINKS, each_loss, one_vs_rest, targets
+from test_losses import CONFIGURATIONS, BREAKS, each_loss, one_vs_rest, targets
 
 from sklearn_lossopt.losses import Loss, registry
 
@@ -133,7 +133,7 @@ def test_curvature_is_the_derivative_of_the_gradient(name, params, kind):
     h = 1e-4
     curvature = loss._curvature(y, raw)
     assert curvature.shape == shape
-    away = KINKS[name](y, raw, **params) > 3 * h if name in KINKS else np.ones(shape, bool)
+    away = BREAKS[name](y, raw, **params) > 3 * h if name in BREAKS else np.ones(shape, bool)
     for column in range(shape[1]) if len(shape) == 2 else [...]:
         at = (slice(None), column) if len(shape) == 2 else ...
 
@@ -167,8 +167,8 @@ def test_curvature_operator_is_the_derivative_along_a_direction(name, params, ki
     h = 1e-4
     slope = (gradient(-2 * h) - 8 * gradient(-h) + 8 * gradient(h) - gradient(2 * h)) / (12 * h)
     away = np.ones(raw.shape, bool)
-    if name in KINKS:
-        away = KINKS[name](y, raw, **params) > 3 * h * np.abs(direction)
+    if name in BREAKS:
+        away = BREAKS[name](y, raw, **params) > 3 * h * np.abs(direction)
     if name == "tweedie":
         away &= loss._curvature(y, raw) > 0
     error = np.abs(product - slope) / (1 + np.abs(slope) + np.abs(gradient(0)))

@@ -34,7 +34,7 @@ CONFIGURATIONS = {
     "exponential": [({}, "sign"), ({}, "signs")],
 }  # fmt: skip
 # how far a raw prediction is from where the derivative jumps, in its value or its slope
-KINKS = {
+BREAKS = {
     "huber": lambda y, raw, delta: np.abs(np.abs(y - raw) - delta),
     "absolute_error": lambda y, raw: np.abs(y - raw),
     "quantile": lambda y, raw, quantile: np.abs(y - raw),
@@ -153,8 +153,8 @@ def test_gradient_is_the_finite_difference(name, params, kind):
 
     h = 1e-4
     smooth = np.ones(shape, bool)
-    if name in KINKS:
-        smooth = KINKS[name](y, raw, **params) > 3 * h
+    if name in BREAKS:
+        smooth = BREAKS[name](y, raw, **params) > 3 * h
     assert smooth.mean() > 0.9
     for column in range(shape[1]) if len(shape) == 2 else [...]:
         at = (slice(None), column) if len(shape) == 2 else ...

@@ -19,8 +19,8 @@ class LBFGS(Optimizer, name="lbfgs"):
 
     where :math:`H` is the BFGS approximation of the inverse Hessian from the last ``memory`` pairs
     of steps and changes of the gradient. A line search, which first tries 1, finds :math:`\eta`.
-    The method is SciPy's L-BFGS-B without bounds, on the objective of all rows as the compiled engine
-    evaluates it. With ``precondition=False`` its iterates are those of
+    The method is SciPy's L-BFGS-B without bounds, on the objective of all rows, which the compiled
+    engine evaluates. With ``precondition=False`` its iterates are those of
     ``scipy.optimize.minimize(method="L-BFGS-B", options={"maxcor": memory})`` from zero.
 
     ``n_iter_``, ``t_`` and ``max_iter`` count iterations. An iteration takes one pass over the

@@ -26,8 +26,8 @@ class SearchDisplay:
 
     - ``"heatmap"``: the table, with the best score in bold.
     - ``"sensitivity"``: a curve per row over the numeric settings of the columns. Any other
-      setting, such as ``"auto"``, is a horizontal line. A cross on the lower edge is a number at which all
-      fits failed.
+      setting, such as ``"auto"``, is a horizontal line. A cross on the lower edge is a number at
+      which all fits failed.
     - ``"loss_curves"``: the training curves of the best candidate of each row: their mean over the
       splits, and a band from the lowest to the highest. A fit that ended before others keeps its
       last value. Losses have different units, and so the label of a curve names its column.

@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from scipy import optimize, stats
 from sklearn._loss import loss as sklearn_losses
 from sklearn.linear_model import _sgd_fast
-from test_losses import CONFIGURATIONS, BREAKS, each_loss, one_vs_rest, targets
+from test_losses import BREAKS, CONFIGURATIONS, each_loss, one_vs_rest, targets
 
 from sklearn_lossopt.losses import Loss, registry
 
@@ -121,7 +121,7 @@ def test_half_deviance_is_what_the_best_mean_gains(name, params, kind, log_densi
     assert_allclose(value, gain, rtol=1e-9, atol=1e-9)
 
 
-# Second derivatives and breakpoints ----------------------------------------------------------------
+# Second derivatives and breakpoints --------------------------------------------------------------
 
 
 @each_smooth_loss

@@ -1,26 +1,34 @@
 """Components: losses, optimizers and schedules as searchable configurations with a registry."""
 
+from numbers import Integral, Real
+
 from sklearn.base import BaseEstimator
 
-from sklearn_lossopt._compat import validate_parameter_constraints
+from sklearn_lossopt._compat import Interval, validate_parameter_constraints
+
+# Ranges of parameters that several components have.
+PROPORTION = [Interval(Real, 0, 1, closed="left")]
+POSITIVE = [Interval(Real, 0, None, closed="neither")]
+NON_NEGATIVE = [Interval(Real, 0, None, closed="left")]
+COUNT = [Interval(Integral, 0, None, closed="left")]
 
 
 def as_objects(owner, families, params):
-    """Make settable what ``set_params(**params)`` would set inside of components.
-
-    Those given as strings are replaced by their objects.
+    """Replace strings by component objects if ``set_params(**params)`` sets parameters in them.
 
     Parameters
     ----------
     owner : object
-        Whose attributes they are.
+        The object that holds the components as attributes.
     families : dict of str to type
-        Parameters that hold a component, and its family.
+        Names of the attributes that hold a component, and the component's family.
     params : dict
+        Arguments of ``set_params``.
 
     Returns
     -------
     params : dict
+        The arguments, with objects in place of strings.
     """
     for name in params:
         prefix, delimiter, _ = name.partition("__")
@@ -37,10 +45,10 @@ def as_objects(owner, families, params):
 class Component(BaseEstimator):
     """An immutable configuration that an estimator takes as a parameter.
 
-    A family of components (``Loss``, ``Optimizer``, ``Schedule``) is a subclass declared with
-    ``family=``; its members are subclasses declared with ``name=``, under which (and under their
-    ``aliases``, a dict of name to constructor arguments) they can be given as strings. Members
-    without a name are not registered and are given as objects.
+    A subclass declared with ``family=`` is a family: ``Loss``, ``Optimizer``, ``Schedule``. A
+    subclass of a family declared with ``name=`` is registered. Estimators take it as a string, by
+    this name or by one of its ``aliases``, a dict of names to constructor arguments. A member
+    without a name is given as an object.
     """
 
     _parameter_constraints: dict = {}
@@ -86,7 +94,7 @@ class Component(BaseEstimator):
         value : str or Component
             A registered name or alias, matched case-sensitively, or an instance.
         also : tuple of str
-            Names that the caller knows besides, for the error message.
+            Further names that the caller accepts, for the error message.
 
         Returns
         -------
@@ -121,7 +129,7 @@ class Component(BaseEstimator):
         return value
 
     def _check(self):
-        """Raise where a parameter is out of its range."""
+        """Raise ValueError or TypeError if a parameter is out of its range."""
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), type(self).__name__
         )
@@ -132,5 +140,5 @@ class Component(BaseEstimator):
         return f"{found.__name__}()" if found else f"a {cls._base.__name__} subclass"
 
     def _kernel_row(self):
-        """The numbers that the compiled kernel reads, in its order."""
+        """The parameters of the compiled kernel, in its order."""
         return [float(getattr(self, name)) for name in self._kernel_params]

@@ -1,8 +1,8 @@
-"""Exceptions of the package. Floor 0."""
+"""Exceptions of the package."""
 
 
 class DivergenceError(ValueError):
-    """Training diverged: the objective grew or stopped being finite, and no model was fitted.
+    """The objective grew or became infinite during training, and no model was fitted.
 
     The message names the epoch, the objective, the learning rate and the remedy.
     """

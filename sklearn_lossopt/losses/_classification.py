@@ -16,7 +16,7 @@ __all__ = [
 
 
 def class_shares(y, weight):
-    """Weighted share of +1 in each column of y (n, k)."""
+    """Weighted share of +1 in each column of y (n, k), shape (k,)."""
     share = np.average(y > 0, axis=0, weights=weight)
     return np.clip(share, 1e-12, 1 - 1e-12)
 
@@ -32,10 +32,13 @@ class LogLoss(
 
     .. math:: \ell(y, z) = \log(1 + e^{-y z})
 
-    More than two classes, y the index of the class and one raw prediction
-    :math:`z_0, \dots, z_{k-1}` a class, trained jointly (softmax):
+    More than two classes are trained jointly (softmax). There is one raw prediction per class,
+    :math:`z_0, \dots, z_{k-1}`, and y is the index of the class:
 
     .. math:: \ell(y, z) = \log \sum_j e^{z_j} - z_y
+
+    The derivatives are :math:`P(y = 1) - 1` or :math:`P(y = 1)` for y = 1 or -1, and
+    :math:`P(j) - [j = y]`.
 
     Examples
     --------
@@ -97,13 +100,19 @@ class LogLoss(
         return np.column_stack([log_expit(-raw), log_expit(raw)])
 
 
-class Hinge(ClassificationLoss, name="hinge"):
-    r"""Hinge loss, that of the linear support vector machine.
+class _MarginLoss(ClassificationLoss):
+    """Losses of the margin y z; more than two classes are trained one-vs-rest."""
+
+    joint = False
+
+
+class Hinge(_MarginLoss, name="hinge"):
+    r"""Hinge loss, the loss of the linear support vector machine.
 
     .. math:: \ell(y, z) = \max(0, 1 - y z), \qquad y \in \{-1, 1\}
 
-    The derivative is :math:`-y` where :math:`y z < 1` and 0 elsewhere, the kink included. More
-    than two classes are trained one-vs-rest, all columns in one pass.
+    The derivative is :math:`-y` for :math:`y z < 1` and 0 from the breakpoint :math:`y z = 1` on.
+    More than two classes are trained one-vs-rest, all columns in one pass.
 
     Examples
     --------
@@ -119,7 +128,6 @@ class Hinge(ClassificationLoss, name="hinge"):
     """
 
     smooth = False
-    joint = False
 
     def _constant(self, y, weight):
         return np.where(class_shares(y, weight) > 0.5, 1.0, -1.0)
@@ -128,12 +136,12 @@ class Hinge(ClassificationLoss, name="hinge"):
         return [(y, np.where(y > 0, -1.0, 0.0), np.where(y > 0, 0.0, 1.0))]
 
 
-class SquaredHinge(ClassificationLoss, name="squared_hinge"):
+class SquaredHinge(_MarginLoss, name="squared_hinge"):
     r"""Square of the hinge loss: a smooth margin loss.
 
     .. math:: \ell(y, z) = \max(0, 1 - y z)^2, \qquad y \in \{-1, 1\}
 
-    One-vs-rest for more than two classes.
+    with derivative :math:`-2 y \max(0, 1 - y z)`. More than two classes are trained one-vs-rest.
 
     Examples
     --------
@@ -149,8 +157,6 @@ class SquaredHinge(ClassificationLoss, name="squared_hinge"):
     L2-loss linear support vector machines. Journal of Machine Learning Research 9, 1369-1398.
     """
 
-    joint = False
-
     def _curvature_bound(self, y_scale, n_outputs=1):
         return 2.0
 
@@ -161,7 +167,7 @@ class SquaredHinge(ClassificationLoss, name="squared_hinge"):
         return 2 * class_shares(y, weight) - 1
 
 
-class ModifiedHuber(ClassificationLoss, name="modified_huber"):
+class ModifiedHuber(_MarginLoss, name="modified_huber"):
     r"""Squared hinge that turns linear for badly wrong rows; gives probabilities.
 
     .. math::
@@ -171,9 +177,10 @@ class ModifiedHuber(ClassificationLoss, name="modified_huber"):
             -4 y z & y z < -1
         \end{cases}, \qquad y \in \{-1, 1\}
 
-    One-vs-rest for more than two classes. The minimiser of its expectation is
-    :math:`2 P(y = 1) - 1`, so that :math:`P(y = 1) = (\min(1, \max(-1, z)) + 1) / 2`; with more
-    classes these are normalised to sum to 1.
+    The derivative is :math:`-2 y \max(0, 1 - y z)` in the first case and :math:`-4 y` in the
+    second. The minimiser of the expected loss is :math:`2 P(y = 1) - 1`, and so
+    :math:`P(y = 1) = (\min(1, \max(-1, z)) + 1) / 2`. More than two classes are trained
+    one-vs-rest, and their probabilities are normalised to sum to 1.
 
     Examples
     --------
@@ -189,7 +196,6 @@ class ModifiedHuber(ClassificationLoss, name="modified_huber"):
     convex risk minimization. Annals of Statistics 32(1), 56-85.
     """
 
-    joint = False
     has_proba = True
 
     def _curvature_bound(self, y_scale, n_outputs=1):
@@ -209,15 +215,15 @@ class ModifiedHuber(ClassificationLoss, name="modified_huber"):
         return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])
 
 
-class Perceptron(ClassificationLoss, name="perceptron"):
-    r"""Rosenblatt's perceptron criterion: only wrong rows count.
+class Perceptron(_MarginLoss, name="perceptron"):
+    r"""Rosenblatt's perceptron criterion: only misclassified rows count.
 
     .. math:: \ell(y, z) = \max(0, -y z), \qquad y \in \{-1, 1\}
 
-    The derivative is :math:`-y` where :math:`y z \le 0`. The objective's minimum, 0, is at w = 0,
-    where nothing is learnt: the criterion is meant for a few epochs of a first-order method, not
-    for its optimum. Training therefore starts at zero and stops when the objective stalls.
-    One-vs-rest for more than two classes.
+    The derivative is :math:`-y` for :math:`y z \le 0` and 0 beyond. The objective has its minimum,
+    0, at w = 0, a useless model. The criterion is meant for a few epochs of a first-order method:
+    training starts at zero and stops when the objective stalls. More than two classes are trained
+    one-vs-rest.
 
     Examples
     --------
@@ -234,18 +240,17 @@ class Perceptron(ClassificationLoss, name="perceptron"):
     """
 
     smooth = False
-    joint = False
     learns_at_optimum = False
 
 
-class Exponential(ClassificationLoss, name="exponential"):
-    r"""Exponential loss, that of AdaBoost.
+class Exponential(_MarginLoss, name="exponential"):
+    r"""Exponential loss, the loss of AdaBoost.
 
     .. math:: \ell(y, z) = e^{-y z}, \qquad y \in \{-1, 1\}
 
-    The minimiser of its expectation is half the log-odds, so that
-    :math:`P(y = 1) = 1 / (1 + e^{-2 z})`. One-vs-rest for more than two classes, whose
-    probabilities are normalised to sum to 1.
+    with derivative :math:`-y e^{-y z}`. The minimiser of the expected loss is half the log-odds,
+    and so :math:`P(y = 1) = 1 / (1 + e^{-2 z})`. More than two classes are trained one-vs-rest,
+    and their probabilities are normalised to sum to 1.
 
     Examples
     --------
@@ -261,7 +266,6 @@ class Exponential(ClassificationLoss, name="exponential"):
     statistical view of boosting. Annals of Statistics 28(2), 337-407.
     """
 
-    joint = False
     has_proba = True
 
     def _curvature(self, y, raw):

@@ -1,4 +1,4 @@
-"""Deviances of exponential dispersion models, with log link."""
+"""Deviances of exponential dispersion models with log link."""
 
 from numbers import Real
 
@@ -20,12 +20,7 @@ def require(condition, loss, domain, y):
 
 
 class _LogLink(RegressionLoss):
-    """Half deviances of positive means, exp(raw)."""
-
-    # The variance of y is proportional to this power of its mean.
-    @property
-    def _power(self):
-        raise NotImplementedError
+    """Half deviances with the mean exp(raw); ``_power`` is p in variance = mean^p."""
 
     def _predict(self, raw):
         return np.exp(raw)
@@ -40,7 +35,7 @@ class _LogLink(RegressionLoss):
         return y_scale ** (2 - self._power)
 
     def _loss_scale(self, y_scale):
-        return y_scale ** (2 - self._power)
+        return self._curvature_bound(y_scale)
 
     def _curvature(self, y, raw):
         p = self._power
@@ -57,7 +52,8 @@ class Poisson(_LogLink, name="poisson"):
 
     .. math:: \ell(y, z) = e^z - y z + y \log y - y
 
-    with derivative :math:`e^z - y`; y is at least 0, and ``predict`` returns :math:`e^z`.
+    with derivative :math:`e^z - y`; y is at least 0, without a unit. ``predict`` returns
+    :math:`e^z`.
 
     Examples
     --------
@@ -85,7 +81,7 @@ class Gamma(_LogLink, name="gamma"):
 
     .. math:: \ell(y, z) = z + y e^{-z} - \log y - 1
 
-    with derivative :math:`1 - y e^{-z}`; y is greater than 0, and ``predict`` returns
+    with derivative :math:`1 - y e^{-z}`; y is greater than 0, in any unit. ``predict`` returns
     :math:`e^z`.
 
     Examples
@@ -118,14 +114,14 @@ class Tweedie(_LogLink, name="tweedie"):
         \ell(y, z) = \frac{\max(y, 0)^{2-p}}{(1-p)(2-p)} - \frac{y \mu^{1-p}}{1-p}
             + \frac{\mu^{2-p}}{2-p}
 
-    with derivative :math:`\mu^{2-p} - y \mu^{1-p}`; powers 1 and 2 are Poisson and Gamma, 0 the
-    half squared error with log link. ``predict`` returns :math:`e^z`.
+    with derivative :math:`\mu^{2-p} - y \mu^{1-p}`. Power 1 is ``Poisson``, power 2 is ``Gamma``,
+    and power 0 is half the squared error with log link. ``predict`` returns :math:`e^z`.
 
     Parameters
     ----------
     power : float, default=1.5
-        The variance of y is proportional to this power of its mean; at most 0 or at least 1.
-        y is any number for p <= 0, at least 0 for 1 <= p < 2, and greater than 0 for p >= 2.
+        The power p of the mean that the variance of y is proportional to; at most 0 or at least
+        1. y is any number for p <= 0, at least 0 for 1 <= p < 2, and greater than 0 for p >= 2.
 
     Examples
     --------

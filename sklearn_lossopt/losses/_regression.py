@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
+from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE
 from sklearn_lossopt.losses._base import RegressionLoss, weighted_quantile
 
 __all__ = [
@@ -18,8 +19,20 @@ __all__ = [
     "SquaredError",
 ]
 
-# Huber's constant: 95% efficiency if the errors are normal.
+# Huber's constant, in units of the residual scale: 95% efficiency if the errors are normal.
 AUTO_HUBER = 1.345
+
+
+class _PiecewiseLinear(RegressionLoss):
+    """Losses that are linear between breakpoints, in units of y."""
+
+    smooth = False
+
+    def _curvature_bound(self, y_scale, n_outputs=1):
+        return 1 / y_scale
+
+    def _loss_scale(self, y_scale):
+        return y_scale
 
 
 class SquaredError(
@@ -31,8 +44,8 @@ class SquaredError(
 
     .. math:: \ell(y, z) = \tfrac12 (y - z)^2
 
-    with derivative :math:`z - y`; y is any real number. The half makes the objective that of
-    ``Ridge`` (whose alpha is n times ours) and of ``SGDRegressor``.
+    with derivative :math:`z - y`; y is any real number. With the factor one half, the objective
+    is that of ``SGDRegressor``, and that of ``Ridge`` with n times our ``alpha``.
 
     Examples
     --------
@@ -77,10 +90,10 @@ class Huber(RegressionLoss, name="huber"):
     Parameters
     ----------
     delta : float or "auto", default="auto"
-        Where the loss turns linear, in the units of y; greater than 0. "auto" is 1.345 times the
-        scale of the residuals, found during ``fit`` by Huber's criterion as in
-        ``HuberRegressor``, for each output, and stored as the estimator's ``delta_``: 95%
-        efficient if the errors are normal.
+        The residual at which the loss turns linear, in units of y; greater than 0. "auto" is 1.345
+        times the scale of the residuals of each output, which is 95% efficient if the errors are
+        normal. ``fit`` finds the scale by Huber's criterion, as ``HuberRegressor`` does, and the
+        estimator stores delta as ``delta_``.
 
     Examples
     --------
@@ -96,9 +109,7 @@ class Huber(RegressionLoss, name="huber"):
     Statistics 35(1), 73-101.
     """
 
-    _parameter_constraints = {
-        "delta": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})]
-    }
+    _parameter_constraints = {"delta": [*POSITIVE, StrOptions({"auto"})]}
     _kernel_params = ("delta",)
     classification = True
 
@@ -127,7 +138,7 @@ class Huber(RegressionLoss, name="huber"):
         return (np.abs(y - raw) <= self.delta).astype(raw.dtype)
 
     def _constant(self, y, weight):
-        # Newton's method from the median, which lies in the middle of the quadratic part.
+        # Newton's method from the median, in the middle of the quadratic part.
         z = weighted_quantile(y, weight, 0.5)
         weight = np.ones((len(y), 1)) if weight is None else weight[:, None]
         for _ in range(50):
@@ -142,7 +153,7 @@ class Huber(RegressionLoss, name="huber"):
 
 
 class AbsoluteError(
-    RegressionLoss, name="absolute_error", aliases={"mae": {}, "mean_absolute_error": {}}
+    _PiecewiseLinear, name="absolute_error", aliases={"mae": {}, "mean_absolute_error": {}}
 ):
     r"""Absolute error, for the conditional median.
 
@@ -163,14 +174,6 @@ class AbsoluteError(
     Laplace, P. S. (1774). Memoire sur la probabilite des causes par les evenements.
     """
 
-    smooth = False
-
-    def _curvature_bound(self, y_scale, n_outputs=1):
-        return 1 / y_scale
-
-    def _loss_scale(self, y_scale):
-        return y_scale
-
     def _breakpoints(self, y):
         return [(y, np.full(y.shape, -1.0), np.full(y.shape, 1.0))]
 
@@ -178,7 +181,7 @@ class AbsoluteError(
         return weighted_quantile(y, weight, 0.5)
 
 
-class Quantile(RegressionLoss, name="quantile", aliases={"pinball": {}}):
+class Quantile(_PiecewiseLinear, name="quantile", aliases={"pinball": {}}):
     r"""Pinball loss, for a conditional quantile.
 
     .. math:: \ell(y, z) = \max(q\,(y - z), (1 - q)(z - y))
@@ -205,16 +208,9 @@ class Quantile(RegressionLoss, name="quantile", aliases={"pinball": {}}):
 
     _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
     _kernel_params = ("quantile",)
-    smooth = False
 
     def __init__(self, quantile=0.5):
         self.quantile = quantile
-
-    def _curvature_bound(self, y_scale, n_outputs=1):
-        return 1 / y_scale
-
-    def _loss_scale(self, y_scale):
-        return y_scale
 
     def _breakpoints(self, y):
         return [(y, np.full(y.shape, -self.quantile), np.full(y.shape, 1 - self.quantile))]
@@ -223,15 +219,18 @@ class Quantile(RegressionLoss, name="quantile", aliases={"pinball": {}}):
         return weighted_quantile(y, weight, self.quantile)
 
 
-class EpsilonInsensitive(RegressionLoss, name="epsilon_insensitive"):
+class EpsilonInsensitive(_PiecewiseLinear, name="epsilon_insensitive"):
     r"""Absolute error beyond a tube, as in support vector regression.
 
     .. math:: \ell(y, z) = \max(0, |y - z| - \epsilon)
 
+    with derivative :math:`\operatorname{sign}(z - y)` outside the tube and 0 inside; y is any real
+    number.
+
     Parameters
     ----------
     epsilon : float, default=0.1
-        Half width of the tube, in the units of y; at least 0.
+        Half the width of the tube, in units of y; at least 0.
 
     Examples
     --------
@@ -247,18 +246,11 @@ class EpsilonInsensitive(RegressionLoss, name="epsilon_insensitive"):
     regression machines. NIPS 9.
     """
 
-    _parameter_constraints = {"epsilon": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints = {"epsilon": NON_NEGATIVE}
     _kernel_params = ("epsilon",)
-    smooth = False
 
     def __init__(self, epsilon=0.1):
         self.epsilon = epsilon
-
-    def _curvature_bound(self, y_scale, n_outputs=1):
-        return 1 / y_scale
-
-    def _loss_scale(self, y_scale):
-        return y_scale
 
     def _breakpoints(self, y):
         one, zero = np.ones(y.shape), np.zeros(y.shape)
@@ -270,10 +262,13 @@ class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitiv
 
     .. math:: \ell(y, z) = \max(0, |y - z| - \epsilon)^2
 
+    with derivative :math:`2 \operatorname{sign}(z - y) \max(0, |y - z| - \epsilon)`; y is any real
+    number.
+
     Parameters
     ----------
     epsilon : float, default=0.1
-        Half width of the tube, in the units of y; at least 0.
+        Half the width of the tube, in units of y; at least 0.
 
     Examples
     --------
@@ -290,7 +285,7 @@ class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitiv
     Machine Learning Research 13, 3323-3348.
     """
 
-    _parameter_constraints = {"epsilon": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints = {"epsilon": NON_NEGATIVE}
     _kernel_params = ("epsilon",)
 
     def __init__(self, epsilon=0.1):
@@ -311,7 +306,8 @@ class LogCosh(RegressionLoss, name="log_cosh"):
 
     .. math:: \ell(y, z) = \log \cosh(y - z)
 
-    with derivative :math:`\tanh(z - y)`; y is any real number, the turn is at 1 in its units.
+    with derivative :math:`\tanh(z - y)`; y is any real number. The loss turns linear at a residual
+    of about 1 in units of y, so rescale y to move that point.
 
     Examples
     --------

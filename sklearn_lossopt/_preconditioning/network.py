@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
-from sklearn_lossopt._streaming.chunk import ChunkFit
 from sklearn_lossopt._training.run import Fit
 from sklearn_lossopt.schedules import Constant, Cosine, OneCycle
 
@@ -31,8 +30,6 @@ UPDATES = 2000
 EPOCHS = (100, 1000)
 # dropout="auto", and the narrowest layer that can spare units.
 DROPOUT, SPARE = 0.25, 32
-# Updates of a stream after which the rate begins to fall, as 1 / sqrt(t).
-SLOW = 1000
 # Of an optimizer that looks for the minimum by itself.
 ITERATIONS = 200
 # Rows up to which a batch has all of them: weights then equal repeated rows.
@@ -330,26 +327,3 @@ class NetworkFit(Fit):
 
     def _result(self, weights):
         return self.preconditioner.unshift(weights)
-
-
-class NetworkChunkFit(ChunkFit):
-    """One chunk's pass of a network."""
-
-    def _place(self, start, statistics):
-        settings, seed = self.settings, self.stream.state.seed
-        self.automatic = False
-        if settings.learning_rate is None:
-            self.settings = replace(settings, learning_rate=auto_rate(settings.optimizer))
-        architecture = settings.network.with_dropout(settings.precondition is False)
-        preconditioner = NetworkPreconditioner(
-            self.objective, settings.precondition, architecture, seed, start, statistics
-        )
-        self.objective = in_training_units(self.objective, preconditioner)
-        return preconditioner
-
-    def _rates(self):
-        if self.settings.schedule is not None:
-            return super()._rates()
-        rate = self.settings.learning_rate
-        step = self.stream.state.updates + np.arange(self.per_call, dtype=np.float64)
-        return rate / np.sqrt(1 + step / SLOW), rate

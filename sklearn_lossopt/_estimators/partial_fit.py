@@ -7,8 +7,8 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
-from sklearn_lossopt._streaming.chunk import Stream, advance
-from sklearn_lossopt._streaming.network_chunk import NetworkChunkFit
+from sklearn_lossopt._streaming.chunk import advance
+from sklearn_lossopt._streaming.statistics import Stream
 from sklearn_lossopt._training.state import State
 from sklearn_lossopt.optimizers import Optimizer
 
@@ -89,10 +89,7 @@ class TakesChunks:
                 )
         stream = Stream(state) if stream is None else replace(stream, state=state)
         with ONE_BLAS_THREAD:
-            result = advance(
-                objective, data.weight, settings, stream, start,
-                None if settings.network is None else NetworkChunkFit,
-            )  # fmt: skip
+            result = advance(objective, data.weight, settings, stream, start)
         result.n_iter = getattr(self, "n_iter_", 0) + 1
         result.loss_curve = np.append(getattr(self, "loss_curve_", []), result.loss_curve)
         for name in ("delta_", "validation_curve_", "best_iter_"):

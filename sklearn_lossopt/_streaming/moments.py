@@ -1,4 +1,4 @@
-"""Statistics of the rows of a stream, of which none is kept. Floor 2."""
+"""Moments of the rows of a stream, none of which is kept, and a sample of its targets."""
 
 from dataclasses import dataclass, replace
 

@@ -1,0 +1,162 @@
+"""What is known of a stream of chunks."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sklearn_lossopt._linalg import whitener
+from sklearn_lossopt._preconditioning.linear import Statistics, whitens
+from sklearn_lossopt._solvers.huber_scale import residual_scale
+from sklearn_lossopt._streaming.moments import Moments, Sample
+from sklearn_lossopt._training.state import State
+
+# Rows whose residuals settle a scale that the loss leaves open.
+SCALE_ROWS = 10_000
+
+
+@dataclass
+class Stream:
+    """What is known of a stream of chunks and goes on from call to call; arrays in it are replaced,
+    not changed.
+
+    Parameters
+    ----------
+    state : State
+        The optimizer's memory and counts.
+    """
+
+    state: State
+    # Updates of the first call: what schedules count as an epoch.
+    per_epoch: int = 0
+    rows: int = 0
+    mass: float = 0.0
+    moments: Moments | None = None
+    targets: Sample | None = None
+    # T and its inverse, and the rows, variances, bound and penalty that they come from.
+    whitener: tuple | None = None
+    # The scale of residuals, and the rows that it comes from.
+    scale: np.ndarray | float = 0.0
+    scale_rows: int = 0
+    # Of the curvature: its largest eigenvalue, its trace and the rows that they come from.
+    spectrum: tuple = (0.0, 0.0, 0)
+    # What the learning rate is cut by under schedule="auto".
+    factor: float = 1.0
+    # The first call's objective at its start.
+    start: float | None = None
+    # Where an optimizer predicts from other weights than it moves, in the units of X, as pairs of
+    # coefficients and intercepts: the model, what training moves, and the points in its memory.
+    points: tuple | None = None
+
+    def next_call(self):
+        """A copy for the next chunk, with a state of its own."""
+        state = self.state
+        slots, steps = state.slots.copy(), state.steps.copy()
+        return replace(self, state=replace(state, slots=slots, steps=steps, epoch=state.epoch + 1))
+
+    def relative_weights(self, objective, weight, ends):
+        """Weights over the mean weight of all rows up to the end of their own batch, so that it
+        does not matter where chunks end.
+
+        Parameters
+        ----------
+        objective : Objective
+        weight : ndarray of shape (n_rows,) or None
+        ends : ndarray of int
+            The chunk's rows up to the end of each batch.
+        """
+        if weight is None:
+            self.mass += objective.n
+            return None
+        used = slice(None) if objective.sample_indices is None else objective.sample_indices
+        with np.errstate(over="ignore"):
+            masses = self.mass + np.cumsum(weight[used])[ends - 1]
+        self.mass = float(masses[-1])
+        if not math.isfinite(self.mass):
+            raise ValueError(
+                "sample_weight is too large: its sum overflows. Divide it by a constant."
+            )
+        out = np.zeros(len(weight), objective.X.dtype)
+        mean = np.repeat(masses / (self.rows + ends), np.diff(ends, prepend=0))
+        out[used] = weight[used] / mean
+        return out
+
+    def observe(self, objective, weight, settings, size):
+        """Take note of a chunk's rows; returns what coordinates follow from."""
+        full = settings.network is None and whitens(objective, settings.precondition, size)
+        mass = float(objective.n)
+        if weight is not None:
+            mass = float(weight.sum())
+            weight = (weight / weight.max()).astype(objective.X.dtype)
+        now = Moments.of(replace(objective, weight=weight), mass, full)
+        before = self.moments
+        fits = before is not None and before.centred == now.centred
+        if not fits or before.second.ndim < now.second.ndim:
+            self.moments, self.whitener = now, None
+        else:
+            self.moments = before.merged(now)
+        y_scale = 1.0
+        if objective.target_kind == "values":
+            sample = self.targets or Sample(np.empty((0, objective.n_outputs)))
+            index = objective.subsample(objective.n)
+            self.targets = sample.extended(objective.target[index].astype(np.float64))
+            y_scale = objective.loss._y_scale(self.targets.kept)
+        moments = self.moments
+        return Statistics(
+            moments.mean if moments.centred else None,
+            moments.variance,
+            y_scale if y_scale > 0 else 1.0,
+            lambda h: self.whitening(objective, h),
+        )
+
+    def residual_scale(self, objective, epsilon):
+        """The mean of what each chunk says, until enough rows have been seen."""
+        if self.scale_rows < SCALE_ROWS and (
+            objective.n > 4 * objective.d + 4 or self.scale_rows == 0
+        ):
+            rows = self.scale_rows + objective.n
+            share = objective.n / rows
+            found = np.asarray(residual_scale(objective, epsilon))
+            self.scale = (1 - share) * self.scale + share * found
+            self.scale_rows = rows
+        return self.scale if np.ndim(self.scale) else float(self.scale)
+
+    def whitening(self, objective, h):
+        """T for the curvature h times the second moments, shrunk towards their diagonal while few
+        rows have been seen. It costs as much as the moments of d rows, and is kept as long."""
+        variance, rows = self.moments.variance, self.rows + objective.n
+        if self.whitener is not None:
+            T, inverse, then, before = self.whitener
+            now = np.append(variance, [h, objective.l2])
+            steady = (now <= 2 * before).all() and (before <= 2 * now).all()
+            if rows < then + objective.d and steady:
+                return T, inverse
+        matrix = np.zeros((objective.d + 1, objective.d + 1))
+        inner = matrix[:-1, :-1]
+        share = objective.d / (objective.d + rows)
+        np.multiply(self.moments.second, h * (1 - share), out=inner)
+        intercept = h if objective.fit_intercept else 1.0
+        np.fill_diagonal(matrix, np.append(h * variance + objective.l2, intercept))
+        T, inverse = whitener(matrix)
+        self.whitener = T, inverse, rows, np.append(variance, [h, objective.l2])
+        return T, inverse
+
+    def smoothness_and_trace(self, objective, preconditioner):
+        """Of the curvature in the coordinates, the chunk's rows counted among the stream's."""
+        if preconditioner.whiten:
+            # The diagonal's share hides at most this much of the curvature.
+            return 1 / (1 - objective.d / (objective.d + self.rows)), objective.d + 1.0
+        smoothness, trace, rows = self.spectrum
+        metric, largest = None, 0.0
+        if preconditioner.metric is None:
+            h = objective.curvature_bound(preconditioner.hessian.y_scale)
+            largest = h * float(objective.raw_moment().sum())
+        else:
+            metric = preconditioner.metric[0] / math.sqrt(preconditioner.loss_scale)
+        if self.rows >= 2 * rows or largest > 2 * trace:
+            now = preconditioner.hessian.spectrum(metric)
+            share = objective.n / self.rows
+            smoothness = max(now[0], (1 - share) * smoothness + share * now[0])
+            trace = max(now[1], (1 - share) * trace + share * now[1])
+            self.spectrum = smoothness, trace, self.rows
+        return smoothness, trace

@@ -57,3 +57,25 @@ def _named(part):
     if kind is dict:
         return kind, _named(tuple(part.items()))
     return id(part)
+
+
+class lazy_property:
+    """An attribute that is made when it is first asked for.
+
+    Unlike ``functools.cached_property`` before Python 3.12, it takes no lock: that one is shared
+    by all instances, so that fits would wait for one another, and is held for ever in a child
+    process that is forked meanwhile.
+    """
+
+    def __init__(self, make):
+        self.make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        value = vars(instance)[self.name] = self.make(instance)
+        return value

@@ -1,12 +1,11 @@
 """What a fit minimises: the loss and the penalty on these rows."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
-from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._base import measured_curvature
@@ -95,7 +94,7 @@ class Objective:
         """The same for what is large and may differ for each loss and penalty."""
         return self.cache.while_used(name, (self._same, *parts), make)
 
-    @cached_property
+    @lazy_property
     def _same(self):
         """One object for all objectives that differ in the loss and the penalty only."""
         rows = self.X, self.target, self.target_kind, self.weight, self.sample_indices

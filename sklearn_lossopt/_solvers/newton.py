@@ -1,9 +1,8 @@
 """Second derivatives of an objective, and Newton's step from them."""
 
-from functools import cached_property
-
 import numpy as np
 
+from sklearn_lossopt._cache import lazy_property
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
@@ -51,7 +50,7 @@ class HessianModel:
         self.whiteners = None
         self.iterations = 0
 
-    @cached_property
+    @lazy_property
     def basis(self):
         """Orthonormal basis (d + 1, r) of the sample's rows and the intercept where there are
         more columns than rows; None elsewhere. With l2 > 0 alone the optimum lies in their span
@@ -62,7 +61,7 @@ class HessianModel:
             return None
         return objective.cached("basis", (x,), lambda: row_basis(x[:, :-1]))
 
-    @cached_property
+    @lazy_property
     def sample(self):
         """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
         objective, size = self.objective, self.max_entries
@@ -161,7 +160,7 @@ class HessianModel:
         self.whiteners = None
         return direction @ Q.T - outside, decrement, valid
 
-    @cached_property
+    @lazy_property
     def reduced_rows(self):
         """The sampled rows in ``basis``."""
         x, Q = self.sample[0], self.basis

@@ -4,6 +4,12 @@ import numpy as np
 
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._engine import LOSS_KERNELS
+from sklearn_lossopt.losses._statistics import (
+    piecewise_linear_constant,
+    root_constant,
+    weighted_median,
+    weighted_quantile,
+)
 
 # What a loss states about its formula besides the gradient. Certificates rest on these facts, so a
 # class with another formula does not inherit them.
@@ -193,30 +199,6 @@ class Loss(Component, family="loss"):
         raise NotImplementedError
 
 
-def weighted_quantile(y, weight, level):
-    """The quantile of each column of y (n, k), an observed value; shape (k,)."""
-    # If a cumulative share equals the level, its rounding must not decide: weights then give what
-    # repeated rows give.
-    level *= 1 - 1e-6
-    if weight is None:
-        return np.quantile(y, level, axis=0, method="inverted_cdf")
-    # The weights of np.quantile take 17 times as long for 150 rows, and are part of every fit.
-    out = np.empty(y.shape[1])
-    for column in range(y.shape[1]):
-        order = np.argsort(y[:, column])
-        share = np.cumsum(weight[order], dtype=np.float64)
-        at = np.searchsorted(share, level * share[-1])
-        out[column] = y[order[min(at, len(y) - 1)], column]
-    return out
-
-
-def weighted_median(y, weight):
-    """The median of each column of y (n, k), halfway between two middle values; shape (k,)."""
-    if weight is None:
-        return np.median(y, axis=0)
-    return 0.5 * sum(weighted_quantile(y, weight, level) for level in (0.5, 0.5 + 1e-6))
-
-
 def measured_curvature(loss, y, raw, weight, y_scale):
     """Nearly the largest second derivative of a loss at raw predictions (n, k).
 
@@ -239,57 +221,16 @@ def _has_formula(base):
     )
 
 
-def bisect_constant(loss, y, weight, low, high):
-    """The constant (k,) at which the mean gradient of each column of y (n, k) changes sign.
-
-    The search starts in [low, high] and widens it if needed: raw predictions can have other units
-    than y.
-    """
-    low, high = (np.broadcast_to(np.float64(end), y.shape[1]) for end in (low, high))
-    # Column by column: a custom loss of one output expects one-dimensional arrays.
-    return np.array(
-        [
-            _bisect(loss, np.ascontiguousarray(column, np.float64), weight, *ends)
-            for column, *ends in zip(y.T, low, high, strict=True)
-        ]
-    )
-
-
-def _bisect(loss, y, weight, low, high):
-    def slope(z):
-        gradient = loss.loss_gradient(y, np.full(len(y), z))[1]
-        mean = np.average(gradient, weights=weight)
-        # The gradient overflows only far from 0, where it has the sign of z.
-        return z if np.isnan(mean) else mean
-
-    ends, width = (low, high), max(high - low, 1.0)
-    with np.errstate(all="ignore"):
-        for _ in range(60):
-            if slope(low) > 0:
-                low, high = low - width, low
-            elif slope(high) < 0:
-                low, high = high, high + width
-            else:
-                break
-            width *= 2
-        else:
-            # The loss only falls, or only rises.
-            low, high = ends
-        for _ in range(100):
-            middle = 0.5 * (low + high)
-            if not low < middle < high or high - low <= 1e-15 * abs(middle):
-                break
-            low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return 0.5 * (low + high)
-
-
 class RegressionLoss(Loss):
     """Base of losses with a number as target."""
 
     regression = True
 
     def _constant(self, y, weight):
-        return bisect_constant(self, y, weight, y.min(axis=0), y.max(axis=0))
+        breakpoints = self._breakpoints(y)
+        if breakpoints is None:
+            return root_constant(self, y, weight)
+        return piecewise_linear_constant(breakpoints, weight)
 
 
 class ClassificationLoss(Loss):

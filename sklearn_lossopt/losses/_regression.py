@@ -7,7 +7,8 @@ from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE
-from sklearn_lossopt.losses._base import RegressionLoss, weighted_quantile
+from sklearn_lossopt.losses._base import RegressionLoss
+from sklearn_lossopt.losses._statistics import weighted_quantile
 
 __all__ = [
     "AbsoluteError",
@@ -177,9 +178,6 @@ class AbsoluteError(
     def _breakpoints(self, y):
         return [(y, np.full(y.shape, -1.0), np.full(y.shape, 1.0))]
 
-    def _constant(self, y, weight):
-        return weighted_quantile(y, weight, 0.5)
-
 
 class Quantile(_PiecewiseLinear, name="quantile", aliases={"pinball": {}}):
     r"""Pinball loss, for a conditional quantile.
@@ -214,9 +212,6 @@ class Quantile(_PiecewiseLinear, name="quantile", aliases={"pinball": {}}):
 
     def _breakpoints(self, y):
         return [(y, np.full(y.shape, -self.quantile), np.full(y.shape, 1 - self.quantile))]
-
-    def _constant(self, y, weight):
-        return weighted_quantile(y, weight, self.quantile)
 
 
 class EpsilonInsensitive(_PiecewiseLinear, name="epsilon_insensitive"):

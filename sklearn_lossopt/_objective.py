@@ -83,7 +83,7 @@ class Objective:
 
     @property
     def curved(self):
-        """Whether the loss has second derivatives that are a guide."""
+        """Whether the loss has second derivatives that a Newton step can use."""
         return self.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None
 
     def cached(self, name, parts, make):

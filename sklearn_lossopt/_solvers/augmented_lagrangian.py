@@ -144,8 +144,8 @@ class AugmentedLagrangian:
         return direction, -0.5 * g @ direction
 
     def _solve_iteratively(self, g, rows, weight, added):
-        """The same by conjugate gradients. What their residual r leaves of the decrement,
-        r' H^-1 r / 2, is at most what the penalty's part of H makes of it."""
+        """The same by conjugate gradients. Their residual r hides r' H^-1 r / 2 of the decrement,
+        which is bounded with the penalty's part of H alone."""
         along, diagonal = self.x.operator(rows, weight)
         diagonal += added
 

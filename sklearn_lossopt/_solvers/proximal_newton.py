@@ -177,7 +177,7 @@ def _direction(working_set, u, slope, threshold):
         if (entering & (p * sign <= 0)).any():
             entering = np.zeros_like(active)
             p = working_set.solve(active, -reduced)
-    # What those that were not let in could gain by themselves.
+    # What the coefficients that were kept out could gain by themselves.
     held = 0.5 * float(np.sum(excess[~entering] ** 2))
     among = active | entering
     return p, sign, -0.5 * float(reduced[among] @ p[among]), held
@@ -246,9 +246,10 @@ def minimise(model, weights, gradient, threshold):
     u : ndarray of shape (model.size,)
         The minimiser.
     decrement : float
-        By how much the model is lower there, an estimate of what it is short of included.
+        How far the model's minimum lies below the start: what was gained, and an estimate of what
+        is missing.
     solved : bool
-        Whether that estimate is a small part.
+        Whether what is missing is a small part.
     """
     scale = np.sqrt(model.diagonal)
     scale[scale == 0] = 1.0

@@ -1,8 +1,21 @@
 """BLAS held at one thread. Floor 0."""
 
+from functools import cache
 from threading import Lock, local
 
-from sklearn_lossopt._compat import release_blas, threadpool_controller
+from threadpoolctl import ThreadpoolController
+
+# Made by the first fit: looking for the libraries takes milliseconds.
+threadpool_controller = cache(ThreadpoolController)
+
+
+def _release():
+    """Let any Python thread change the number of BLAS threads; threadpoolctl 3.8 lets only the
+    one do it that did it first."""
+    for library in threadpool_controller().lib_controllers:
+        release = getattr(library, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)
 
 
 class _OneBlasThread:
@@ -32,9 +45,9 @@ class _OneBlasThread:
                 # Changes something only where the number belongs to the Python thread.
                 self._mine.limit.restore_original_limits()
             if self._fits == 0:
-                release_blas()
+                _release()
                 self._first.restore_original_limits()
-                release_blas()
+                _release()
 
 
 ONE_BLAS_THREAD = _OneBlasThread()

@@ -32,8 +32,8 @@ from sklearn_lossopt import (
     GradientHalvingSearchCV,
     GradientRegressor,
     GradientSearchCV,
-    _bank,
 )
+from sklearn_lossopt._training import bank
 from sklearn_lossopt.plotting import SearchDisplay
 from sklearn_lossopt.search._halving import rungs
 
@@ -186,9 +186,9 @@ def test_epochs_of_the_iterations(n, factor, least, most, expected):
 ])  # fmt: skip
 def test_no_epoch_is_trained_twice_or_for_nothing(factor, least, most, monkeypatch):
     made = []
-    take = _bank.Epochs.take
+    take = bank.Epochs.take
     monkeypatch.setattr(
-        _bank.Epochs, "take", lambda self, done, count: made.append(done) or take(self, done, count)
+        bank.Epochs, "take", lambda self, done, count: made.append(done) or take(self, done, count)
     )
     search = GradientHalvingSearchCV(
         slow(max_iter=18), {"alpha": [0.0, 0.1], **RATES}, cv=3, refit=False, factor=factor,

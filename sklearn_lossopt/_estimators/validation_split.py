@@ -1,4 +1,4 @@
-"""Rows set aside for validation, and the loss of a model on them. Floor 2."""
+"""Which rows are set aside for validation."""
 
 import numpy as np
 from scipy import sparse

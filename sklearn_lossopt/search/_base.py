@@ -1,7 +1,6 @@
 """What is common to the searches. Floor 4."""
 
 import time
-import warnings
 from copy import deepcopy
 from numbers import Integral
 
@@ -12,21 +11,19 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import get_tags, indexable
 
-from sklearn_lossopt._compat import (
-    BaseSearchCV,
-    Interval,
-    MultimetricScorer,
-    check_method_params,
-    fit_context,
-    hands_callbacks_on,
-    has_callbacks,
-    insert_error_scores,
-    warn_or_raise_about_fit_failures,
-)
+from sklearn_lossopt._compat import Interval, fit_context, has_callbacks
 from sklearn_lossopt._estimators.callbacks import callback_kwargs
 from sklearn_lossopt._estimators.rollback import all_or_nothing
-from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._exceptions import DivergenceError, warn_user
 from sklearn_lossopt.search._candidates import sort_out
+from sklearn_lossopt.search._compat import (
+    BaseSearchCV,
+    MultimetricScorer,
+    check_method_params,
+    insert_error_scores,
+    propagates_callbacks,
+    warn_or_raise_about_fit_failures,
+)
 from sklearn_lossopt.search._folds import SearchSpec, Split
 
 FITTED = (
@@ -194,7 +191,7 @@ class GradientSearch(BaseSearchCV):
 
     def _sort_out(self, y, rules, root):
         """Groups of candidates, and the numbers of those that are fitted one by one."""
-        together = y is not None and not hands_callbacks_on(self, root)
+        together = y is not None and not propagates_callbacks(self, root)
         return sort_out(clone(self.estimator), rules.settings, together)
 
     def _parts(self, groups, n_splits, n_others=0):
@@ -244,18 +241,16 @@ class GradientSearch(BaseSearchCV):
         others = [out[fit] if texts[fit][0] is None else {"fit_error": None} for fit in fits]
         warn_or_raise_about_fit_failures(others, self.error_score)
         if diverged:
-            warnings.warn(
+            warn_user(
                 f"{len(diverged)} of {len(fits)} fits diverged; their scores are "
                 f"error_score={self.error_score}. The first: {diverged[0]}",
                 FitFailedWarning,
-                stacklevel=5,
             )
         if stopped:
-            warnings.warn(
+            warn_user(
                 f"{len(stopped)} of {len(fits)} fits stopped short of their tolerance. The first: "
                 f"{stopped[0]}",
                 ConvergenceWarning,
-                stacklevel=5,
             )
 
     def _choose(self, results, first, refit_metric):

@@ -8,13 +8,15 @@ from numbers import Number
 from types import BuiltinFunctionType, FunctionType, NoneType
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from sklearn_lossopt._compat import InvalidParameterError, has_callbacks, routing_enabled
+from sklearn_lossopt._compat import has_callbacks
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
+from sklearn_lossopt.search._compat import InvalidParameterError
 
 SCALARS = (str, Number, np.generic, NoneType)
 
@@ -126,7 +128,7 @@ def group_key(estimator, model, params):
         if name != last and not name.startswith(f"{last}__")
     )  # fmt: skip
     # What a step gets depends on what it asks for.
-    asked = str(model.get_metadata_routing()) if routing_enabled() else None
+    asked = str(model.get_metadata_routing()) if get_config()["enable_metadata_routing"] else None
     return type(model), last, transformers, asked
 
 

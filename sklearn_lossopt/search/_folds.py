@@ -8,15 +8,15 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from sklearn_lossopt._compat import (
+from sklearn_lossopt._estimators.callbacks import callback_kwargs
+from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt.search._candidates import Recorder
+from sklearn_lossopt.search._compat import (
     MultimetricScorer,
     check_method_params,
     fit_and_score,
     safe_split,
 )
-from sklearn_lossopt._estimators.callbacks import callback_kwargs
-from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt.search._candidates import Recorder
 from sklearn_lossopt.search._joint_fit import JointFit
 from sklearn_lossopt.search._scores import CandidateScorer, asks_model_alone
 

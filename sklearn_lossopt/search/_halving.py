@@ -7,15 +7,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_lossopt._compat import (
-    BaseSearchCV,
-    Interval,
-    MultimetricScorer,
-    StrOptions,
-    hands_callbacks_on,
-)
+from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt.search._base import GradientSearch
 from sklearn_lossopt.search._candidates import last_step
+from sklearn_lossopt.search._compat import (
+    BaseSearchCV,
+    MultimetricScorer,
+    propagates_callbacks,
+)
 from sklearn_lossopt.search._folds import Training, evaluate_alone
 
 # Epochs before candidates are first compared: among 100 networks a start after 3 led to the best,
@@ -323,7 +322,7 @@ class GradientHalvingSearchCV(GradientSearch):
     def _check_pauses(self, number, rules, root):
         """Raise for a candidate that cannot pause, rather than has invalid parameters."""
         name = type(self).__name__
-        if hands_callbacks_on(self, root):
+        if propagates_callbacks(self, root):
             raise ValueError(
                 f"{name} cannot pause fits that its callbacks are told of. Set them with "
                 "max_propagation_depth=0, or use GradientSearchCV."

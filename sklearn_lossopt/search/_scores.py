@@ -1,17 +1,17 @@
 """Scores of many models on the same rows. Floor 4."""
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from sklearn_lossopt._compat import (
+from sklearn_lossopt._estimators.classifier import GradientClassifier
+from sklearn_lossopt._estimators.regressor import GradientRegressor
+from sklearn_lossopt.search._compat import (
     MultimetricScorer,
     PassthroughScorer,
     Scorer,
-    routing_enabled,
     score_or_error,
 )
-from sklearn_lossopt._estimators.classifier import GradientClassifier
-from sklearn_lossopt._estimators.regressor import GradientRegressor
 
 
 def asks_model_alone(scorer):
@@ -19,7 +19,8 @@ def asks_model_alone(scorer):
     if isinstance(scorer, MultimetricScorer):
         return all(map(asks_model_alone, scorer._scorers.values()))
     if isinstance(scorer, PassthroughScorer):
-        return not routing_enabled()  # the steps may ask for metadata otherwise
+        # With metadata routing the steps may ask for metadata.
+        return not get_config()["enable_metadata_routing"]
     return type(scorer) is Scorer  # what a name or make_scorer gives
 
 
@@ -140,7 +141,7 @@ class CandidateScorer:
         """Rows that the model need not check, or if something is wrong with them, as they are."""
         if self.checked is None:
             try:
-                self.checked = model._checked(self.X)
+                self.checked = model._check_rows(self.X)
             except Exception:
                 self.quick = self.shortcut = False
                 return self.X

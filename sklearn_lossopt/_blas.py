@@ -1,4 +1,4 @@
-"""BLAS held at one thread. Floor 0."""
+"""BLAS held at one thread."""
 
 from functools import cache
 from threading import Lock, local

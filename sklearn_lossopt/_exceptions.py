@@ -1,4 +1,4 @@
-"""What the package raises, and how it warns. Floor 0."""
+"""What the package raises, and how it warns."""
 
 import sys
 import warnings

@@ -26,14 +26,15 @@ from sklearn_lossopt._estimators.partial_fit import (
     cast,
     check_chunk_parameters,
     train_chunk,
-    untrained_attributes,
 )
 from sklearn_lossopt._estimators.prediction import (
     LINEAR,
     NETWORK,
     FittedModelMixin,
     FittedParameters,
+    fitted_attributes,
     layer_widths,
+    untrained_attributes,
 )
 from sklearn_lossopt._estimators.validation_data import (
     class_weighted_validation,
@@ -239,7 +240,7 @@ class BaseGradientEstimator(
         self._forget_fit(settings.network)
 
         validated = data.validation is not None
-        attributes = partial(self._attributes, loss, settings, objective, data.encoding, validated)
+        attributes = partial(fitted_attributes, loss, settings, objective, data.encoding, validated)
         observer = observer or CallbackReporter(self, X, data.rows.y, sample_weight)
         observer.begin_fit(attributes, settings.max_iter)
         result = yield from train(
@@ -371,28 +372,6 @@ class BaseGradientEstimator(
         for name in (*OPTIONAL, *(NETWORK if architecture is None else LINEAR)):
             vars(self).pop(name, None)
 
-    def _attributes(self, loss, settings, objective, encoding, validated, result):
-        """The fitted attributes of a FitResult."""
-        parameters = FittedParameters(result.coef, result.intercept)
-        found = {
-            "_loss": loss,
-            "_optimizer": settings.optimizer,
-            "_state": result.state,
-            "_stream": result.stream,
-            "n_iter_": result.n_iter,
-            "t_": result.state.updates,
-            "loss_curve_": np.array(result.loss_curve),
-            "learning_rate_": result.learning_rate,
-            "converged_": result.converged,
-            **parameters.attributes(settings.network, encoding),
-        }
-        if hasattr(loss, "delta"):
-            found["delta_"] = objective.loss.delta
-        if validated:
-            found["validation_curve_"] = np.array(result.validation_curve)
-            found["best_iter_"] = result.best_iter
-        return found
-
     def _as_fitted(self, attributes, nameless=False):
         """A copy with these fitted attributes; ``nameless`` where it is to take X as an array."""
         model = copy(self)
@@ -427,10 +406,7 @@ class BaseGradientEstimator(
 
         if objective.n == 0:
             if before is None:
-                widths = layer_widths(settings.network, objective.d, objective.n_outputs)
-                vars(self).update(
-                    untrained_attributes(loss, widths, X.dtype, settings.network, encoding)
-                )
+                vars(self).update(untrained_attributes(loss, settings, objective, encoding))
             return self
         start = last_state = memory = None
         if getattr(self, "t_", 0) > 0:
@@ -451,5 +427,5 @@ class BaseGradientEstimator(
             loss_curve=np.append(getattr(self, "loss_curve_", []), result.loss_curve),
         )
         self._forget_fit(settings.network)
-        vars(self).update(self._attributes(loss, settings, objective, encoding, False, result))
+        vars(self).update(fitted_attributes(loss, settings, objective, encoding, False, result))
         return self

@@ -6,7 +6,6 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
-from sklearn_lossopt._estimators.prediction import FittedParameters
 from sklearn_lossopt._preconditioning.network import NetworkChunkFit
 from sklearn_lossopt._streaming.chunk import Stream, advance
 from sklearn_lossopt._training.state import State
@@ -105,12 +104,3 @@ def train_chunk(objective, weight, settings, seed, stream, start, last_state, me
     call = None if settings.network is None else NetworkChunkFit
     with ONE_BLAS_THREAD:
         return advance(objective, weight, settings, stream, start, call)
-
-
-def untrained_attributes(loss, widths, dtype, architecture, encoding):
-    """The fitted attributes of a stream of which no row has been trained on yet."""
-    parameters = FittedParameters.zeros(widths, dtype)
-    return {
-        "_loss": loss, "_stream": None, "n_iter_": 0, "t_": 0, "loss_curve_": np.empty(0),
-        "converged_": False, **parameters.attributes(architecture, encoding),
-    }  # fmt: skip

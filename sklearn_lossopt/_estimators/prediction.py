@@ -1,4 +1,4 @@
-"""A fitted model's parameters, of a linear model or a network, and predictions with them."""
+"""A fitted model: its parameters, its attributes, and predictions with them."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,6 +79,40 @@ class FittedParameters(NamedTuple):
 def layer_widths(architecture, d, n_outputs):
     """What ``FittedParameters.widths`` of a model are; ``architecture`` is None if it is linear."""
     return [d, n_outputs] if architecture is None else architecture.widths(d, n_outputs)
+
+
+def fitted_attributes(loss, settings, objective, encoding, validated, result):
+    """The fitted attributes of a FitResult; ``loss`` is the estimator's, that of the objective has
+    a number for each "auto"."""
+    parameters = FittedParameters(result.coef, result.intercept)
+    found = {
+        "_loss": loss,
+        "_optimizer": settings.optimizer,
+        "_state": result.state,
+        "_stream": result.stream,
+        "n_iter_": result.n_iter,
+        "t_": result.state.updates,
+        "loss_curve_": np.array(result.loss_curve),
+        "learning_rate_": result.learning_rate,
+        "converged_": result.converged,
+        **parameters.attributes(settings.network, encoding),
+    }
+    if hasattr(loss, "delta"):
+        found["delta_"] = objective.loss.delta
+    if validated:
+        found["validation_curve_"] = np.array(result.validation_curve)
+        found["best_iter_"] = result.best_iter
+    return found
+
+
+def untrained_attributes(loss, settings, objective, encoding):
+    """The fitted attributes of a stream of which no row has been trained on yet."""
+    widths = layer_widths(settings.network, objective.d, objective.n_outputs)
+    parameters = FittedParameters.zeros(widths, objective.X.dtype)
+    return {
+        "_loss": loss, "_stream": None, "n_iter_": 0, "t_": 0, "loss_curve_": np.empty(0),
+        "converged_": False, **parameters.attributes(settings.network, encoding),
+    }  # fmt: skip
 
 
 def dense_coef(coef, intercept):

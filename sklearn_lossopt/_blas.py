@@ -1,9 +1,22 @@
 """BLAS held at one thread while fits run, in this process and after a fork."""
 
 import os
+from functools import cache
 from threading import Lock, local
 
-from sklearn_lossopt._compat import release_blas, threadpool_controller
+from threadpoolctl import ThreadpoolController
+
+# Made by the first fit: looking for the libraries takes milliseconds.
+threadpool_controller = cache(ThreadpoolController)
+
+
+def _release():
+    """Let any Python thread change the number of BLAS threads; threadpoolctl 3.8 lets only the
+    one do it that did it first."""
+    for library in threadpool_controller().lib_controllers:
+        release = getattr(library, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)
 
 
 class _OneBlasThread:
@@ -54,9 +67,9 @@ class _OneBlasThread:
         return self._mine.limits
 
     def _restore(self):
-        release_blas()
+        _release()
         self._first.restore_original_limits()
-        release_blas()
+        _release()
 
     def _begin_child(self):
         fits, self._fits = self._fits, len(self._limits())

@@ -25,6 +25,8 @@ from catalogue import (
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from sklearn_lossopt import (
     DivergenceError,
@@ -678,6 +680,16 @@ def test_a_warning_turned_into_an_error_leaves_the_old_model():
         with pytest.raises(ConvergenceWarning):
             model.fit(X[:, :2], y)
     assert_unchanged(model, before)
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_a_warning_points_at_the_users_line(searched):
+    model = make("regression", max_iter=1, precondition=False, tol=1e-9)
+    if searched:
+        model = GridSearchCV(make_pipeline(model), {}, cv=2)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(*make_data("regression"))
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_no_probabilities_without_a_loss_that_defines_them():

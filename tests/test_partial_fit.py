@@ -606,6 +606,14 @@ def test_outputs_are_checked():
     unchanged(single, lambda: single.partial_fit(X, y[:, :1]), match="outputs")
 
 
+def test_labels_longer_than_the_first():
+    X, y = make_data("classification", n=64, n_targets=2)
+    names, weight = np.array(["a", "ba", "bb"]), np.arange(64.0)  # the first row does not count
+    codes = make("classification").partial_fit(X, y, range(3), weight)
+    model = make("classification").partial_fit(X, names[y], names, weight)
+    assert_array_equal(model.coef_, codes.coef_)
+
+
 @pytest.mark.parametrize(("first", "then"), [(np.float32, np.float64), (np.float64, np.float32)])
 def test_the_first_call_chooses_the_type(first, then):
     X, y = make_data("regression", n=64)

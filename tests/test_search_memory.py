@@ -11,6 +11,7 @@ from sklearn_lossopt import GradientClassifier, GradientSearchCV
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
 from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._estimators.callbacks import SnapshotRecorder
+from sklearn_lossopt._estimators.validation_data import GivenValidation
 from sklearn_lossopt._training import bank
 
 TEXTBOOK = {"precondition": False, "schedule": "constant", "learning_rate": 1e-4, "tol": 0}
@@ -89,7 +90,7 @@ def test_what_a_run_holds_is_counted(case, traced):
 
     def training():
         model = GradientClassifier(random_state=0, **{"max_iter": 50, "tol": 1e-13, **settings})
-        return model._fitting(X, y, None, (None,) * 3, memo, SnapshotRecorder())
+        return model._fitting(X, y, None, GivenValidation(), memo, SnapshotRecorder())
 
     with ONE_BLAS_THREAD:
         # What runs share is there before the second begins.

@@ -600,6 +600,26 @@ def test_validation_labels_are_known(labels, unknown):
     GradientClassifier().fit(X, y, X_val=X[:1], y_val=["yes"])
 
 
+@quietly
+@pytest.mark.parametrize("labels", [["a", "ba", "bb"], np.array(["a", "ba", "bb"], object)])
+def test_validation_labels_longer_than_the_first(labels):
+    X, y, X_val, y_val = parts("classification", n_targets=2)
+    codes = make("classification", max_iter=5).fit(X, y, X_val=X_val, y_val=y_val)
+    names = np.array(labels)
+    model = clone(codes).fit(X, names[y], X_val=X_val, y_val=names[y_val])
+    assert_array_equal(model.validation_curve_, codes.validation_curve_)
+
+
+@quietly
+@each_task
+def test_scores_of_a_linear_model_after_a_network(task):
+    X, y = make_data(task)
+    linear = make(task, early_stopping=True, scoring=None, max_iter=5).fit(X, y)
+    model = clone(linear).set_params(hidden_layer_sizes=(3,)).fit(X, y)
+    model.set_params(hidden_layer_sizes=()).fit(X, y)
+    assert_array_equal(model.validation_curve_, linear.validation_curve_)
+
+
 @pytest.mark.parametrize("labels", [[0.0, 1.0], [False, True], ["0", "1"]])
 def test_validation_labels_of_the_same_kind_are_enough(labels):
     X, y = make_data("classification")

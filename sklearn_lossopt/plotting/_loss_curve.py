@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_lossopt._compat import check_matplotlib_support
+from sklearn_lossopt.plotting._compat import check_matplotlib_support
 from sklearn_lossopt.plotting._shared import check_positive, last_step, one_each, styled
 
 # A curve may lie this far below its reference, relative to it: both are rounded sums.

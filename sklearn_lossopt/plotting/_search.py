@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_lossopt._compat import check_matplotlib_support, score_label
+from sklearn_lossopt.plotting._compat import check_matplotlib_support, score_label
 from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
 from sklearn_lossopt.plotting._results import Results, is_number, setting_labels
 from sklearn_lossopt.plotting._scales import ink, limits_of, number_format

@@ -14,8 +14,9 @@ from sklearn_lossopt.losses._statistics import (
 # What a loss states about its formula besides the gradient. Certificates rest on these facts, so a
 # class with another formula does not inherit them.
 FACTS = (
-    "_breakpoints", "_constant", "_curvature", "_curvature_bound", "_curvature_operator",
-    "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
+    "_breakpoints", "_conjugate", "_conjugate_inside", "_constant", "_curvature",
+    "_curvature_bound", "_curvature_operator", "_dual_domain", "_loss_scale", "_trust_radius",
+    "_y_scale", "shift_invariant",
 )  # fmt: skip
 
 
@@ -193,6 +194,48 @@ class Loss(Component, family="loss"):
         sum of max(below (z - c), above (z - c)) over the list, up to a constant.
         """
         return None
+
+    def _dual_domain(self, y, n_outputs=1):
+        """Closed bounds of the derivative with respect to each raw prediction.
+
+        Two float64 arrays, low and high, of the shape of the raw predictions: y's shape, or
+        (n, n_outputs) for a joint loss. The conjugate is infinite outside of them.
+        """
+        breakpoints = self._breakpoints(y)
+        if breakpoints is None:
+            return np.full(y.shape, -np.inf), np.full(y.shape, np.inf)
+        return sum(low for _, low, _ in breakpoints), sum(high for _, _, high in breakpoints)
+
+    def _conjugate(self, y, dual):
+        r"""The convex conjugate :math:`\ell^*(y, \theta) = \sup_z \theta z - \ell(y, z)`.
+
+        Float64 in y's shape, infinite outside the dual domain; None if it is not known. By weak
+        duality, an objective with weights s of sum 1 is nowhere less than
+        :math:`-\sum_i s_i \ell^*(y_i, \theta_i)` minus the conjugate of the penalty at
+        :math:`-\sum_i s_i \theta_i x_i`, if :math:`\sum_i s_i \theta_i = 0`.
+        """
+        y, dual = np.asarray(y, np.float64), np.asarray(dual, np.float64)
+        low, high = self._dual_domain(y)
+        inside = (low <= dual) & (dual <= high)
+        # 0 is in the domain of every loss that is bounded below.
+        value = self._conjugate_inside(y, np.where(inside, dual, 0.0))
+        return None if value is None else np.where(inside, value, np.inf)
+
+    def _conjugate_inside(self, y, dual):
+        r"""The conjugate in the dual domain, of float64 arrays of one shape.
+
+        For a piecewise linear loss, :math:`\theta z - \ell(y, z)` is concave and piecewise linear
+        in z with the same breakpoints, so it has its greatest value at one of them.
+        """
+        breakpoints = self._breakpoints(y)
+        if breakpoints is None:
+            return None
+        flat = np.ravel(y)
+        values = [
+            dual * c - self.loss_gradient(flat, np.ravel(c))[0].reshape(y.shape)
+            for c, _, _ in breakpoints
+        ]
+        return np.max(values, axis=0)
 
     def _constant(self, y, weight):
         """The raw prediction of the best constant model, for each column of y (n, k)."""

@@ -1,7 +1,7 @@
 """Losses for classification."""
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax, xlog1py, xlogy
 
 from sklearn_lossopt.losses._base import ClassificationLoss
 
@@ -21,8 +21,30 @@ def class_shares(y, weight):
     return np.clip(share, 1e-12, 1 - 1e-12)
 
 
+class _MarginLoss(ClassificationLoss):
+    r"""Losses :math:`\phi(m)` of the margin m = y z; several classes are trained one-vs-rest.
+
+    Because y is 1 or -1, :math:`\theta z = y \theta m`, and the conjugate is
+    :math:`\phi^*(y \theta)`. :math:`\phi` falls, and so :math:`p = -y \theta \ge 0`.
+    """
+
+    joint = False
+    # The greatest slope by which the loss falls.
+    _steepest = np.inf
+
+    def _dual_domain(self, y, n_outputs=1):
+        return np.where(y > 0, -self._steepest, 0.0), np.where(y > 0, 0.0, self._steepest)
+
+    def _conjugate_inside(self, y, dual):
+        return self._margin_conjugate(-y * dual)
+
+    def _margin_conjugate(self, p):
+        r"""The greatest :math:`-p m - \phi(m)` over m."""
+        raise NotImplementedError
+
+
 class LogLoss(
-    ClassificationLoss,
+    _MarginLoss,
     name="log_loss",
     aliases={"cross_entropy": {}, "binary_cross_entropy": {}, "categorical_cross_entropy": {}},
 ):
@@ -54,8 +76,10 @@ class LogLoss(
     Statistical Society B 20(2), 215-242.
     """
 
+    joint = True
     has_proba = True
     shift_invariant = True
+    _steepest = 1.0
 
     def _compiled(self, n_outputs):
         return "log_loss" if n_outputs == 1 else "softmax_log_loss"
@@ -82,6 +106,30 @@ class LogLoss(
 
         return product
 
+    def _margin_conjugate(self, p):
+        r"""With :math:`p = 1 / (1 + e^m)`: the negative entropy
+        :math:`p \log p + (1 - p) \log(1 - p)`."""
+        return xlogy(p, p) + xlog1py(1 - p, -p)
+
+    def _dual_domain(self, y, n_outputs=1):
+        if n_outputs == 1:
+            return super()._dual_domain(y)
+        found = (y[:, None] == np.arange(n_outputs)).astype(np.float64)
+        return -found, 1 - found
+
+    def _conjugate(self, y, dual):
+        r"""With several classes, y (n,), dual (n, k): the negative entropy
+        :math:`\sum_j p_j \log p_j` of :math:`p_j = \theta_j + [j = y]`, from the gradient of log
+        sum exp. Infinite if p is not a distribution, up to rounding of its sum."""
+        if np.ndim(dual) == np.ndim(y):
+            return super()._conjugate(y, dual)
+        dual = np.asarray(dual, np.float64)
+        low, high = self._dual_domain(y, dual.shape[1])
+        inside = (low <= dual) & (dual <= high)
+        inside = inside.all(axis=1) & (np.abs(dual.sum(axis=1)) <= 1e-12 * dual.shape[1])
+        p = np.clip(dual - low, 0.0, 1.0)
+        return np.where(inside, xlogy(p, p).sum(axis=1), np.inf)
+
     def _constant(self, y, weight):
         share = class_shares(y, weight)
         if y.shape[1] == 1:
@@ -98,12 +146,6 @@ class LogLoss(
         if raw.ndim == 2:
             return log_softmax(raw, axis=1)
         return np.column_stack([log_expit(-raw), log_expit(raw)])
-
-
-class _MarginLoss(ClassificationLoss):
-    """Losses of the margin y z; more than two classes are trained one-vs-rest."""
-
-    joint = False
 
 
 class Hinge(_MarginLoss, name="hinge"):
@@ -128,6 +170,11 @@ class Hinge(_MarginLoss, name="hinge"):
     """
 
     smooth = False
+    _steepest = 1.0
+
+    def _margin_conjugate(self, p):
+        """With m = 1: -p."""
+        return -p
 
     def _constant(self, y, weight):
         return np.where(class_shares(y, weight) > 0.5, 1.0, -1.0)
@@ -163,6 +210,10 @@ class SquaredHinge(_MarginLoss, name="squared_hinge"):
     def _curvature(self, y, raw):
         return 2.0 * (y * raw < 1)
 
+    def _margin_conjugate(self, p):
+        r"""With :math:`m = 1 - p / 2`: :math:`-p + p^2 / 4`."""
+        return p * (p / 4 - 1)
+
     def _constant(self, y, weight):
         return 2 * class_shares(y, weight) - 1
 
@@ -197,6 +248,8 @@ class ModifiedHuber(_MarginLoss, name="modified_huber"):
     """
 
     has_proba = True
+    _steepest = 4.0
+    _margin_conjugate = SquaredHinge._margin_conjugate
 
     def _curvature_bound(self, y_scale, n_outputs=1):
         return 2.0
@@ -241,6 +294,11 @@ class Perceptron(_MarginLoss, name="perceptron"):
 
     smooth = False
     learns_at_optimum = False
+    _steepest = 1.0
+
+    def _margin_conjugate(self, p):
+        """With m = 0: 0."""
+        return np.zeros_like(p)
 
 
 class Exponential(_MarginLoss, name="exponential"):
@@ -270,6 +328,10 @@ class Exponential(_MarginLoss, name="exponential"):
 
     def _curvature(self, y, raw):
         return np.exp(np.clip(-y * raw, -300, 300))
+
+    def _margin_conjugate(self, p):
+        r"""With :math:`m = -\log p`: :math:`p \log p - p`."""
+        return xlogy(p, p) - p
 
     def _constant(self, y, weight):
         share = class_shares(y, weight)

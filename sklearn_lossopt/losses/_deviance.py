@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from scipy.special import xlog1py, xlogy
 
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt.losses._base import RegressionLoss
@@ -71,6 +72,14 @@ class Poisson(_LogLink, name="poisson"):
 
     _power = 1.0
 
+    def _dual_domain(self, y, n_outputs=1):
+        return -y, np.full(y.shape, np.inf)
+
+    def _conjugate_inside(self, y, dual):
+        r"""With :math:`\mu = e^z = y + \theta`: :math:`\mu \log \mu - y \log y - \theta`."""
+        mean = y + dual
+        return xlogy(mean, mean) - xlogy(y, y) - dual
+
     def _check_target(self, y):
         require(y >= 0, self, "y at least 0", y)
         require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
@@ -99,6 +108,14 @@ class Gamma(_LogLink, name="gamma"):
     """
 
     _power = 2.0
+
+    def _dual_domain(self, y, n_outputs=1):
+        return np.full(y.shape, -np.inf), np.ones(y.shape)
+
+    def _conjugate_inside(self, y, dual):
+        r"""With :math:`y e^{-z} = 1 - \theta`: :math:`\theta (1 + \log y) + (1 - \theta)
+        \log(1 - \theta)`."""
+        return dual * (1 + np.log(y)) + xlog1py(1 - dual, -dual)
 
     def _check_target(self, y):
         require(y > 0, self, "y greater than 0", y)
@@ -148,6 +165,33 @@ class Tweedie(_LogLink, name="tweedie"):
     @property
     def _power(self):
         return float(self.power)
+
+    @property
+    def _same(self):
+        """The loss of the same formula, for powers 1 and 2."""
+        return {1.0: Poisson(), 2.0: Gamma()}.get(self._power)
+
+    def _dual_domain(self, y, n_outputs=1):
+        if self._same is not None:
+            return self._same._dual_domain(y)
+        return np.where(y == 0, 0.0, -np.inf), np.full(y.shape, np.inf)
+
+    def _conjugate_inside(self, y, dual):
+        r"""Known for powers 1, 1.5 and 2.
+
+        For p = 1.5 and :math:`u = \sqrt\mu`, the loss is :math:`2 u + 2 y / u - 4 \sqrt y`. Its
+        derivative :math:`u - y / u` is :math:`\theta` at the positive root :math:`u` of
+        :math:`u^2 - \theta u - y`, and :math:`z = 2 \log u`."""
+        if self._same is not None:
+            return self._same._conjugate_inside(y, dual)
+        if self._power != 1.5:
+            return None
+        root = np.hypot(dual, 2 * np.sqrt(y))
+        # One of the two forms adds numbers of the same sign.
+        apart = np.where(dual < 0, root - dual, root + dual)
+        other = 2 * y / np.where(apart > 0, apart, 1.0)
+        u, inverse = np.where(dual < 0, (other, apart / 2), (apart / 2, other))
+        return 2 * (xlogy(dual, u) - u - inverse) + 4 * np.sqrt(y)
 
     def _check_target(self, y):
         if self.power >= 2:

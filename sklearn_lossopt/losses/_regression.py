@@ -3,6 +3,7 @@
 from numbers import Real
 
 import numpy as np
+from scipy.special import xlog1py
 from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
@@ -24,6 +25,31 @@ __all__ = [
 AUTO_HUBER = 1.345
 
 
+class _ResidualLoss(RegressionLoss):
+    r"""Losses g(r) of the residual r = z - y.
+
+    The conjugate is :math:`\sup_z \theta z - g(z - y) = \theta y + \sup_r \theta r - g(r)
+    = \theta y + g^*(\theta)`.
+    """
+
+    # The greatest slope of g.
+    _steepest = np.inf
+
+    def _dual_domain(self, y, n_outputs=1):
+        high = np.broadcast_to(np.float64(self._steepest), y.shape)
+        return -high, high
+
+    def _conjugate_inside(self, y, dual):
+        return y * dual + self._residual_conjugate(dual)
+
+    def _residual_conjugate(self, dual):
+        r"""The conjugate of g, here :math:`\theta^2 / 2`: the conjugate of :math:`r^2 / 2`.
+
+        It is also that of Huber's g, whose slope takes the same values up to delta.
+        """
+        return dual**2 / 2
+
+
 class _PiecewiseLinear(RegressionLoss):
     """Losses that are linear between breakpoints, in units of y."""
 
@@ -37,7 +63,7 @@ class _PiecewiseLinear(RegressionLoss):
 
 
 class SquaredError(
-    RegressionLoss,
+    _ResidualLoss,
     name="squared_error",
     aliases={"mse": {}, "mean_squared_error": {}},
 ):
@@ -76,7 +102,7 @@ class SquaredError(
         return np.average(y, axis=0, weights=weight)
 
 
-class Huber(RegressionLoss, name="huber"):
+class Huber(_ResidualLoss, name="huber"):
     r"""Huber's loss: quadratic near zero, linear beyond ``delta``, for data with outliers.
 
     .. math::
@@ -116,6 +142,10 @@ class Huber(RegressionLoss, name="huber"):
 
     def __init__(self, delta="auto"):
         self.delta = delta
+
+    @property
+    def _steepest(self):
+        return self.delta
 
     def _prepared(self, residual_scale):
         if isinstance(self.delta, str):
@@ -252,7 +282,7 @@ class EpsilonInsensitive(_PiecewiseLinear, name="epsilon_insensitive"):
         return [(y - self.epsilon, -one, zero), (y + self.epsilon, zero, one)]
 
 
-class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitive"):
+class SquaredEpsilonInsensitive(_ResidualLoss, name="squared_epsilon_insensitive"):
     r"""The square of the epsilon-insensitive loss.
 
     .. math:: \ell(y, z) = \max(0, |y - z| - \epsilon)^2
@@ -295,8 +325,13 @@ class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitiv
     def _curvature(self, y, raw):
         return 2.0 * (np.abs(y - raw) > self.epsilon)
 
+    def _residual_conjugate(self, dual):
+        r"""With :math:`|r| = \epsilon + |\theta| / 2`, where the slope is :math:`\theta`:
+        :math:`\epsilon |\theta| + \theta^2 / 4`."""
+        return self.epsilon * np.abs(dual) + dual**2 / 4
 
-class LogCosh(RegressionLoss, name="log_cosh"):
+
+class LogCosh(_ResidualLoss, name="log_cosh"):
     r"""Logarithm of the hyperbolic cosine: smooth, quadratic below 1, linear beyond.
 
     .. math:: \ell(y, z) = \log \cosh(y - z)
@@ -318,8 +353,22 @@ class LogCosh(RegressionLoss, name="log_cosh"):
     EM algorithm. IEEE Transactions on Medical Imaging 9(1), 84-93.
     """
 
+    _steepest = 1.0
+
     def _loss_scale(self, y_scale):
         return y_scale * min(y_scale, 1.0)
 
     def _curvature(self, y, raw):
         return 1 - np.tanh(y - raw) ** 2
+
+    def _residual_conjugate(self, dual):
+        r"""With :math:`r = \operatorname{artanh} \theta`, where :math:`\log \cosh r = -\tfrac12
+        \log(1 - \theta^2)`: :math:`\theta \operatorname{artanh} \theta + \tfrac12
+        \log(1 - \theta^2) = \tfrac12 [(1 + \theta) \log(1 + \theta)
+        + (1 - \theta) \log(1 - \theta)]`.
+
+        The first form is exact to rounding near 0, the second at the ends."""
+        near = np.clip(dual, -0.5, 0.5)
+        inner = near * np.arctanh(near) + np.log1p(-(near**2)) / 2
+        outer = (xlog1py(1 + dual, dual) + xlog1py(1 - dual, -dual)) / 2
+        return np.where(near == dual, inner, outer)

@@ -47,6 +47,7 @@ from sklearn_lossopt._solvers.huber_scale import residual_scale
 from sklearn_lossopt._training.bank import alone
 from sklearn_lossopt._training.monitor import Validation
 from sklearn_lossopt._training.run import train
+from sklearn_lossopt._training.state import State
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
@@ -69,6 +70,10 @@ class BaseGradientEstimator(
     _task: str  # "regression" or "classification", which a Loss has as an attribute too
     _other: str  # the estimator of the other task
     _target_checks: dict  # options of validate_data for y
+    # What a fit leaves to later calls, besides the attributes of the model.
+    _loss: Loss
+    _optimizer: Optimizer
+    _state: State
 
     _parameter_constraints: dict = {
         # Checked by Component.resolve, whose message lists the known names.
@@ -268,7 +273,7 @@ class BaseGradientEstimator(
         if held_out is not None and class_weights is not None and resolve_scorer(self) is None:
             held_out = cache(
                 "class-weighted validation", (held_out, class_weights),
-                lambda: class_weighted_validation(held_out, class_weights, self.class_weight),
+                lambda: class_weighted_validation(self, held_out, class_weights),
             )  # fmt: skip
         return TrainingData(rows, held_out, encoding, seed)
 
@@ -288,15 +293,9 @@ class BaseGradientEstimator(
 
     def _validate(self, X, y, reset=True):
         X, y = validate_data(
-            self,
-            X,
-            y,
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_sparse="csr",
-            **self._target_checks,
-        )
+            self, X, y, reset=reset, dtype=[np.float64, np.float32], order="C",
+            accept_sparse="csr", **self._target_checks,
+        )  # fmt: skip
         self._check_sparse(X)
         return canonical(X) if sparse.issparse(X) else X, y
 
@@ -324,18 +323,10 @@ class BaseGradientEstimator(
             parts = weight, rows.sample_indices, rows.X
             weight = cache("relative weights", parts, rows.relative_weights)
         return Objective(
-            rows.X,
-            rows.target,
-            encoding.target_kind,
-            weight,
-            rows.sample_indices,
-            encoding.n_outputs,
-            loss,
-            l2=float(self.alpha * (1 - self.l1_ratio)),
-            l1=float(self.alpha * self.l1_ratio),
-            fit_intercept=self.fit_intercept,
-            cache=cache,
-        )
+            rows.X, rows.target, encoding.target_kind, weight, rows.sample_indices,
+            encoding.n_outputs, loss, l2=float(self.alpha * (1 - self.l1_ratio)),
+            l1=float(self.alpha * self.l1_ratio), fit_intercept=self.fit_intercept, cache=cache,
+        )  # fmt: skip
 
     def _validation(self, data, objective, attributes):
         """The Validation that judges a fit after each epoch."""

@@ -210,6 +210,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     _task = "classification"
     _other = "GradientRegressor"
     _target_checks: dict = {}
+    classes_: np.ndarray
     _parameter_constraints: dict = {
         **BaseGradientEstimator._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, None],
@@ -243,29 +244,14 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         verbose=0,
     ):
         super().__init__(
-            loss,
-            optimizer,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            fit_intercept=fit_intercept,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            scoring=scoring,
-            precondition=precondition,
-            shuffle=shuffle,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
+            loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
+            dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
+            learning_rate=learning_rate, schedule=schedule, batch_size=batch_size,
+            max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping, validation_fraction=validation_fraction,
+            scoring=scoring, precondition=precondition, shuffle=shuffle, warm_start=warm_start,
+            random_state=random_state, verbose=verbose,
+        )  # fmt: skip
         self.class_weight = class_weight
 
     @all_or_nothing

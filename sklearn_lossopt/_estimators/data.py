@@ -96,12 +96,9 @@ def check_weight(sample_weight, X, allow_all_zero=False):
     if sample_weight is None:
         return None, None
     weight = check_sample_weight(
-        sample_weight,
-        X,
-        dtype=np.float64,
-        ensure_non_negative=True,
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True,
         allow_all_zero_weights=allow_all_zero,
-    )
+    )  # fmt: skip
     sample_indices = np.flatnonzero(weight).astype(np.uint32)
     return weight, None if len(sample_indices) == X.shape[0] else sample_indices
 

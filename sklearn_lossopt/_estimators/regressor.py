@@ -218,29 +218,14 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         verbose=0,
     ):
         super().__init__(
-            loss,
-            optimizer,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            fit_intercept=fit_intercept,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            scoring=scoring,
-            precondition=precondition,
-            shuffle=shuffle,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
+            loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
+            dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
+            learning_rate=learning_rate, schedule=schedule, batch_size=batch_size,
+            max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping, validation_fraction=validation_fraction,
+            scoring=scoring, precondition=precondition, shuffle=shuffle, warm_start=warm_start,
+            random_state=random_state, verbose=verbose,
+        )  # fmt: skip
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -117,12 +117,12 @@ def _check_given(estimator, rows, encoding, given, loss):
     return RowSet(X, y, target, codes, weight, sample_indices)
 
 
-def class_weighted_validation(rows, class_weights, class_weight):
+def class_weighted_validation(estimator, rows, class_weights):
     """Validation rows to measure the loss on, weighted like those to train on."""
     weighted = rows.class_weighted(class_weights)
     if weighted.sample_indices is not None and len(weighted.sample_indices) == 0:
         raise ValueError(
-            f"class_weight={class_weight!r} gives all rows for validation a weight of 0. "
+            f"class_weight={estimator.class_weight!r} gives all rows for validation a weight of 0. "
             "Pass X_val and y_val with other classes, or use another scoring than 'loss'."
         )
     return weighted

@@ -297,7 +297,7 @@ class BaseGradientEstimator(
             accept_sparse="csr", **self._target_checks,
         )  # fmt: skip
         self._check_sparse(X)
-        return canonical(X) if sparse.issparse(X) else X, y
+        return canonical(X), y
 
     def _check_sparse(self, X):
         if self.precondition == "whiten" and sparse.issparse(X):

@@ -104,12 +104,17 @@ def check_weight(sample_weight, X, allow_all_zero=False):
 
 
 def canonical(X):
-    """Sparse X as the engine takes it: a csr_array, each place stored once."""
+    """Valid X as the engine takes it: numbers at addresses that suit their type, and of sparse
+    formats a csr_array that stores each place once."""
+    if not sparse.issparse(X):
+        return X if X.flags.aligned else X.copy()
     if X.nnz and not 0 <= X.indices.min() <= X.indices.max() < X.shape[1]:
         raise ValueError(
             f"X has column indices from {X.indices.min()} to {X.indices.max()}, but "
             f"{X.shape[1]} columns. Build it anew from its data."
         )
+    if not X.data.flags.aligned:
+        X = X.copy()
     if not X.has_canonical_format:
         # Numbers stored twice for one place are to be added; not in the caller's X.
         X = X.copy()

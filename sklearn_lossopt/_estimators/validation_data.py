@@ -97,9 +97,10 @@ def _check_given(estimator, rows, encoding, given, loss):
             X_val, dtype=rows.X.dtype, order="C", accept_sparse="csr", input_name="X_val"
         )
         if sparse.issparse(rows.X):
-            X = canonical(sparse.csr_array(X))
+            X = sparse.csr_array(X)
         elif sparse.issparse(X):
             X = X.toarray()
+        X = canonical(X)
         # The names and the number of the features.
         validate_data(estimator, X_val, reset=False, skip_check_array=True)
     with naming("y_val"):

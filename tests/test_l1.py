@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from catalogue import OPTIMIZERS, PAIRS, make, make_data, optimizer_of, same_model
+from cover import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import LOSSES, one_vs_rest, textbook_fit
 from scipy import sparse
@@ -582,16 +583,18 @@ def test_converged_is_true_only_at_the_optimum(task, loss):
 # The optimizers' own steps ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 50])
-@pytest.mark.parametrize("optimizer", OPTIMIZER_RANGES)
-@pytest.mark.parametrize(
-    "loss, target",
-    [
-        ("squared_error", "one_output"),
-        ("absolute_error", "outputs"),
-        ("hinge", "one_vs_rest"),
-        ("log_loss", "softmax"),
-    ],
+PROBLEMS = [
+    ("squared_error", "one_output"),
+    ("absolute_error", "outputs"),
+    ("hinge", "one_vs_rest"),
+    ("log_loss", "softmax"),
+]
+
+
+@pairwise(
+    "loss, target, optimizer",
+    [(*problem, optimizer) for problem in PROBLEMS for optimizer in OPTIMIZER_RANGES],
+    batch_size=[1, 7, 50],
 )
 def test_proximal_steps_follow_the_twin(loss, target, optimizer, batch_size, request):
     rng = np.random.default_rng(list(request.node.name.encode()))

@@ -154,7 +154,7 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
     # -- parameters -------------------------------------------------------------------------
 
     def _resolve_loss(self):
-        loss = Loss.resolve(self.loss)
+        loss = Loss.resolve(self.loss, accepts=lambda found: getattr(found, self._task))
         if not getattr(loss, self._task):
             known = sorted(
                 name for name, (found, _) in Loss._names.items() if getattr(found, self._task)

@@ -300,6 +300,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         X, y = self._same_rows(X, y, cache, multi_output=True, y_numeric=True)
         weight, rows = cache("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
         data, shape = self._data(X, y, weight, rows, loss, cache)
+        loss._check_total(data.target if rows is None else data.target[rows])
         k = data.target.shape[1]
 
         def encode(y, rows):

@@ -1,5 +1,6 @@
 """Components: losses, optimizers and schedules as searchable configurations with a registry."""
 
+from difflib import get_close_matches
 from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
@@ -29,6 +30,11 @@ def as_objects(owner, families, params):
     -------
     params : dict
         The arguments, with objects in place of strings.
+
+    Raises
+    ------
+    ValueError
+        If a string is no name of its family, or if it is "auto", which has no parameters.
     """
     for name in params:
         prefix, delimiter, _ = name.partition("__")
@@ -36,6 +42,11 @@ def as_objects(owner, families, params):
             continue
         value = params.get(prefix, getattr(owner, prefix))
         if isinstance(value, str):
+            if value == "auto":
+                raise ValueError(
+                    f"{name!r} cannot be set with {prefix}='auto', which has no parameters. Set "
+                    f"{prefix} too, to a name such as {next(iter(families[prefix].registry()))!r}."
+                )
             component = families[prefix].resolve(value)
             params = {**params, prefix: component}
             setattr(owner, prefix, component)
@@ -86,7 +97,7 @@ class Component(BaseEstimator):
         return dict(sorted(members.items()))
 
     @classmethod
-    def resolve(cls, value, also=()):
+    def resolve(cls, value, also=(), accepts=None):
         """Turn a string or an object into a validated member of the family.
 
         Parameters
@@ -95,6 +106,8 @@ class Component(BaseEstimator):
             A registered name or alias, matched case-sensitively, or an instance.
         also : tuple of str
             Further names that the caller accepts, for the error message.
+        accepts : callable, default=None
+            Whether the caller accepts a class, for the error message; None for all classes.
 
         Returns
         -------
@@ -104,8 +117,8 @@ class Component(BaseEstimator):
         Raises
         ------
         ValueError
-            If the name is unknown (the message lists the known ones), or if a parameter of the
-            component is out of its range.
+            If the name is unknown (the message lists the known ones, and the nearest of them), or
+            if a parameter of the component is out of its range.
         TypeError
             If ``value`` is neither a string nor an instance of the family.
         """
@@ -113,10 +126,14 @@ class Component(BaseEstimator):
             try:
                 found, arguments = cls._names[value]
             except KeyError:
+                known = [n for n, (c, _) in cls._names.items() if accepts is None or accepts(c)]
+                known = sorted([*known, *also])
+                near = get_close_matches(value.lower(), known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(
-                    f"Unknown {cls._family} {value!r}. Known names are: "
-                    f"{', '.join(repr(known) for known in sorted({*cls._names, *also}))}. "
-                    f"A configured object such as {cls._example()} is accepted too."
+                    f"Unknown {cls._family} {value!r}.{hint} Known names are: "
+                    f"{', '.join(map(repr, known))}. "
+                    f"A configured object such as {cls._example(accepts)} is accepted too."
                 ) from None
             return found(**arguments)
         if not isinstance(value, cls._base):
@@ -135,8 +152,9 @@ class Component(BaseEstimator):
         )
 
     @classmethod
-    def _example(cls):
-        found = next(iter(cls.registry().values()), None)
+    def _example(cls, accepts=None):
+        members = cls.registry().values()
+        found = next((found for found in members if accepts is None or accepts(found)), None)
         return f"{found.__name__}()" if found else f"a {cls._base.__name__} subclass"
 
     def _kernel_row(self):

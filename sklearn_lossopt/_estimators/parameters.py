@@ -12,7 +12,8 @@ from sklearn_lossopt.schedules import Schedule
 
 def resolve_loss(estimator):
     """The Loss that ``loss`` stands for, one for the estimator's task."""
-    loss, task = Loss.resolve(estimator.loss), estimator._task
+    task = estimator._task
+    loss = Loss.resolve(estimator.loss, accepts=lambda found: getattr(found, task))
     if not getattr(loss, task):
         known = sorted(name for name, (found, _) in Loss._names.items() if getattr(found, task))
         raise ValueError(

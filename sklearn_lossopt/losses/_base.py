@@ -111,6 +111,15 @@ class Loss(Component, family="loss"):
     def _check_target(self, y):
         """Raise ValueError if y (n, k) is outside the loss's domain."""
 
+    def _check_total(self, y):
+        """Raise ValueError if all targets of a fit together, y (n, k), have no finite optimum.
+
+        Chunks of a stream and validation rows need not pass.
+        """
+        with np.errstate(over="ignore"):
+            if not np.isfinite(np.abs(y).sum(axis=0)).all():
+                raise ValueError("y is too large: its sum overflows. Divide y by a constant first.")
+
     def _predict(self, raw):
         """The prediction on the scale of y: the inverse of the link."""
         return raw

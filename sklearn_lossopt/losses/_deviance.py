@@ -23,6 +23,11 @@ def require(condition, loss, domain, y):
 class _LogLink(RegressionLoss):
     """Half deviances with the mean exp(raw); ``_power`` is p in variance = mean^p."""
 
+    def _check_total(self, y):
+        super()._check_total(y)
+        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
+
+    @np.errstate(over="ignore")
     def _predict(self, raw):
         return np.exp(raw)
 
@@ -32,20 +37,24 @@ class _LogLink(RegressionLoss):
     def _trust_radius(self, y_scale):
         return 1.0
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _curvature_bound(self, y_scale, n_outputs=1):
-        return y_scale ** (2 - self._power)
+        return np.float64(y_scale) ** (2 - self._power)
 
     def _loss_scale(self, y_scale):
         return self._curvature_bound(y_scale)
 
+    @np.errstate(divide="ignore")
     def _curvature(self, y, raw):
         p = self._power
-        raw = np.clip(raw, -300, 300)
-        return np.maximum((2 - p) * np.exp((2 - p) * raw) + (p - 1) * y * np.exp((1 - p) * raw), 0)
+        a = np.exp(np.clip((2 - p) * raw, -700, 700))
+        # The exponent of a product: neither very small nor very large y are out of range.
+        b = np.sign(y) * np.exp(np.clip(np.log(np.abs(y)) + (1 - p) * raw, -700, 700))
+        return np.maximum((2 - p) * a + (p - 1) * b, 0)
 
     def _constant(self, y, weight):
         mean = np.average(y, axis=0, weights=weight)
-        return np.log(np.maximum(mean, 1e-10))
+        return np.log(np.where(mean > 0, mean, 1e-10))
 
 
 class Poisson(_LogLink, name="poisson"):
@@ -82,7 +91,6 @@ class Poisson(_LogLink, name="poisson"):
 
     def _check_target(self, y):
         require(y >= 0, self, "y at least 0", y)
-        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
 
 
 class Gamma(_LogLink, name="gamma"):
@@ -198,4 +206,3 @@ class Tweedie(_LogLink, name="tweedie"):
             require(y > 0, self, f"y greater than 0 with power={self.power}", y)
         elif self.power >= 1:
             require(y >= 0, self, f"y at least 0 with power={self.power}", y)
-        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))

@@ -56,7 +56,7 @@ class _PiecewiseLinear(RegressionLoss):
     smooth = False
 
     def _curvature_bound(self, y_scale, n_outputs=1):
-        return 1 / y_scale
+        return 1 / max(y_scale, np.finfo(np.float64).tiny)
 
     def _loss_scale(self, y_scale):
         return y_scale
@@ -151,6 +151,15 @@ class Huber(_ResidualLoss, name="huber"):
         if isinstance(self.delta, str):
             return clone(self).set_params(delta=AUTO_HUBER * residual_scale(AUTO_HUBER))
         return self
+
+    def _check_total(self, y):
+        super()._check_total(y)
+        with np.errstate(over="ignore"):
+            if isinstance(self.delta, str) and not np.isfinite((y**2).sum()):
+                raise ValueError(
+                    "y is too large: its squares, from which Huber(delta='auto') finds delta, "
+                    "overflow. Divide y by a constant first."
+                )
 
     def _kernel_row(self):
         if isinstance(self.delta, str):
@@ -359,7 +368,9 @@ class LogCosh(_ResidualLoss, name="log_cosh"):
         return y_scale * min(y_scale, 1.0)
 
     def _curvature(self, y, raw):
-        return 1 - np.tanh(y - raw) ** 2
+        # 1 - tanh^2, which loses its digits where tanh is nearly 1.
+        e = np.exp(-2 * np.abs(y - raw))
+        return 4 * e / (1 + e) ** 2
 
     def _residual_conjugate(self, dual):
         r"""With :math:`r = \operatorname{artanh} \theta`, where :math:`\log \cosh r = -\tfrac12

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE, PROPORTION
-from sklearn_lossopt.optimizers._base import Optimizer
+from sklearn_lossopt.optimizers._base import Optimizer, quietly
 
 __all__ = ["AMSGrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
@@ -33,6 +33,7 @@ class _AdamLike(Optimizer):
         """The factor of the mean of the gradient in a step, besides the learning rate."""
         return 1 / (1 - self.beta_1**t)
 
+    @quietly
     def _flush_momentum(self, parameters, state, t, learning_rate):
         remaining = self.beta_1 / (1 - self.beta_1)
         rate = learning_rate * self._gain(state, t) * remaining

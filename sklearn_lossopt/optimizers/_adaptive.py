@@ -1,7 +1,7 @@
 """Optimizers that scale each parameter's step by the size of its gradients."""
 
 from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE, PROPORTION
-from sklearn_lossopt.optimizers._base import Optimizer
+from sklearn_lossopt.optimizers._base import Optimizer, quietly
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -67,6 +67,7 @@ class RMSprop(Optimizer, name="rmsprop"):
     def _auto_rate(self, smoothness, noise):
         return 0.01 * (1 - self.momentum)
 
+    @quietly
     def _flush_momentum(self, parameters, state, t, learning_rate):
         if self.momentum != 0:
             parameters -= learning_rate * self.momentum / (1 - self.momentum) * state[1]

@@ -1,6 +1,11 @@
 """Base class of optimizers."""
 
+import numpy as np
+
 from sklearn_lossopt._component import Component
+
+# Parameters that overflow are found by the training loop, as divergence.
+quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 class Optimizer(Component, family="optimizer"):

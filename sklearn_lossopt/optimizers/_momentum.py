@@ -1,7 +1,7 @@
 """Gradient descent, with and without momentum."""
 
 from sklearn_lossopt._component import NON_NEGATIVE, PROPORTION
-from sklearn_lossopt.optimizers._base import Optimizer
+from sklearn_lossopt.optimizers._base import Optimizer, quietly
 
 __all__ = ["SGD", "GradientDescent", "Lion", "Momentum"]
 
@@ -102,6 +102,7 @@ class Momentum(Optimizer, name="momentum", aliases={"nesterov": {"nesterov": Tru
     def _auto_rate(self, smoothness, noise):
         return (1 - self.momentum) / (smoothness + noise)
 
+    @quietly
     def _flush_momentum(self, parameters, state, t, learning_rate):
         remaining = self.momentum / (1 - self.momentum) * (self.momentum if self.nesterov else 1)
         parameters -= learning_rate * remaining * state[0]

@@ -1,0 +1,103 @@
+"""Targets of extreme size: losses are right or refuse them by name, and no warning leaks."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_lossopt import GradientRegressor
+from sklearn_lossopt.losses import Huber, registry
+from sklearn_lossopt.optimizers import Optimizer
+
+POSITIVE = ("poisson", "gamma", "tweedie")
+REGRESSION = [name for name, loss in registry().items() if loss.regression]
+
+
+@pytest.fixture(autouse=True)
+def no_runtime_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
+
+
+def make_targets(loss, scale, n=20):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=n)
+    y = np.exp(y) if loss in POSITIVE else y
+    return X, y / np.abs(y).max() * scale
+
+
+@pytest.mark.parametrize("loss", REGRESSION)
+def test_targets_whose_sum_overflows_are_refused(loss):
+    X, y = make_targets(loss, 1.7e308)
+    with pytest.raises(ValueError, match="y is too large"):
+        GradientRegressor(loss).fit(X, y)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e300])
+def test_huber_refuses_targets_whose_squares_overflow(scale):
+    X, y = make_targets("huber", scale)
+    with pytest.raises(ValueError, match="y is too large: its squares"):
+        GradientRegressor("huber").fit(X, y)
+    assert GradientRegressor(Huber(delta=scale / 10), random_state=0)._resolve_loss().delta
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-20, 1e20, 1e200, 1e300])
+@pytest.mark.parametrize("loss", POSITIVE)
+def test_facts_of_a_log_link_follow_the_scale(loss, scale):
+    """The best constant moves by log scale, and the curvature there by a power of it."""
+    loss = registry()[loss]()
+    y = np.random.default_rng(0).gamma(2.0, size=(50, 1))
+    constant = loss._constant(y, None)
+    moved = loss._constant(scale * y, None)
+    assert_allclose(moved, constant + np.log(scale), rtol=1e-12)
+    raw = np.broadcast_to(constant, y.shape)
+    with np.errstate(under="ignore"):
+        expected = loss._curvature(y, raw) * np.float64(scale) ** (2 - loss._power)
+    found = loss._curvature(scale * y, raw + np.log(scale))
+    assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_predictions_that_overflow_are_infinite():
+    assert registry()["poisson"]()._predict(np.array([1e3]))[0] == np.inf
+
+
+def test_a_large_power_of_the_typical_target_overflows_to_infinity():
+    assert registry()["tweedie"](-5.0)._curvature_bound(1e300) == np.inf
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
+def test_curvature_of_denormal_targets_is_finite(loss):
+    assert np.isfinite(registry()[loss]()._curvature_bound(1e-320))
+
+
+def test_curvature_of_log_cosh_keeps_its_digits():
+    r = np.array([0.0, 1e-3, 1.0, 15.0, 30.0, 300.0])
+    found = registry()["log_cosh"]()._curvature(np.zeros(6), r)
+    assert_allclose(found, 1 / np.cosh(r) ** 2, rtol=1e-13)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "tweedie"])
+def test_chunks_and_validation_rows_may_hold_only_zeros(loss):
+    X, y = make_targets(loss, 3.0)
+    model = GradientRegressor(loss, random_state=0)
+    model.fit(X, y, X_val=X[:5], y_val=np.zeros(5))
+    with pytest.raises(ValueError, match="positive sum of y"):
+        model.fit(X, np.zeros(20))
+    model = GradientRegressor(loss, random_state=0).partial_fit(X, y)
+    model.partial_fit(X[:5], np.zeros(5))
+    assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("name", [n for n, o in Optimizer.registry().items() if o().n_slots])
+def test_momentum_of_overflowed_state_does_not_warn(name):
+    """What is not finite is for the training loop to find, which reports divergence."""
+    optimizer = Optimizer.resolve(name)
+    for value in (np.inf, np.nan, 1e308, 0.0):
+        state = np.full((optimizer.n_slots, 3), value)
+        if name == "averaged":
+            # A number of updates.
+            state[2] = 0.0
+        optimizer._flush_momentum(np.full(3, 1e308), state, 5, 1e10)

@@ -263,6 +263,7 @@ class BaseGradientEstimator(
         X, y = self._shared_rows(X, y, cache)
         weight, used = cache("used", (sample_weight, X), lambda: check_weight(sample_weight, X))
         rows, encoding = self._encode(X, y, weight, used, loss, cache)
+        loss._check_target(select(rows.target, used))
         loss._check_total(select(rows.target, used))
         seed = self._seed(cache)
         rows, held_out = split_validation(self, rows, encoding, validation, seed, loss, cache)

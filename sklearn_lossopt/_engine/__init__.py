@@ -1,8 +1,8 @@
 """The compiled engine: epochs over the rows, gradients, kernels.
 
-``_trainer`` is what Python sees; ``_plan.hpp`` says what the C++ loops take, ``_epochs.hpp`` what an
-epoch is. The loops exist once for each processor level, of which the best that runs here is taken;
-the environment variable ``SKLEARN_LOSSOPT_CPU_LEVEL`` (1 or 3) lowers the choice.
+``_trainer`` is what Python sees; ``_plan.hpp`` says what the C++ loops take, ``_epochs.hpp`` what
+an epoch is. The loops exist once for each processor level, of which the best that runs here is
+taken; the environment variable ``SKLEARN_LOSSOPT_CPU_LEVEL`` (1 or 3) lowers the choice.
 Imports: NumPy and, for its BLAS, SciPy; nothing of this package or of scikit-learn.
 Read first: ``_trainer.pyx``.
 """
@@ -10,7 +10,7 @@ Read first: ``_trainer.pyx``.
 import importlib
 import importlib.metadata
 
-from sklearn_lossopt._engine._sources import fingerprint
+from sklearn_lossopt._engine._sources import fingerprint, sources
 
 REMEDY = "Install the package with 'pip install .' from its source directory"
 
@@ -36,7 +36,7 @@ def _load():
 
 
 _kernels = _load()
-if fingerprint() not in (None, _kernels.FINGERPRINT):
+if sources() and fingerprint() != _kernels.FINGERPRINT:
     raise ImportError(
         f"The compiled engine at {_kernels.__file__} was built from other sources than those at "
         f"{__path__[0]}. {REMEDY}, or run Python outside of that directory."

@@ -2,19 +2,17 @@
 
 import numpy as np
 
-from libc.math cimport sqrt
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from sklearn_lossopt._engine._custom cimport Custom, host
 from sklearn_lossopt._engine._kernels cimport ActivationKernel, LossKernel, StepKernel, level
+from sklearn_lossopt._engine._paths cimport SparsePaths
 from sklearn_lossopt._engine._plan cimport (
-    CHUNK_BYTES, CHUNK_ROWS, METRIC_DIAGONAL, METRIC_FULL, METRIC_NONE, MOST_LAYERS, N_TABLES,
-    PATH_DENSE, PATH_DIRECT, PATH_LAZY, SPARSE_ROWS, TARGET_CLASS, TARGET_ONE_VS_REST,
-    TARGET_VALUES, Layer, Lazy, Member, Plan)
+    CHUNK_BYTES, CHUNK_ROWS, METRIC_DIAGONAL, METRIC_FULL, METRIC_NONE, MOST_LAYERS, PATH_DENSE,
+    SPARSE_ROWS, TARGET_CLASS, TARGET_ONE_VS_REST, TARGET_VALUES, Layer, Member, Plan)
 
 from sklearn_lossopt._engine._kernels import ACTIVATION_KERNELS, LOSS_KERNELS, STEP_KERNELS
 
-PATHS = {"dense": PATH_DENSE, "direct": PATH_DIRECT, "lazy": PATH_LAZY}
 TARGETS = {"values": TARGET_VALUES, "one_vs_rest": TARGET_ONE_VS_REST, "class": TARGET_CLASS}
 
 
@@ -71,14 +69,11 @@ cdef class Trainer:
     cdef Plan plan
     cdef object dtype
     # Arrays that the plan points to, and whether it writes to them.
-    cdef list keep, keep_metric, keep_lazy
+    cdef list keep, keep_metric
     cdef Custom custom
-    cdef object wanted_path, step_name, sample_indices, weights, gradient, thresholds
-    # Rows of sparse X, the longest of them, and features that a batch has, 0 if not counted yet.
-    cdef Py_ssize_t n_rows, max_row, mean_active
-    # What the lazy path's arrays are for.
-    cdef Py_ssize_t lazy_batch, lazy_steps
-    cdef double max_metric
+    # For sparse rows.
+    cdef SparsePaths paths
+    cdef object sample_indices, weights, gradient, thresholds
 
     def __init__(
         self, X, target, str target_kind, weight, sample_indices, shift, weights, tuple model,
@@ -110,14 +105,15 @@ cdef class Trainer:
             p.chunk = max(16, min(CHUNK_ROWS, 32 * CHUNK_BYTES // (max(widths) * dtype.itemsize)))
         p.chunk = min(p.chunk, p.n)
 
-        self.wanted_path, self.sample_indices = path, sample_indices
+        self.sample_indices = sample_indices
         if sparse:
             p.csr.data = self.address(X.data, dtype)
             p.csr.indices = <const int32_t*> self.address(
                 X.indices.astype(np.int32, copy=False), np.int32)
             p.csr.indptr = <const int64_t*> self.address(
                 X.indptr.astype(np.int64, copy=False), np.int64)
-            self.max_row, self.n_rows = np.diff(X.indptr).max(initial=0), X.shape[0]
+            self.paths = SparsePaths(X, path)
+            self.paths.plan = p
         else:
             p.X = self.address(X, dtype)
         p.target = self.address(target, dtype)
@@ -152,9 +148,6 @@ cdef class Trainer:
     cdef void* zeros(self, shape) except NULL:
         """An array of X's dtype."""
         return self.address(np.zeros(shape, self.dtype), self.dtype, True)
-
-    cdef int32_t* integers(self, Py_ssize_t size) except NULL:
-        return <int32_t*> self.address(np.empty(size, np.int32), np.int32, True)
 
     cdef int set_layers(self, widths, network) except -1:
         """Say what the layers are; hidden ones have room for a chunk's activations."""
@@ -195,7 +188,7 @@ cdef class Trainer:
         cdef Plan* p = &self.plan
         cdef LossKernel loss_kernel
         cdef StepKernel step_kernel
-        loss, loss_params, self.step_name, step_params, p.l2, p.l1, p.scale = model
+        loss, loss_params, step, step_params, p.l2, p.l1, p.scale = model
         if isinstance(loss, str):
             loss_kernel = LOSS_KERNELS[loss]
             p.loss, p.joint = loss_kernel.loss, loss_kernel.joint
@@ -209,19 +202,20 @@ cdef class Trainer:
         p.step_param = <const double*> self.address(np.array(step_params, np.float64), np.float64)
         p.state = self.address(state, self.dtype, True)
         p.n_slots = state.shape[0]
-        p.plain_sgd = self.step_name == "sgd"
-        if isinstance(self.step_name, str):
-            step_kernel = STEP_KERNELS[self.step_name]
+        p.plain_sgd = step == "sgd"
+        if isinstance(step, str):
+            step_kernel = STEP_KERNELS[step]
             p.optimizer, p.catch_up = step_kernel.optimizer, step_kernel.catch_up
         else:
-            self.set_custom_step(state.reshape(-1))
+            self.custom.step = step
+            self.set_custom_state(state.reshape(-1))
         return self.set_thresholds()
 
-    cdef int set_custom_step(self, state) except -1:
-        """Cut the optimizer's arrays into those of layers."""
+    cdef int set_custom_state(self, state) except -1:
+        """Say which part of an optimizer's arrays is which layer's."""
         cdef Layer* layer
         cdef Py_ssize_t l, end
-        self.custom.step, self.custom.states, self.custom.layers = self.step_name, [], []
+        self.custom.states, self.custom.layers = [], []
         for l in range(self.plan.n_layers):
             layer = &self.plan.layers[l]
             end = layer.offset + layer.n_out * layer.row
@@ -235,7 +229,8 @@ cdef class Trainer:
         """Change the optimizer's coordinates; ``coordinates`` must agree with the weights."""
         cdef Plan* p = &self.plan
         p.metric, p.metric_kind = NULL, METRIC_NONE
-        self.max_metric, self.lazy_batch = 1.0, 0
+        if self.paths is not None:
+            self.paths.set_metric(metric)
         p.U, p.H = p.W, p.G
         self.custom.parameters, self.custom.gradient = self.weights, self.gradient
         if metric is None:
@@ -244,7 +239,6 @@ cdef class Trainer:
         kept, self.keep = self.keep, []
         p.metric_kind = METRIC_DIAGONAL if metric.ndim == 2 else METRIC_FULL
         p.metric = self.address(metric, self.dtype)
-        self.max_metric = metric.max()
         p.metric_stride = 0 if metric.shape[0] == 1 else metric.strides[0] // metric.itemsize
         p.U = self.address(coordinates, self.dtype, True)
         gradient = np.empty(p.size, self.dtype)
@@ -281,16 +275,11 @@ cdef class Trainer:
     def nbytes(self):
         """Of the arrays that it writes to, those that training makes besides included; one that
         shares batches reads rows through the buffers of another."""
-        arrays = [*self.keep, *(self.keep_metric or ()), *(self.keep_lazy or ())]
+        arrays = [*self.keep, *(self.keep_metric or ())]
         size = sum([array.nbytes for array, writable in arrays if writable])
         if self.plan.order == NULL and not self.shares_batches():
             size += 4 * self.plan.n
-        if self.plan.csr.indptr != NULL:
-            # The pointers' copy.
-            size += 8 * self.n_rows
-            if self.keep_lazy is None:
-                size += self.lazy_size()
-        return size
+        return size if self.paths is None else size + self.paths.nbytes()
 
     def shares_batches(self):
         """Whether ``run_bank`` can train this among others."""
@@ -351,10 +340,8 @@ cdef class Trainer:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t rate_step = 0 if rates.shape[0] == 1 else 1
         cdef int path = PATH_DENSE
-        if p.csr.indptr != NULL and p.n_layers == 1:
-            path = self.choose_path(rates)
-        if path == PATH_LAZY:
-            self.prepare_lazy((p.n + p.batch_size - 1) // p.batch_size)
+        if self.paths is not None:
+            path = self.paths.choose(rates)
         self.own_order()
         with nogil:
             n_epochs = level.run(
@@ -371,103 +358,6 @@ cdef class Trainer:
         with nogil:
             level.evaluate(&self.plan, out, &objective)
         return objective
-
-    cdef int choose_path(self, const double[::1] rates) except -1:
-        """The cheapest path of those that the model allows."""
-        cdef Plan* p = &self.plan
-        cdef Py_ssize_t stored
-        cdef double rate, decay, cost
-        if self.wanted_path is not None:
-            return PATHS[self.wanted_path]
-        if p.l1 > 0 or p.batch_size > p.chunk:
-            return PATH_DENSE
-        if p.plain_sgd and p.metric_kind == METRIC_NONE:
-            return PATH_DIRECT
-        if p.catch_up == NULL:
-            return PATH_DENSE
-        rate = np.max(rates)
-        decay = rate * (p.l2 * p.scale * self.max_metric**2)
-        if not self.may_be_lazy(rate, decay, rates.shape[0] == 1):
-            return PATH_DENSE
-        if self.mean_active == 0 or self.lazy_batch != p.batch_size:
-            self.prepare_lazy(1)
-            self.mean_active = level.mean_active(p)
-        # In nanoseconds, roughly.
-        stored = p.csr.indptr[self.n_rows] * p.batch_size // max(1, self.n_rows)
-        cost = p.catch_up.cost * self.mean_active * p.k
-        if 3 * stored + cost < (0.6 + 0.9 * p.n_slots) * p.d * p.k:
-            return PATH_LAZY
-        return PATH_DENSE
-
-    cdef bint may_be_lazy(self, double rate, double decay, bint constant):
-        """Whether the closed forms of _catch_up.cpp hold: see there."""
-        cdef Plan* p = &self.plan
-        cdef const double* param = p.step_param
-        cdef str name = self.step_name
-        if name == "sgd":
-            return decay <= 0.5
-        if name == "momentum":
-            return constant and decay <= 0.9 * (1 - sqrt(param[0])) ** 2 and decay <= 0.2
-        if p.metric_kind == METRIC_NONE and p.l2 > 0:
-            # Textbook steps are to be exact.
-            return False
-        if name == "rmsprop":
-            return param[2] == 0 and param[3] == 0
-        if name in ("adam", "adamw"):
-            ratio = param[0] / (1 if param[3] != 0 else sqrt(param[1]))
-            return param[1] > 0 and ratio < 0.999 * sqrt(param[1]) and (
-                name == "adam" or rate * param[4] * (p.n / p.batch_size + 1) < 20)
-        return True
-
-    cdef Py_ssize_t lazy_capacity(self):
-        """Room for a batch's active features; blocks of all, at an epoch's end, use it too."""
-        return max(1, min(self.plan.d, max(self.plan.batch_size * self.max_row, 1024)))
-
-    cdef Py_ssize_t lazy_size(self) except -1:
-        """About the bytes that `prepare_lazy` allocates, 0 for a trainer that does without."""
-        cdef Plan* p = &self.plan
-        cdef Py_ssize_t item = self.dtype.itemsize, metrics = p.metric_kind != METRIC_NONE
-        if p.n_layers > 1 or p.l1 > 0 or p.batch_size > p.chunk or p.catch_up == NULL:
-            return 0
-        if p.metric_kind == METRIC_NONE and (p.plain_sgd or p.l2 > 0):
-            return 0
-        return (
-            item * p.d * (1 + metrics + p.k * (1 + p.n_slots))
-            + item * self.lazy_capacity() * p.k * (7 + p.n_slots)
-            + 4 * (p.d + 2 * self.lazy_capacity() + p.batch_size * self.max_row)
-            + 104 * (p.n // p.batch_size + 1))
-
-    cdef int prepare_lazy(self, Py_ssize_t n_steps) except -1:
-        """Allocate what lazy epochs of `n_steps` batches need, if that is not there yet."""
-        cdef Plan* p = &self.plan
-        cdef Lazy* z = &p.lazy
-        cdef Py_ssize_t row
-        if self.lazy_batch == p.batch_size and n_steps <= self.lazy_steps:
-            return 0
-        kept, self.keep = self.keep, []
-        self.lazy_batch, self.lazy_steps = p.batch_size, n_steps
-        z.capacity = self.lazy_capacity()
-        row = z.capacity + 1
-        z.n_slots = 0 if p.plain_sgd else p.n_slots
-        z.n_metrics = 0
-        if p.metric_kind != METRIC_NONE:
-            z.n_metrics = 1 if p.metric_stride == 0 else p.k
-        z.stride = 1 + z.n_metrics + p.k * (1 + z.n_slots)
-        z.blocks = self.zeros(p.d * z.stride + 1)
-        z.tag = self.integers(p.d + 1)
-        # One more than are active: a feature found before is written there and overwritten.
-        z.active = self.integers(2 * (row + 1))
-        z.lag = z.active + row + 1
-        z.places = self.integers(p.batch_size * self.max_row + 1)
-        z.metric = self.address(np.ones((p.k, row), self.dtype), self.dtype, True)
-        z.W, z.U = self.zeros((p.k, row)), self.zeros((p.k, row))
-        z.G, z.H = self.zeros((p.k, row)), self.zeros((p.k, row))
-        z.l2_slope = self.zeros((p.k, row))
-        z.state = self.zeros((z.n_slots + 1, p.k * row))
-        level.fill_powers(p, n_steps, <double*> self.address(
-            np.empty((N_TABLES, n_steps + 1)), np.float64, True))
-        self.keep_lazy, self.keep = self.keep, kept
-        return 0
 
 
 def run_bank(

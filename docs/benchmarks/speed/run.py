@@ -540,13 +540,13 @@ def machine():
             versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             versions.append(f"no {name}")
-    engine = getattr(importlib.import_module("sklearn_lossopt._engine"), "_train", None)
+    engine = importlib.import_module("sklearn_lossopt._engine")
     pools = sorted({(p["internal_api"], p["num_threads"]) for p in threadpool_info()})
     return "\n".join(
         [
             f"- {datetime.date.today().isoformat()}; {model}, {os.cpu_count()} cores; "
             f"{platform.system()}; Python {platform.python_version()}",
-            f"- {'; '.join(versions)}; engine {getattr(engine, '__name__', '?').rpartition('.')[2]}",
+            f"- {'; '.join(versions)}; engine {getattr(engine, 'CPU_LEVEL', '?')}",
             f"- threads: {', '.join(f'{name} {count}' for name, count in pools)}",
         ]
     )

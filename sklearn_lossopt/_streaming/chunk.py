@@ -13,6 +13,7 @@ from sklearn_lossopt._preconditioning.network import (
     in_training_units,
 )
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
+from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._training.run import DIVERGED, REMEDY, trainer
 from sklearn_lossopt._training.state import FitResult
 
@@ -53,7 +54,7 @@ class ChunkFit:
     """One chunk's pass. The objective's weights and loss are set here."""
 
     def __init__(self, objective, weight, settings, stream, start):
-        self.settings = settings
+        self.settings, self.objective = settings, objective
         self.stream = stream = stream.next_call()
         size = settings.batch_size or BATCH_SIZE
         # Rows of a full batch, where there is one.
@@ -65,6 +66,7 @@ class ChunkFit:
         statistics = None
         if settings.precondition is not False:
             statistics = stream.observe(objective, weight, settings, self.size)
+        stream.remember(objective, weight, settings, start)
         objective.loss = objective.loss._prepared(
             lambda epsilon: stream.residual_scale(objective, epsilon)
         )
@@ -73,7 +75,16 @@ class ChunkFit:
         # A loss whose minimiser learns nothing is no guide: as in fit, steps stay as they are.
         linear = settings.network is None
         self.automatic = linear and settings.schedule is None and objective.loss.learns_at_optimum
+        self.corrects = (
+            self.automatic
+            and stream.memory is not None
+            and (objective.curved if objective.loss.smooth else objective.breakpoints > 0)
+        )
+        if self.corrects:
+            stream.memory.add_models(objective, weight)
         if linear:
+            if start is None and statistics is not None:
+                start = self._first_start()
             preconditioner = LinearPreconditioner(
                 objective, settings.precondition, self.size, start, statistics
             )
@@ -130,11 +141,31 @@ class ChunkFit:
         value = (self._careful_pass if self.automatic else self._plain_pass)(rates, rate)
         stream.state.updates += self.per_call
         self._predicting()
+        if self.corrects and stream.rows >= stream.memory.due:
+            self._correct()
         stream.state.curve = [*stream.state.curve, value]
         model = preconditioner.rounded(
             *preconditioner.unshift(preconditioner.weights.astype(np.float64))
         )
         return FitResult(*model, stream.state, 1, rate, False, [value], stream=stream)
+
+    def _first_start(self):
+        """The best constant model of the first chunk, to which each class is added once."""
+        objective = self.objective
+        constant = np.zeros(objective.n_outputs)
+        if objective.fit_intercept:
+            constant = first_constant(objective)
+        return np.zeros((objective.n_outputs, objective.d)), constant
+
+    def _correct(self):
+        """Go to the minimum of the estimated objective of all rows seen."""
+        preconditioner, stream = self.preconditioner, self.stream
+        here = preconditioner.unshift(preconditioner.weights.astype(np.float64))
+        constant = np.zeros_like(here[0]), stream.memory.constant(self.objective)
+        model = stream.memory.correct(
+            self.objective, [here, constant], preconditioner.bound, preconditioner.hessian.y_scale
+        )
+        preconditioner.place(*model)
 
     def _take_up_points(self, start):
         """Put the weights that training moves, and those in the optimizer's memory, where they are

@@ -8,11 +8,13 @@ import numpy as np
 from sklearn_lossopt._linalg import whitener
 from sklearn_lossopt._preconditioning.linear import Statistics, whitens
 from sklearn_lossopt._solvers.huber_scale import residual_scale
+from sklearn_lossopt._streaming.memory import Memory, remembers
 from sklearn_lossopt._streaming.moments import Moments, Sample
 from sklearn_lossopt._training.state import State
 
-# Rows whose residuals settle a scale that the loss leaves open.
-SCALE_ROWS = 10_000
+# A scale that the loss leaves open is estimated again when rows have grown by this factor; by 2
+# from so many rows on.
+SCALE_GROWTH, SCALE_ROWS = 1.5, 10_000
 
 
 @dataclass
@@ -47,6 +49,10 @@ class Stream:
     # Where an optimizer predicts from other weights than it moves, in the units of X, as pairs of
     # coefficients and intercepts: the model, what training moves, and the points in its memory.
     points: tuple | None = None
+    # Rows kept, and what is known of the others; None where the stream's first rows are not
+    # among them.
+    memory: Memory | None = None
+    remembers: bool = True
 
     def next_call(self):
         """A copy for the next chunk, with a state of its own."""
@@ -109,16 +115,49 @@ class Stream:
             lambda h: self.whitening(objective, h),
         )
 
+    def remember(self, objective, weight, settings, start):
+        """Keep the chunk's rows, if all rows before them are known; ``start`` is the model of a
+        stream that goes on."""
+        identity = (
+            objective.loss._identity(), objective.target_kind, objective.fit_intercept,
+            objective.n_outputs,
+        )  # fmt: skip
+        known = self.remembers and remembers(objective, settings)
+        known = known and (self.rows > 0 or start is None)
+        memory = self.memory
+        if known and memory is not None and memory.identity != identity:
+            memory = memory.for_loss(objective, identity)
+            known = memory is not None
+        self.remembers = known
+        if not known:
+            self.memory = None
+            return
+        if memory is None:
+            memory = Memory.of_first_chunk(objective, weight, identity, self.state.seed)
+        self.memory = memory.kept(objective, weight)
+
     def residual_scale(self, objective, epsilon):
-        """The mean of what each chunk says, until enough rows have been seen."""
-        if self.scale_rows < SCALE_ROWS and (
-            objective.n > 4 * objective.d + 4 or self.scale_rows == 0
-        ):
-            rows = self.scale_rows + objective.n
-            share = objective.n / rows
-            found = np.asarray(residual_scale(objective, epsilon))
-            self.scale = (1 - share) * self.scale + share * found
-            self.scale_rows = rows
+        """The scale of residuals, estimated again as the rows grow, on those that are kept or,
+        where a chunk has more, on the chunk. Estimates count by the rows that came before them."""
+        rows = self.rows + objective.n
+        later = 2 if self.scale_rows >= SCALE_ROWS else SCALE_GROWTH
+        if self.scale_rows and rows < later * self.scale_rows:
+            return self.scale if np.ndim(self.scale) else float(self.scale)
+        kept = None if self.memory is None else self.memory.reservoir
+        sample = objective
+        if kept is not None and objective.n < len(kept.rows):
+            sample = self.memory.sample(objective)
+        if rows <= 4 * (objective.d + 1):
+            # Too few to tell residuals from what the columns explain.
+            y = sample.target[sample.subsample(sample.n)].astype(np.float64)
+            found = [objective.loss._y_scale(column) or 1.0 for column in y.T[:, :, None]]
+            found, share = np.array(found) if len(found) > 1 else np.float64(found[0]), 1.0
+        else:
+            found = np.asarray(residual_scale(sample, epsilon))
+            few = self.scale_rows <= 4 * (objective.d + 1)
+            share = 1.0 if few else (rows - self.scale_rows) / rows
+        self.scale = (1 - share) * self.scale + share * found
+        self.scale_rows = rows
         return self.scale if np.ndim(self.scale) else float(self.scale)
 
     def whitening(self, objective, h):

@@ -1,0 +1,182 @@
+"""Newton steps on the estimated objective of all rows seen, between passes of the optimizer."""
+
+import numpy as np
+
+from sklearn_lossopt._linalg import conjugate_gradients, unit_cholesky, weighted_grams, whitener
+from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
+from sklearn_lossopt._solvers.proximal_newton import Model, minimise, thresholds
+from sklearn_lossopt._streaming.rounded import RoundedLoss
+
+# Newton steps of one correction, at most.
+STEPS = 6
+# Curvatures of single rows are raised to this part of their bound.
+FLOOR = 1e-2
+# A correction ends where a step promises less than this part of the objective.
+TOLERANCE = 1e-5
+# Widths over which breakpoints are rounded off, step by step, in median distances from them.
+WIDTHS = (1.0, 0.5, 0.3, 0.2, 0.2, 0.2)
+
+
+class Correction:
+    """Minimises an Estimate from the best of several starts.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    rows : int
+        Rows seen.
+    bound : float
+        An upper bound of the loss's curvature, or its typical size.
+    y_scale : float
+        A typical size of the targets.
+    """
+
+    def __init__(self, estimate, rows, bound, y_scale):
+        self.estimate, self.bound, self.y_scale = estimate, bound, y_scale
+        self.objective = estimate.objective
+        size = self.objective.d + 1
+        # What the rows leave open stays as it is: a prior around the last correction, worth one
+        # row while there are fewer rows than columns, and soon nothing.
+        self.prior = 1 / (rows * (1 + (rows / size) ** 2))
+        self.loss, self.width = RoundedLoss(self.objective.loss, y_scale), y_scale
+
+    def round_off(self, W, step):
+        """Choose the width for a step from W."""
+        if self.objective.loss.smooth:
+            return
+        distance = self.loss.distance(self.estimate.target, self.estimate.x @ W.T)
+        width = max(WIDTHS[min(step, len(WIDTHS) - 1)] * distance, 1e-6 * self.y_scale)
+        self.loss = RoundedLoss(self.objective.loss, width)
+
+    def run(self, starts, anchor):
+        """The minimiser, as far as a few Newton steps take it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            for_start = RoundedLoss(self.objective.loss, 1e-3 * self.y_scale)
+            values = [self.estimate.value_and_gradient(for_start, W)[0] for W in starts]
+            values = np.where(np.isfinite(values), values, np.inf)
+            W = starts[int(np.argmin(values))]
+            if not np.isfinite(values.min()):
+                return W
+            for step in range(STEPS):
+                self.round_off(W, step)
+                direction, decrement = self._direction(W, anchor)
+                if not np.isfinite(direction).all():
+                    break
+                length, gained = self._search(W, direction, decrement)
+                W = W + length * direction
+                value = abs(float(values.min()))
+                if step + 1 >= (1 if self.objective.loss.smooth else 4) and (
+                    gained <= TOLERANCE * value
+                ):
+                    break
+        return W
+
+    def _curvature(self, raw):
+        h = self.loss.curvature(self.estimate.target, raw)
+        return np.clip(h, FLOOR * self.bound, 1e150)
+
+    def _direction(self, W, anchor):
+        """The way to the minimum of the quadratic model at W, and what it promises."""
+        estimate, objective = self.estimate, self.objective
+        gradient = estimate.value_and_gradient(self.loss, W)[1]
+        raw = estimate.x @ W.T
+        if objective.target_kind == "class":
+            return self._joint_direction(W, raw, gradient)
+        direction, decrement = np.empty_like(W), 0.0
+        for r, H in enumerate(self._blocks(raw)):
+            if not objective.fit_intercept:
+                H[-1, -1] = 1.0
+            if objective.l1 > 0:
+                root = unit_root(H)
+                model = Model(root, np.ones((len(root), 1)), np.array, 1, objective.l2)
+                moved, gain, _ = minimise(model, W[r], gradient[r], thresholds(objective))
+                direction[r], decrement = moved - W[r], decrement + gain
+                continue
+            diagonal = np.diagonal(H) * self.prior
+            g = gradient[r] + diagonal * (W[r] - anchor[r])
+            H[np.diag_indices_from(H)] += diagonal + estimate.l2
+            T, _ = whitener(H)
+            direction[r] = -(T @ (T.T @ g))
+            decrement -= 0.5 * g @ direction[r]
+        return direction, decrement
+
+    def _blocks(self, raw):
+        """Each output's mean curvature matrix, without the penalty's: of the rows kept, and of
+        the models."""
+        estimate, models = self.estimate, self.estimate.models
+        if not len(estimate.x):
+            return models.hessian / estimate.total
+        grams = np.stack(list(weighted_grams(estimate.x, self._curvature(raw) * estimate.share)))
+        if models is None:
+            return grams
+        kept = estimate.kept_mass
+        return (models.hessian + kept * grams) / (models.mass + kept)
+
+    def _joint_direction(self, W, raw, gradient):
+        estimate, objective = self.estimate, self.objective
+        along = objective.loss._curvature_operator(estimate.target, raw)
+        k, x, share = len(W), estimate.x, estimate.share
+        if objective.l1 > 0:
+            model = Model(x, share, along, k, objective.l2)
+            threshold = np.tile(thresholds(objective), k)
+            moved, decrement, _ = minimise(model, W.ravel(), gradient.ravel(), threshold)
+            return moved.reshape(W.shape) - W, decrement
+        penalty = estimate.l2.copy()
+        # Of a constant for all outputs, which no loss sees.
+        penalty[-1] = 1e-8 if objective.fit_intercept else 1.0
+        if gradient.size <= JOINT_MATRIX_SIZE:
+            H = joint_matrix(x, along, share, k)
+            H[np.diag_indices_from(H)] += np.tile(penalty, k)
+            T, _ = whitener(H)
+            direction = -(T @ (T.T @ gradient.ravel())).reshape(W.shape)
+        else:
+            blocks = list(weighted_grams(x, self._curvature(raw) * share))
+            for H in blocks:
+                H[np.diag_indices_from(H)] += penalty
+            whiteners = [whitener(H)[0] for H in blocks]
+
+            def product(v):
+                return (along(x @ v.T) * share).T @ x + penalty * v
+
+            def solve(g):
+                return np.stack([T @ (T.T @ row) for T, row in zip(whiteners, g, strict=True)])
+
+            direction, _ = conjugate_gradients(product, solve, -gradient, 0.1, 20)
+        return direction, -0.5 * float(np.vdot(gradient, direction))
+
+    def _search(self, W, direction, decrement):
+        """A length that lowers the estimate, and by how much it does; 0 if there is none."""
+        start, _ = self.estimate.value_and_gradient(self.loss, W)
+
+        def gain(length):
+            return start - self.estimate.value_and_gradient(self.loss, W + length * direction)[0]
+
+        length, gained = 1.0, gain(1.0)
+        if gained > 1.5 * decrement:
+            while length < 1e6 and (more := gain(2 * length)) > gained:
+                length, gained = 2 * length, more
+        while not gained > 0:
+            length *= 0.5
+            if length < 1e-3:
+                return 0.0, 0.0
+            gained = gain(length)
+        return length, gained
+
+
+def unit_root(H):
+    """R with R'R = H, positive semi-definite."""
+    scale = np.sqrt(np.maximum(np.diagonal(H), 0))
+    scale[scale == 0] = 1.0
+    return unit_cholesky(H / scale / scale[:, None], 1e-12).T * scale
+
+
+def joint_matrix(x, along, share, k):
+    """The mean curvature of a loss that couples its outputs, (k (d + 1), k (d + 1))."""
+    H = np.empty((k, x.shape[1], k, x.shape[1]))
+    for s in range(k):
+        one = np.zeros((len(x), k))
+        one[:, s] = 1.0
+        column = along(one) * share
+        for r in range(k):
+            H[r, :, s] = (x * column[:, r : r + 1]).T @ x
+    return H.reshape(k * x.shape[1], -1)

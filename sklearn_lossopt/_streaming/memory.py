@@ -1,0 +1,203 @@
+"""What a stream keeps of its rows, for an estimate of the objective of all of them."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_lossopt._linalg import MATRIX_SIZE, extended
+from sklearn_lossopt._streaming.correction import Correction
+from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum, first_constant
+from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
+from sklearn_lossopt._streaming.rounded import RoundedLoss
+
+# A correction comes when the rows seen have grown by one part in so many.
+GROWTH = 16
+# Numbers in the models of all outputs, at most.
+MODEL_SIZE = 2_000_000
+
+
+def is_quadratic(loss):
+    """Whether a row's quadratic model is its loss, wherever it starts from."""
+    return loss.smooth and math.isinf(loss._trust_radius(1.0))
+
+
+@dataclass
+class Memory:
+    """Rows kept of a stream, and the sum of the quadratic models of rows not kept; arrays are
+    replaced, not changed.
+
+    Parameters
+    ----------
+    identity : tuple
+        What the rows belong to: loss, kind and intercept.
+    unit : float
+        That weights are divided by.
+    reservoir : Reservoir or None
+        None where the models are the loss.
+    models : QuadraticSum or None
+    rows : int
+        Rows seen.
+    mass : float
+        Their weights.
+    incumbent : tuple of ndarray (k, d), (k,), or None
+        The last correction's coefficients and intercepts, from which models start.
+    rounding : tuple of (float, ndarray of shape (k,)), or None
+        Of a loss with breakpoints: the width of the last correction, and the mean curvature.
+    due : int
+        The number of rows at which the next correction comes.
+    """
+
+    identity: tuple
+    unit: float
+    reservoir: Reservoir | None
+    models: QuadraticSum | None = None
+    rows: int = 0
+    mass: float = 0.0
+    incumbent: tuple | None = None
+    rounding: tuple | None = None
+    due: int = 0
+
+    @classmethod
+    def of_first_chunk(cls, objective, weight, identity, seed):
+        unit = 1.0 if weight is None else float(np.mean(weight[weight > 0]))
+        reservoir = None
+        if not is_quadratic(objective.loss):
+            reservoir = Reservoir.empty(objective, seed)
+        return cls(identity, unit, reservoir)
+
+    def for_loss(self, objective, identity):
+        """The rows for another loss; None where they have not been kept."""
+        same_rows = identity[1:] == self.identity[1:]
+        if not same_rows or self.reservoir is None or is_quadratic(objective.loss):
+            return None
+        return replace(
+            self, identity=identity, models=None, reservoir=self.reservoir.without_models(),
+            rounding=None,
+        )  # fmt: skip
+
+    def kept(self, objective, weight):
+        """The memory after the rows of one more chunk, without models of them."""
+        weight = None if weight is None else weight / self.unit
+        mass = float(objective.n) if weight is None else float(weight.sum())
+        reservoir = self.reservoir
+        if reservoir is not None:
+            reservoir = reservoir.extended(objective, weight)
+        return replace(
+            self, reservoir=reservoir, rows=self.rows + objective.n, mass=self.mass + mass
+        )
+
+    def sample(self, objective):
+        """The objective of the rows kept."""
+        rows = self.reservoir
+        weight = (rows.weight / rows.weight.mean()).astype(rows.rows.dtype)
+        return replace(
+            objective, X=rows.rows, target=rows.target, weight=weight, rows=None,
+            cache=type(objective.cache)(),
+        )  # fmt: skip
+
+    def constant(self, objective):
+        """Intercepts (k,) of the best constant model of all rows, nearly."""
+        if not objective.fit_intercept or self.reservoir is None:
+            return np.zeros(objective.n_outputs)
+        return first_constant(self.sample(objective))
+
+    def add_models(self, objective, weight):
+        """Add the models of the last chunk's rows, where they are of use: not while all rows are
+        kept. Changes this memory, which must not be any other's."""
+        k, d = objective.n_outputs, objective.d
+        if k * (d + 1) ** 2 > MODEL_SIZE:
+            return
+        first = self.rows - objective.n
+        if self.reservoir is not None and self.models is None and first < capacity(d):
+            return
+        if not objective.loss.smooth and self.rounding is None:
+            return
+        index = objective.subsample(objective.n)
+        rows = objective.X[index]
+        rows = rows.toarray() if sparse.issparse(rows) else rows
+        if self.models is None:
+            shift = np.zeros(d)
+            if objective.fit_intercept:
+                shift = rows.mean(axis=0, dtype=np.float64)
+            self.models = QuadraticSum.empty(shift, k)
+        x = extended(rows, float(objective.fit_intercept), self.models.shift)
+        z, value, slope, bend = self._expand(objective, x, objective.targets(index))
+        share = np.ones((objective.n, 1))
+        if weight is not None:
+            share[:, 0] = weight[index] / self.unit
+        self.models = self.models.extended(x, share, z, value, slope, bend)
+        if self.reservoir is not None:
+            new = np.flatnonzero(self.reservoir.numbers >= first)
+            if len(new):
+                at = self.reservoir.numbers[new] - first
+                model = self.reservoir.model.copy()
+                model[new] = np.stack([z, value, slope, bend], axis=1)[at]
+                self.reservoir = replace(self.reservoir, model=model)
+
+    def _expand(self, objective, x, y):
+        """The quadratic models of rows: where they start, value, slope and curvature, (n, k)."""
+        k = objective.n_outputs
+        z = np.zeros((len(x), k))
+        if self.incumbent is not None:
+            coef, intercept = self.incumbent
+            z = x @ np.column_stack([coef, intercept + coef @ self.models.shift]).T
+        loss = RoundedLoss(objective.loss, self.rounding[0] if self.rounding else 1.0)
+        rows, slope = loss.value_and_slope(y, z)
+        bend = (
+            loss.curvature(y, z)
+            if self.rounding is None
+            else np.tile(self.rounding[1], (len(x), 1))
+        )
+        value = np.zeros((len(x), k))
+        value[:, 0] = rows
+        far = ~np.isfinite(rows + slope.sum(axis=1) + bend.sum(axis=1))
+        for part in (z, value, slope, bend):
+            part[far] = 0.0
+        return z, value, slope, bend
+
+    def correct(self, objective, starts, bound, y_scale):
+        """Newton steps on the estimate, from the best of several starts.
+
+        Parameters
+        ----------
+        objective : Objective
+            Of the last chunk.
+        starts : list of tuples
+            Coefficients and intercepts.
+        bound, y_scale : float
+            See ``Correction``.
+
+        Returns
+        -------
+        model : tuple of ndarray (k, d), (k,), float64
+        """
+        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
+        correction = Correction(estimate, self.rows, bound, y_scale)
+        if self.incumbent is not None:
+            starts = [*starts, self.incumbent]
+        W = correction.run(
+            [estimate.place(*start) for start in starts], estimate.place(*starts[-1])
+        )
+        self.incumbent = estimate.unshift(W)
+        self.due = self.rows + max(1, self.rows // GROWTH)
+        if self.reservoir is not None:
+            if not objective.loss.smooth:
+                self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
+            if self.models is not None and not estimate.models_help(correction.loss, W):
+                self.models, self.reservoir = None, self.reservoir.without_models()
+        return self.incumbent
+
+
+def remembers(objective, settings):
+    """Whether rows of a stream are kept: for linear models of not too many columns, whose steps
+    are free to be corrected."""
+    loss = objective.loss
+    corrects = (
+        settings.schedule is None
+        and loss.learns_at_optimum
+        and (settings.precondition is not False)
+    )
+    asks = any(isinstance(value, str) for value in vars(loss).values())
+    return settings.network is None and objective.d < MATRIX_SIZE and (corrects or asks)

@@ -161,9 +161,8 @@ class ChunkFit:
         """Go to the minimum of the estimated objective of all rows seen."""
         preconditioner, stream = self.preconditioner, self.stream
         here = preconditioner.unshift(preconditioner.weights.astype(np.float64))
-        constant = np.zeros_like(here[0]), stream.memory.constant(self.objective)
         model = stream.memory.correct(
-            self.objective, [here, constant], preconditioner.bound, preconditioner.hessian.y_scale
+            self.objective, here, preconditioner.bound, preconditioner.hessian.y_scale
         )
         preconditioner.place(*model)
 

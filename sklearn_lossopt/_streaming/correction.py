@@ -13,6 +13,9 @@ STEPS = 6
 FLOOR = 1e-2
 # A correction ends where a step promises less than this part of the objective.
 TOLERANCE = 1e-5
+# By how many times the share of columns in rows the rows kept may be worse off than at another
+# model, as part of their objective, for a minimum to be believed.
+NOISE = 3.0
 # Widths over which breakpoints are rounded off, step by step, in median distances from them.
 WIDTHS = (1.0, 0.5, 0.3, 0.2, 0.2, 0.2)
 
@@ -35,10 +38,10 @@ class Correction:
         self.estimate, self.bound, self.y_scale = estimate, bound, y_scale
         self.objective = estimate.objective
         size = self.objective.d + 1
-        # What the rows leave open stays as it is: a prior around the last correction, worth one
-        # row while there are fewer rows than columns, and soon nothing.
+        # A prior worth one row while there are fewer rows than columns, and soon nothing.
         self.prior = 1 / (rows * (1 + (rows / size) ** 2))
-        self.loss, self.width = RoundedLoss(self.objective.loss, y_scale), y_scale
+        self.loss = RoundedLoss(self.objective.loss, y_scale)
+        self.credible = True
 
     def round_off(self, W, step):
         """Choose the width for a step from W."""
@@ -48,8 +51,9 @@ class Correction:
         width = max(WIDTHS[min(step, len(WIDTHS) - 1)] * distance, 1e-6 * self.y_scale)
         self.loss = RoundedLoss(self.objective.loss, width)
 
-    def run(self, starts, anchor):
-        """The minimiser, as far as a few Newton steps take it."""
+    def run(self, starts):
+        """The minimiser, as far as a few Newton steps from the best start take it; what the rows
+        leave open stays as it is in the last one."""
         with np.errstate(over="ignore", invalid="ignore"):
             for_start = RoundedLoss(self.objective.loss, 1e-3 * self.y_scale)
             values = [self.estimate.value_and_gradient(for_start, W)[0] for W in starts]
@@ -59,7 +63,7 @@ class Correction:
                 return W
             for step in range(STEPS):
                 self.round_off(W, step)
-                direction, decrement = self._direction(W, anchor)
+                direction, decrement = self._direction(W, starts[-1])
                 if not np.isfinite(direction).all():
                     break
                 length, gained = self._search(W, direction, decrement)
@@ -69,7 +73,17 @@ class Correction:
                     gained <= TOLERANCE * value
                 ):
                     break
+            self._judge(starts, W)
         return W
+
+    def _judge(self, starts, W):
+        """Whether the minimum is a good one for the rows kept, too."""
+        if self.estimate.models is None or not len(self.estimate.x):
+            return
+        best, *others = sorted(self.estimate.value_of_kept(self.loss, each) for each in starts)
+        size = self.objective.d + 1
+        noise = NOISE * size / len(self.estimate.x) * abs(best) + 0.05 * (others[-1] - best)
+        self.credible = bool(self.estimate.value_of_kept(self.loss, W) <= best + noise)
 
     def _curvature(self, raw):
         h = self.loss.curvature(self.estimate.target, raw)
@@ -153,7 +167,7 @@ class Correction:
 
         length, gained = 1.0, gain(1.0)
         if gained > 1.5 * decrement:
-            while length < 1e6 and (more := gain(2 * length)) > gained:
+            while length < 1e3 and (more := gain(2 * length)) > gained:
                 length, gained = 2 * length, more
         while not gained > 0:
             length *= 0.5

@@ -26,6 +26,9 @@ from sklearn_lossopt.losses import ClassificationLoss
 
 # The share of a row that each class is credited with before the first.
 PSEUDO_ROW = 0.5
+# Where the mean square of curvatures is so many times the square of their mean, few rows have
+# nearly all of it, and models start with the mean.
+SPREAD = 6.0
 
 
 @dataclass
@@ -159,10 +162,18 @@ class Estimate:
             gradient = gradient + (along - self.models.linear) / self.total
         return value, gradient
 
+    def value_of_kept(self, loss, W):
+        """The objective of the rows kept alone."""
+        value = loss.value_and_slope(self.target, self.x @ W.T)[0]
+        return self.penalty(W) + float(self.share[:, 0] @ value)
+
     def mean_curvature(self, loss, W):
-        """Of the rows kept, for each output (k,)."""
+        """Of the rows kept, for each output (k,); None where rows' own say more."""
         h = loss.curvature(self.target, self.x @ W.T)
-        return (self.share * h).sum(axis=0) / self.share.sum()
+        h = np.nan_to_num(h, nan=0.0, posinf=0.0)
+        mean = (self.share * h).sum(axis=0) / self.share.sum()
+        square = (self.share * h**2).sum(axis=0) / self.share.sum()
+        return mean if (square > SPREAD * mean**2).any() else None
 
     def models_help(self, loss, W):
         """Whether the models of the rows kept say more of their slopes than nothing would."""

@@ -44,9 +44,12 @@ class Memory:
     incumbent : tuple of ndarray (k, d), (k,), or None
         The last correction's coefficients and intercepts, from which models start.
     rounding : tuple of (float, ndarray of shape (k,)), or None
-        Of a loss with breakpoints: the width of the last correction, and the mean curvature.
+        The width over which the last correction rounded breakpoints off, and the curvature of
+        models; None for each row's own.
     due : int
         The number of rows at which the next correction comes.
+    doubled : int
+        The number of rows at which the best constant was last looked at.
     """
 
     identity: tuple
@@ -58,6 +61,7 @@ class Memory:
     incumbent: tuple | None = None
     rounding: tuple | None = None
     due: int = 0
+    doubled: int = 0
 
     @classmethod
     def of_first_chunk(cls, objective, weight, identity, seed):
@@ -96,12 +100,6 @@ class Memory:
             objective, X=rows.rows, target=rows.target, weight=weight, rows=None,
             cache=type(objective.cache)(),
         )  # fmt: skip
-
-    def constant(self, objective):
-        """Intercepts (k,) of the best constant model of all rows, nearly."""
-        if not objective.fit_intercept or self.reservoir is None:
-            return np.zeros(objective.n_outputs)
-        return first_constant(self.sample(objective))
 
     def add_models(self, objective, weight):
         """Add the models of the last chunk's rows, where they are of use: not while all rows are
@@ -145,11 +143,8 @@ class Memory:
             z = x @ np.column_stack([coef, intercept + coef @ self.models.shift]).T
         loss = RoundedLoss(objective.loss, self.rounding[0] if self.rounding else 1.0)
         rows, slope = loss.value_and_slope(y, z)
-        bend = (
-            loss.curvature(y, z)
-            if self.rounding is None
-            else np.tile(self.rounding[1], (len(x), 1))
-        )
+        mean = self.rounding and self.rounding[1]
+        bend = loss.curvature(y, z) if mean is None else np.tile(mean, (len(x), 1))
         value = np.zeros((len(x), k))
         value[:, 0] = rows
         far = ~np.isfinite(rows + slope.sum(axis=1) + bend.sum(axis=1))
@@ -157,15 +152,29 @@ class Memory:
             part[far] = 0.0
         return z, value, slope, bend
 
-    def correct(self, objective, starts, bound, y_scale):
-        """Newton steps on the estimate, from the best of several starts.
+    def _starts(self, objective, here):
+        """Models to start from; the last is where what the rows leave open stays: the best
+        constant each time that the rows have doubled, and the last correction."""
+        starts = [here]
+        if self.incumbent is None or self.rows >= 2 * self.doubled:
+            self.doubled = self.rows
+            constant = np.zeros(objective.n_outputs)
+            if objective.fit_intercept and self.reservoir is not None:
+                constant = first_constant(self.sample(objective))
+            starts.append((np.zeros_like(here[0]), constant))
+        if self.incumbent is not None:
+            starts.append(self.incumbent)
+        return starts
+
+    def correct(self, objective, here, bound, y_scale):
+        """Newton steps on the estimate, from the best of several starts. Changes this memory.
 
         Parameters
         ----------
         objective : Objective
             Of the last chunk.
-        starts : list of tuples
-            Coefficients and intercepts.
+        here : tuple of ndarray
+            The model after the last pass.
         bound, y_scale : float
             See ``Correction``.
 
@@ -173,21 +182,23 @@ class Memory:
         -------
         model : tuple of ndarray (k, d), (k,), float64
         """
-        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
-        correction = Correction(estimate, self.rows, bound, y_scale)
-        if self.incumbent is not None:
-            starts = [*starts, self.incumbent]
-        W = correction.run(
-            [estimate.place(*start) for start in starts], estimate.place(*starts[-1])
-        )
+        starts = self._starts(objective, here)
+        estimate, correction, W = self._minimum(objective, starts, bound, y_scale)
+        estimated = self.reservoir is not None and self.models is not None
+        if estimated and not (correction.credible and estimate.models_help(correction.loss, W)):
+            # The rows kept alone: never far off.
+            self.models, self.reservoir = None, self.reservoir.without_models()
+            estimate, correction, W = self._minimum(objective, starts, bound, y_scale)
         self.incumbent = estimate.unshift(W)
         self.due = self.rows + max(1, self.rows // GROWTH)
         if self.reservoir is not None:
-            if not objective.loss.smooth:
-                self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
-            if self.models is not None and not estimate.models_help(correction.loss, W):
-                self.models, self.reservoir = None, self.reservoir.without_models()
+            self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
         return self.incumbent
+
+    def _minimum(self, objective, starts, bound, y_scale):
+        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
+        correction = Correction(estimate, self.rows, bound, y_scale)
+        return estimate, correction, correction.run([estimate.place(*start) for start in starts])
 
 
 def remembers(objective, settings):

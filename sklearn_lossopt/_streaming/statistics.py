@@ -15,6 +15,8 @@ from sklearn_lossopt._training.state import State
 # A scale that the loss leaves open is estimated again when rows have grown by this factor; by 2
 # from so many rows on.
 SCALE_GROWTH, SCALE_ROWS = 1.5, 10_000
+# What changes slowly is found again when rows have grown by this factor.
+AGAIN = 1.1
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Stream:
     mass: float = 0.0
     moments: Moments | None = None
     targets: Sample | None = None
+    # The targets' typical size, the loss that says so and the rows that it comes from.
+    y_scale: tuple = (None, 0, 1.0)
     # T and its inverse, and the rows, variances, bound and penalty that they come from.
     whitener: tuple | None = None
     # The scale of residuals, and the rows that it comes from.
@@ -106,7 +110,7 @@ class Stream:
             sample = self.targets or Sample(np.empty((0, objective.n_outputs)))
             index = objective.subsample(objective.n)
             self.targets = sample.extended(objective.target[index].astype(np.float64))
-            y_scale = objective.loss._y_scale(self.targets.kept)
+            y_scale = self._y_scale(objective.loss)
         moments = self.moments
         return Statistics(
             moments.mean if moments.centred else None,
@@ -114,6 +118,14 @@ class Stream:
             y_scale if y_scale > 0 else 1.0,
             lambda h: self.whitening(objective, h),
         )
+
+    def _y_scale(self, loss):
+        """The typical size of the targets, found anew when there are a tenth more."""
+        identity, seen, y_scale = self.y_scale
+        if identity != loss._identity() or self.targets.seen >= AGAIN * seen:
+            y_scale = loss._y_scale(self.targets.kept)
+            self.y_scale = loss._identity(), self.targets.seen, y_scale
+        return y_scale
 
     def remember(self, objective, weight, settings, start):
         """Keep the chunk's rows, if all rows before them are known; ``start`` is the model of a
@@ -162,13 +174,14 @@ class Stream:
 
     def whitening(self, objective, h):
         """T for the curvature h times the second moments, shrunk towards their diagonal while few
-        rows have been seen. It costs as much as the moments of d rows, and is kept as long."""
+        rows have been seen. It costs as much as the moments of d rows, and is kept as long, or
+        until there are a tenth more."""
         variance, rows = self.moments.variance, self.rows + objective.n
         if self.whitener is not None:
             T, inverse, then, before = self.whitener
             now = np.append(variance, [h, objective.l2])
             steady = (now <= 2 * before).all() and (before <= 2 * now).all()
-            if rows < then + objective.d and steady:
+            if rows < max(then + objective.d, AGAIN * then) and steady:
                 return T, inverse
         matrix = np.zeros((objective.d + 1, objective.d + 1))
         inner = matrix[:-1, :-1]

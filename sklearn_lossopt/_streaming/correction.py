@@ -8,16 +8,17 @@ from sklearn_lossopt._solvers.proximal_newton import Model, minimise, thresholds
 from sklearn_lossopt._streaming.rounded import RoundedLoss
 
 # Newton steps of one correction, at most.
-STEPS = 6
-# Curvatures of single rows are raised to this part of their bound.
+STEPS = 8
+# Curvatures of single rows are raised to this part of their mean, or more where steps fail.
 FLOOR = 1e-2
-# A correction ends where a step promises less than this part of the objective.
+# A correction ends where a step gains less than this part of the objective.
 TOLERANCE = 1e-5
 # By how many times the share of columns in rows the rows kept may be worse off than at another
 # model, as part of their objective, for a minimum to be believed.
 NOISE = 3.0
-# Widths over which breakpoints are rounded off, step by step, in median distances from them.
-WIDTHS = (1.0, 0.5, 0.3, 0.2, 0.2, 0.2)
+# Widths over which breakpoints are rounded off, in median distances of rows from them: of the
+# first step, by what it shrinks, and of the last.
+WIDEST, NARROWER, NARROWEST = 1.0, 0.6, 0.15
 
 
 class Correction:
@@ -41,37 +42,41 @@ class Correction:
         # A prior worth one row while there are fewer rows than columns, and soon nothing.
         self.prior = 1 / (rows * (1 + (rows / size) ** 2))
         self.loss = RoundedLoss(self.objective.loss, y_scale)
-        self.credible = True
+        self.floor = FLOOR
+        self.credible = self.converged = True
 
     def round_off(self, W, step):
-        """Choose the width for a step from W."""
+        """Choose the width for a step from W: narrower with each."""
         if self.objective.loss.smooth:
             return
         distance = self.loss.distance(self.estimate.target, self.estimate.x @ W.T)
-        width = max(WIDTHS[min(step, len(WIDTHS) - 1)] * distance, 1e-6 * self.y_scale)
-        self.loss = RoundedLoss(self.objective.loss, width)
+        width = max(WIDEST * NARROWER**step, NARROWEST) * distance
+        self.loss = RoundedLoss(self.objective.loss, max(width, 1e-6 * self.y_scale))
 
     def run(self, starts):
         """The minimiser, as far as a few Newton steps from the best start take it; what the rows
         leave open stays as it is in the last one."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            for_start = RoundedLoss(self.objective.loss, 1e-3 * self.y_scale)
-            values = [self.estimate.value_and_gradient(for_start, W)[0] for W in starts]
+        smooth = self.objective.loss.smooth
+        with np.errstate(all="ignore"):
+            narrow = RoundedLoss(self.objective.loss, 1e-3 * self.y_scale)
+            values = [self.estimate.value_and_gradient(narrow, W)[0] for W in starts]
             values = np.where(np.isfinite(values), values, np.inf)
-            W = starts[int(np.argmin(values))]
-            if not np.isfinite(values.min()):
+            value, W = values.min(), starts[int(np.argmin(values))]
+            if not np.isfinite(value):
                 return W
-            for step in range(STEPS):
+            # A good start needs no wide ones.
+            first = 0 if smooth or len(starts) == 2 else 2
+            for step in range(first, first + STEPS):
                 self.round_off(W, step)
                 direction, decrement = self._direction(W, starts[-1])
                 if not np.isfinite(direction).all():
                     break
                 length, gained = self._search(W, direction, decrement)
                 W = W + length * direction
-                value = abs(float(values.min()))
-                if step + 1 >= (1 if self.objective.loss.smooth else 4) and (
-                    gained <= TOLERANCE * value
-                ):
+                self.floor = self.floor * (100 if length < 0.1 else 0.1)
+                self.floor = min(max(self.floor, FLOOR), 1.0)
+                self.converged = gained <= TOLERANCE * abs(value) and length > 0
+                if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
                     break
             self._judge(starts, W)
         return W
@@ -86,8 +91,10 @@ class Correction:
         self.credible = bool(self.estimate.value_of_kept(self.loss, W) <= best + noise)
 
     def _curvature(self, raw):
-        h = self.loss.curvature(self.estimate.target, raw)
-        return np.clip(h, FLOOR * self.bound, 1e150)
+        """Of each row, raised to a part of their mean or, if no row has any, of its bound."""
+        h = np.nan_to_num(self.loss.curvature(self.estimate.target, raw), posinf=1e150)
+        mean = float(self.estimate.share[:, 0] @ h.max(axis=1))
+        return np.clip(h, self.floor * (mean if mean > 1e-6 * self.bound else self.bound), 1e150)
 
     def _direction(self, W, anchor):
         """The way to the minimum of the quadratic model at W, and what it promises."""

@@ -173,7 +173,8 @@ class Estimate:
         h = np.nan_to_num(h, nan=0.0, posinf=0.0)
         mean = (self.share * h).sum(axis=0) / self.share.sum()
         square = (self.share * h**2).sum(axis=0) / self.share.sum()
-        return mean if (square > SPREAD * mean**2).any() else None
+        few = not loss.loss.smooth or (square > SPREAD * mean**2).any()
+        return mean if few else None
 
     def models_help(self, loss, W):
         """Whether the models of the rows kept say more of their slopes than nothing would."""

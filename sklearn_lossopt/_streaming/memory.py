@@ -190,7 +190,8 @@ class Memory:
             self.models, self.reservoir = None, self.reservoir.without_models()
             estimate, correction, W = self._minimum(objective, starts, bound, y_scale)
         self.incumbent = estimate.unshift(W)
-        self.due = self.rows + max(1, self.rows // GROWTH)
+        growth = GROWTH if correction.converged else 4 * GROWTH
+        self.due = self.rows + max(1, self.rows // growth)
         if self.reservoir is not None:
             self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
         return self.incumbent

@@ -79,9 +79,7 @@ class TakesChunks:
         state = State.fresh(objective, settings.optimizer, seed, settings.network)
         state.fingerprint = b"" if self.precondition is False else b"stream"
         if before is not None:
-            state = replace(
-                state, epoch=before.epoch, updates=before.updates, curve=list(before.curve)
-            )
+            state = replace(state, epoch=before.epoch, updates=before.updates, curve=before.curve)
             memory = self._memory(settings.optimizer, data.X.dtype)
             if memory is not None and memory.fingerprint == state.fingerprint:
                 state = replace(
@@ -91,7 +89,8 @@ class TakesChunks:
         with ONE_BLAS_THREAD:
             result = advance(objective, data.weight, settings, stream, start)
         result.n_iter = getattr(self, "n_iter_", 0) + 1
-        result.loss_curve = np.append(getattr(self, "loss_curve_", []), result.loss_curve)
+        curve = getattr(self, "loss_curve_", np.empty(0))
+        result.loss_curve = result.stream.curve(curve, result.loss_curve[0])
         for name in ("delta_", "validation_curve_", "best_iter_"):
             vars(self).pop(name, None)
         vars(self).update(self._attributes(objective, loss, settings, False, shape, result))

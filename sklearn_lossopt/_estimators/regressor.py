@@ -300,13 +300,14 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         X, y = self._same_rows(X, y, cache, multi_output=True, y_numeric=True)
         weight, rows = cache("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
         data, shape = self._data(X, y, weight, rows, loss, cache)
+        loss._check_target(data.target if rows is None else data.target[rows])
         k = data.target.shape[1]
 
         def encode(y, rows):
             target = self._target(y, X.dtype)
             if target.shape[1] != k:
                 raise ValueError(f"y_val has {target.shape[1]} columns, but y has {k}.")
-            loss._check_target(target if rows is None else target[rows])
+            loss._check_some_targets(target if rows is None else target[rows])
             return target, None
 
         data.rows, held = self._held(data, validation, encode, loss, cache)
@@ -319,7 +320,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
             y = column_or_1d(y, warn=True)
         flat = y.ndim == 1
         target = cache("target", (y, X.dtype.str), lambda: self._target(y, X.dtype))
-        loss._check_target(target if rows is None else target[rows])
+        loss._check_some_targets(target if rows is None else target[rows])
         return Data(X, y, target, None, weight, rows, self._seed(cache)), (
             lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b}
         )
@@ -373,11 +374,18 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
         data, shape = self._data(X, y, weight, rows, loss, Cache())
         k = data.target.shape[1]
-        if hasattr(self, "coef_") and np.shape(self.intercept_) != data.y.shape[1:]:
-            raise ValueError(
-                f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
-                f"shape {np.shape(self.intercept_)}. Use fit to start anew."
-            )
+        if hasattr(self, "coef_"):
+            known = np.shape(self.intercept_)
+            if k != max(1, *known, 1):
+                raise ValueError(
+                    f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
+                    f"shape {known}. Use fit to start anew."
+                )
+
+            def shape(w, b):
+                # As the first call's y was, (n,) or (n, 1).
+                return {"coef_": w if known else w[0], "intercept_": b if known else b[0]}
+
         return self._train_chunk(data, "values", k, loss, settings, shape)
 
     def predict(self, X):

@@ -1,7 +1,6 @@
 """One pass over one chunk of a stream."""
 
 import math
-from functools import reduce
 
 import numpy as np
 
@@ -21,6 +20,8 @@ from sklearn_lossopt._training.state import FitResult
 BATCH_SIZE = 64
 # By how much of itself, and of the first call's, an objective may rise in a pass.
 SLACK = 0.1, 0.01
+# The least that rates are cut to where passes raise the objective.
+LEAST = 1e-3
 
 
 def advance(objective, weight, settings, stream, start=None):
@@ -85,6 +86,7 @@ class ChunkFit:
         if linear:
             if start is None and statistics is not None:
                 start = self._first_start()
+            self.start = start
             preconditioner = LinearPreconditioner(
                 objective, settings.precondition, self.size, start, statistics
             )
@@ -123,9 +125,8 @@ class ChunkFit:
                 )
         if schedule is not None and schedule.reacts:
             # A call stands for an epoch, as the curve has a value for each.
-            curve = stream.state.curve
-            step = (len(curve) + np.arange(per_call) / per_call) * epoch
-            memory = reduce(schedule.remember, curve, None)
+            epochs, memory = stream.remembered(schedule)
+            step = (epochs + np.arange(per_call) / per_call) * epoch
             rates *= schedule(step, epoch, settings.max_iter, memory)
         elif schedule is not None:
             rates *= schedule(step, epoch, settings.max_iter)
@@ -138,12 +139,13 @@ class ChunkFit:
     def train(self):
         preconditioner, stream = self.preconditioner, self.stream
         rates, rate = self._rates()
-        value = (self._careful_pass if self.automatic else self._plain_pass)(rates, rate)
+        if self.corrects:
+            value = self._corrected_pass(rates)
+        else:
+            value = (self._careful_pass if self.automatic else self._plain_pass)(rates, rate)
+            self._predicting()
         stream.state.updates += self.per_call
-        self._predicting()
-        if self.corrects and stream.rows >= stream.memory.due:
-            self._correct()
-        stream.state.curve = [*stream.state.curve, value]
+        stream.end_call(self.settings.schedule, value)
         model = preconditioner.rounded(
             *preconditioner.unshift(preconditioner.weights.astype(np.float64))
         )
@@ -156,15 +158,6 @@ class ChunkFit:
         if objective.fit_intercept:
             constant = first_constant(objective)
         return np.zeros((objective.n_outputs, objective.d)), constant
-
-    def _correct(self):
-        """Go to the minimum of the estimated objective of all rows seen."""
-        preconditioner, stream = self.preconditioner, self.stream
-        here = preconditioner.unshift(preconditioner.weights.astype(np.float64))
-        model = stream.memory.correct(
-            self.objective, here, preconditioner.bound, preconditioner.hessian.y_scale
-        )
-        preconditioner.place(*model)
 
     def _take_up_points(self, start):
         """Put the weights that training moves, and those in the optimizer's memory, where they are
@@ -242,6 +235,25 @@ class ChunkFit:
             if worse:
                 self._diverged(value, scale, rate)
         return value
+
+    def _corrected_pass(self, rates):
+        """A pass of which as much is kept as does not raise the estimated objective of all rows
+        seen, and where it is due Newton's steps on that."""
+        preconditioner, stream = self.preconditioner, self.stream
+        before = self.start
+        value = self._pass(rates)
+        self._predicting()
+        after = preconditioner.unshift(preconditioner.weights.astype(np.float64))
+        bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
+        model, kept = stream.memory.settle(self.objective, before, after, bound, y_scale)
+        stream.factor = min(1.0, 1.1 * stream.factor) if kept else max(0.5 * stream.factor, LEAST)
+        if kept < 1.0:
+            # Memory of a way that was not taken.
+            stream.state.slots[...] = 0
+            stream.state.steps[...] = 0
+        if not all(map(np.array_equal, model, after)):
+            preconditioner.place(*model)
+        return value if math.isfinite(value) else self.trainer.evaluate()
 
     def _careful_pass(self, rates, rate):
         """A pass that is kept if it lowered the chunk's objective, else repeated with smaller

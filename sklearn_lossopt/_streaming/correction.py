@@ -10,9 +10,11 @@ from sklearn_lossopt._streaming.rounded import RoundedLoss
 # Newton steps of one correction, at most.
 STEPS = 8
 # Curvatures of single rows are raised to this part of their mean, or more where steps fail.
-FLOOR = 1e-2
+FLOOR, LEAST_FLOOR = 1e-2, 1e-6
 # A correction ends where a step gains less than this part of the objective.
 TOLERANCE = 1e-5
+# Parts of a pass that are tried.
+PARTS = 1.0, 0.25, 0.05
 # By how many times the share of columns in rows the rows kept may be worse off than at another
 # model, as part of their objective, for a minimum to be believed.
 NOISE = 3.0
@@ -74,7 +76,7 @@ class Correction:
                 length, gained = self._search(W, direction, decrement)
                 W = W + length * direction
                 self.floor = self.floor * (100 if length < 0.1 else 0.1)
-                self.floor = min(max(self.floor, FLOOR), 1.0)
+                self.floor = min(max(self.floor, LEAST_FLOOR), 1.0)
                 self.converged = gained <= TOLERANCE * abs(value) and length > 0
                 if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
                     break
@@ -173,7 +175,7 @@ class Correction:
             return start - self.estimate.value_and_gradient(self.loss, W + length * direction)[0]
 
         length, gained = 1.0, gain(1.0)
-        if gained > 1.5 * decrement:
+        if gained > 1.5 * decrement and self.estimate.models is None:
             while length < 1e3 and (more := gain(2 * length)) > gained:
                 length, gained = 2 * length, more
         while not gained > 0:
@@ -182,6 +184,17 @@ class Correction:
                 return 0.0, 0.0
             gained = gain(length)
         return length, gained
+
+
+def kept_part(estimate, loss, before, after):
+    """The part of a pass that does not raise the estimate: weights, and the part, from 1 to 0."""
+    with np.errstate(all="ignore"):
+        start = estimate.value_and_gradient(loss, before)[0]
+        for length in PARTS:
+            W = before + length * (after - before)
+            if estimate.value_and_gradient(loss, W)[0] <= start:
+                return W, length
+    return before, 0.0
 
 
 def unit_root(H):

@@ -24,7 +24,7 @@ import numpy as np
 from sklearn_lossopt._linalg import extended
 from sklearn_lossopt.losses import ClassificationLoss
 
-# The share of a row that each class is credited with before the first.
+# The share of a row that each class is credited with before its first row.
 PSEUDO_ROW = 0.5
 # Where the mean square of curvatures is so many times the square of their mean, few rows have
 # nearly all of it, and models start with the mean.
@@ -38,8 +38,11 @@ class QuadraticSum:
     Parameters
     ----------
     shift : ndarray of shape (d,)
-    hessian : ndarray of shape (k, d + 1, d + 1)
+    hessian : ndarray of shape (k, d + 1, d + 1), or (1, d + 1, d + 1) if ``joint``
     linear : ndarray of shape (k, d + 1)
+    joint : bool
+        Whether the loss is the same when all outputs move together: curvature is that of their
+        differences from their mean then, the same for all outputs.
     constant, mass : float
         The models' sum is w'Hw / 2 - linear'w + constant, of rows of weight ``mass``.
     """
@@ -47,17 +50,27 @@ class QuadraticSum:
     shift: np.ndarray
     hessian: np.ndarray
     linear: np.ndarray
+    joint: bool = False
     constant: float = 0.0
     mass: float = 0.0
 
     @classmethod
-    def empty(cls, shift, k):
+    def empty(cls, shift, k, joint):
         size = len(shift) + 1
-        return cls(shift, np.zeros((k, size, size)), np.zeros((k, size)))
+        return cls(shift, np.zeros((1 if joint else k, size, size)), np.zeros((k, size)), joint)
+
+    def bent(self, rows):
+        """Of numbers of each output (n, k), what curvature sees."""
+        return rows - rows.mean(axis=1, keepdims=True) if self.joint else rows
+
+    def along(self, W):
+        """The product of the curvature with extended weights (k, d + 1)."""
+        W = self.bent(W.T).T
+        return W @ self.hessian[0] if self.joint else (self.hessian @ W[:, :, None])[:, :, 0]
 
     def extended(self, x, weight, z, value, slope, curvature):
         """With the models of more rows x (n, d + 1), their weights (n, 1) and (n, k) each."""
-        weighted = weight * curvature
+        weighted, z = weight * curvature, self.bent(z)
         hessian = self.hessian.copy()
         for r in range(len(hessian)):
             hessian[r] += (x * weighted[:, r : r + 1]).T @ x
@@ -125,13 +138,15 @@ class Estimate:
         if objective.fit_intercept and isinstance(objective.loss, ClassificationLoss):
             # Rows of each class without features: no class is impossible before its first row.
             classes = _one_of_each(objective)
+            seen = [float(share[target.reshape(-1) == each].sum()) for each in classes.flat]
+            credit = PSEUDO_ROW / (1 + np.array(seen))
             row = np.zeros((len(classes), objective.d + 1))
             row[:, -1] = 1.0
             self.x = np.concatenate([self.x, row])
-            share = np.append(share, np.full(len(classes), PSEUDO_ROW))
+            share = np.append(share, credit)
             target = np.concatenate([target, classes])
             model = np.concatenate([model, np.zeros((len(classes), *model.shape[1:]))])
-            self.total += PSEUDO_ROW * len(classes)
+            self.total += float(credit.sum())
         self.share = (share / self.total)[:, None]
         self.target = replace(objective, target=target).targets(slice(None))
         if models is not None:
@@ -149,14 +164,14 @@ class Estimate:
             raw = self.x @ W.T
             rows, slope = loss.value_and_slope(self.target, raw)
             if self.models is not None:
-                step = raw - self.z
+                step = self.models.bent(raw - self.z)
                 bent = self.bend * step
                 rows = rows - self.value - np.sum((self.slope + 0.5 * bent) * step, axis=1)
                 slope = slope - self.slope - bent
             value += float(self.share[:, 0] @ rows)
             gradient = gradient + (self.share * slope).T @ self.x
         if self.models is not None:
-            along = (self.models.hessian @ W[:, :, None])[:, :, 0]
+            along = self.models.along(W)
             value += float(np.sum(W * (0.5 * along - self.models.linear))) / self.total
             value += self.models.constant / self.total
             gradient = gradient + (along - self.models.linear) / self.total
@@ -172,6 +187,9 @@ class Estimate:
         h = loss.curvature(self.target, self.x @ W.T)
         h = np.nan_to_num(h, nan=0.0, posinf=0.0)
         mean = (self.share * h).sum(axis=0) / self.share.sum()
+        if self.objective.target_kind == "class":
+            k = len(mean)
+            return np.full(k, mean.mean() * k / (k - 1))
         square = (self.share * h**2).sum(axis=0) / self.share.sum()
         few = not loss.loss.smooth or (square > SPREAD * mean**2).any()
         return mean if few else None
@@ -183,7 +201,8 @@ class Estimate:
             return True
         raw = self.x[held] @ W.T
         slope = loss.value_and_slope(self.target[held], raw)[1]
-        left = slope - self.slope[held] - self.bend[held] * (raw - self.z[held])
+        step = self.models.bent(raw - self.z[held])
+        left = slope - self.slope[held] - self.bend[held] * step
         share = self.share[held]
         return float(np.sum(share * left**2)) <= float(np.sum(share * slope**2))
 

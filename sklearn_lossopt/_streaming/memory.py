@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, extended
-from sklearn_lossopt._streaming.correction import Correction
+from sklearn_lossopt._streaming.correction import Correction, kept_part
 from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum, first_constant
 from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
@@ -50,6 +50,8 @@ class Memory:
         The number of rows at which the next correction comes.
     doubled : int
         The number of rows at which the best constant was last looked at.
+    before : Reservoir or None
+        During a call, that of the call before.
     """
 
     identity: tuple
@@ -62,6 +64,7 @@ class Memory:
     rounding: tuple | None = None
     due: int = 0
     doubled: int = 0
+    before: Reservoir | None = None
 
     @classmethod
     def of_first_chunk(cls, objective, weight, identity, seed):
@@ -85,16 +88,17 @@ class Memory:
         """The memory after the rows of one more chunk, without models of them."""
         weight = None if weight is None else weight / self.unit
         mass = float(objective.n) if weight is None else float(weight.sum())
-        reservoir = self.reservoir
+        before = reservoir = self.reservoir
         if reservoir is not None:
             reservoir = reservoir.extended(objective, weight)
         return replace(
-            self, reservoir=reservoir, rows=self.rows + objective.n, mass=self.mass + mass
-        )
+            self, reservoir=reservoir, rows=self.rows + objective.n, mass=self.mass + mass,
+            before=before,
+        )  # fmt: skip
 
-    def sample(self, objective):
+    def sample(self, objective, rows=None):
         """The objective of the rows kept."""
-        rows = self.reservoir
+        rows = rows or self.reservoir
         weight = (rows.weight / rows.weight.mean()).astype(rows.rows.dtype)
         return replace(
             objective, X=rows.rows, target=rows.target, weight=weight, rows=None,
@@ -102,37 +106,48 @@ class Memory:
         )  # fmt: skip
 
     def add_models(self, objective, weight):
-        """Add the models of the last chunk's rows, where they are of use: not while all rows are
-        kept. Changes this memory, which must not be any other's."""
+        """Add the models of the last chunk's rows, unless all rows are kept, and the first time
+        those of all rows before. Changes this memory, which must not be any other's."""
         k, d = objective.n_outputs, objective.d
+        before, self.before = self.before, None
         if k * (d + 1) ** 2 > MODEL_SIZE:
             return
-        first = self.rows - objective.n
-        if self.reservoir is not None and self.models is None and first < capacity(d):
+        if self.reservoir is not None and self.rows <= capacity(d):
             return
-        if not objective.loss.smooth and self.rounding is None:
+        if not is_quadratic(objective.loss) and self.incumbent is None:
             return
+        if self.models is None and before is not None and before.seen == len(before.keys):
+            kept = self.sample(objective, before)
+            self._add(kept, kept.X, before.weight[:, None], 0)
         index = objective.subsample(objective.n)
         rows = objective.X[index]
-        rows = rows.toarray() if sparse.issparse(rows) else rows
-        if self.models is None:
-            shift = np.zeros(d)
-            if objective.fit_intercept:
-                shift = rows.mean(axis=0, dtype=np.float64)
-            self.models = QuadraticSum.empty(shift, k)
-        x = extended(rows, float(objective.fit_intercept), self.models.shift)
-        z, value, slope, bend = self._expand(objective, x, objective.targets(index))
         share = np.ones((objective.n, 1))
         if weight is not None:
             share[:, 0] = weight[index] / self.unit
-        self.models = self.models.extended(x, share, z, value, slope, bend)
-        if self.reservoir is not None:
-            new = np.flatnonzero(self.reservoir.numbers >= first)
-            if len(new):
-                at = self.reservoir.numbers[new] - first
-                model = self.reservoir.model.copy()
-                model[new] = np.stack([z, value, slope, bend], axis=1)[at]
-                self.reservoir = replace(self.reservoir, model=model)
+        first = self.rows - objective.n
+        self._add(objective, rows.toarray() if sparse.issparse(rows) else rows, share, first)
+
+    def _add(self, objective, rows, weight, first):
+        """Add the models of consecutive rows of the stream, of which ``first`` is the first."""
+        if self.models is None:
+            shift = np.zeros(objective.d)
+            if objective.fit_intercept:
+                shift = rows.mean(axis=0, dtype=np.float64)
+            self.models = QuadraticSum.empty(
+                shift, objective.n_outputs, objective.target_kind == "class"
+            )
+        x = extended(rows, float(objective.fit_intercept), self.models.shift)
+        y = objective.targets(objective.subsample(objective.n))
+        z, value, slope, bend = self._expand(objective, x, y)
+        self.models = self.models.extended(x, weight, z, value, slope, bend)
+        if self.reservoir is None:
+            return
+        numbers = self.reservoir.numbers
+        held = np.flatnonzero((numbers >= first) & (numbers < first + len(rows)))
+        if len(held):
+            model = self.reservoir.model.copy()
+            model[held] = np.stack([z, value, slope, bend], axis=1)[numbers[held] - first]
+            self.reservoir = replace(self.reservoir, model=model)
 
     def _expand(self, objective, x, y):
         """The quadratic models of rows: where they start, value, slope and curvature, (n, k)."""
@@ -166,40 +181,49 @@ class Memory:
             starts.append(self.incumbent)
         return starts
 
-    def correct(self, objective, here, bound, y_scale):
-        """Newton steps on the estimate, from the best of several starts. Changes this memory.
+    def settle(self, objective, before, after, bound, y_scale):
+        """Judge a pass by the estimate, and correct it where that is due. Changes this memory.
 
         Parameters
         ----------
         objective : Objective
             Of the last chunk.
-        here : tuple of ndarray
-            The model after the last pass.
+        before, after : tuple of ndarray (k, d), (k,)
+            The models before and after the pass.
         bound, y_scale : float
             See ``Correction``.
 
         Returns
         -------
         model : tuple of ndarray (k, d), (k,), float64
+        length : float
+            The part of the pass that was kept.
         """
+        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
+        loss = RoundedLoss(objective.loss, 1e-3 * y_scale)
+        W, length = kept_part(estimate, loss, estimate.place(*before), estimate.place(*after))
+        model = estimate.unshift(W)
+        if self.rows >= self.due:
+            model = self._corrected(objective, estimate, model, bound, y_scale)
+        return model, length
+
+    def _corrected(self, objective, estimate, here, bound, y_scale):
         starts = self._starts(objective, here)
-        estimate, correction, W = self._minimum(objective, starts, bound, y_scale)
+        correction = Correction(estimate, self.rows, bound, y_scale)
+        W = correction.run([estimate.place(*start) for start in starts])
         estimated = self.reservoir is not None and self.models is not None
         if estimated and not (correction.credible and estimate.models_help(correction.loss, W)):
             # The rows kept alone: never far off.
             self.models, self.reservoir = None, self.reservoir.without_models()
-            estimate, correction, W = self._minimum(objective, starts, bound, y_scale)
+            estimate = Estimate(objective, self.reservoir, None, self.mass)
+            correction = Correction(estimate, self.rows, bound, y_scale)
+            W = correction.run([estimate.place(*start) for start in starts])
         self.incumbent = estimate.unshift(W)
         growth = GROWTH if correction.converged else 4 * GROWTH
         self.due = self.rows + max(1, self.rows // growth)
         if self.reservoir is not None:
             self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
         return self.incumbent
-
-    def _minimum(self, objective, starts, bound, y_scale):
-        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
-        correction = Correction(estimate, self.rows, bound, y_scale)
-        return estimate, correction, correction.run([estimate.place(*start) for start in starts])
 
 
 def remembers(objective, settings):

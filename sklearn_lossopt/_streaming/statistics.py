@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from sklearn_lossopt._training.state import State
 SCALE_GROWTH, SCALE_ROWS = 1.5, 10_000
 # What changes slowly is found again when rows have grown by this factor.
 AGAIN = 1.1
+# Values in a curve, at most.
+CURVE = 10_000
 
 
 @dataclass
@@ -46,6 +49,10 @@ class Stream:
     scale_rows: int = 0
     # Of the curvature: its largest eigenvalue, its trace and the rows that they come from.
     spectrum: tuple = (0.0, 0.0, 0)
+    # A schedule that reacts, as text, the epochs and calls so far, and what it remembers of them.
+    schedule: tuple = (None, 0, None)
+    # Calls that a value of the curve is the mean of, and those that the last one has so far.
+    thinning: tuple = (1, 1)
     # What the learning rate is cut by under schedule="auto".
     factor: float = 1.0
     # The first call's objective at its start.
@@ -63,6 +70,39 @@ class Stream:
         state = self.state
         slots, steps = state.slots.copy(), state.steps.copy()
         return replace(self, state=replace(state, slots=slots, steps=steps, epoch=state.epoch + 1))
+
+    def remembered(self, schedule):
+        """Epochs and calls so far, and what a schedule that reacts remembers of them."""
+        known, epochs, memory = self.schedule
+        if known != _description(schedule):
+            # Of the fit that the stream goes on from; calls under another schedule have passed.
+            memory = reduce(schedule.remember, self.state.curve, None)
+        return max(epochs, len(self.state.curve)), memory
+
+    def end_call(self, schedule, value):
+        """Note the chunk's objective, as the schedule and the curve know it."""
+        if schedule is not None and schedule.reacts:
+            epochs, memory = self.remembered(schedule)
+            memory = schedule.remember(memory, value)
+            self.schedule = _description(schedule), epochs + 1, memory
+        else:
+            epochs = max(self.schedule[1], len(self.state.curve))
+            self.schedule = None, epochs + 1, None
+
+    def curve(self, before, value):
+        """A curve with the value of one more call: where it has become too long, each value is
+        the mean of twice as many calls."""
+        calls, held = self.thinning
+        if held < calls:
+            curve = np.array(before)
+            curve[-1] += (value - curve[-1]) / (held + 1)
+            self.thinning = calls, held + 1
+            return curve
+        while len(before) >= CURVE:
+            before = np.append(before, before[len(before) - len(before) % 2 :])
+            before, calls = before.reshape(-1, 2).mean(axis=1), 2 * calls
+        self.thinning = calls, 1
+        return np.append(before, value)
 
     def relative_weights(self, objective, weight, ends):
         """Weights over the mean weight of all rows up to the end of their own batch, so that it
@@ -212,3 +252,8 @@ class Stream:
             trace = max(now[1], (1 - share) * trace + share * now[1])
             self.spectrum = smoothness, trace, self.rows
         return smoothness, trace
+
+
+def _description(schedule):
+    """What tells a schedule from another."""
+    return f"{schedule!r}"

@@ -93,7 +93,11 @@ class Loss(Component, family="loss"):
         return self
 
     def _check_target(self, y):
-        """Raise ValueError where y is outside the loss's domain."""
+        """Raise ValueError where y, all targets of a fit, is outside the loss's domain."""
+
+    def _check_some_targets(self, y):
+        """The same for a part of the targets: what is asked of all together is not asked of it."""
+        self._check_target(y)
 
     def _predict(self, raw):
         """The prediction on the scale of y: the inverse of the link."""

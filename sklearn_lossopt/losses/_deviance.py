@@ -30,6 +30,10 @@ class _LogLink(RegressionLoss):
     def _predict(self, raw):
         return np.exp(raw)
 
+    def _check_target(self, y):
+        self._check_some_targets(y)
+        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
+
     def _y_scale(self, y, weight=None):
         return float(np.average(y, weights=weight, axis=0).mean())
 
@@ -49,7 +53,9 @@ class _LogLink(RegressionLoss):
 
     def _constant(self, y, weight):
         mean = np.average(y, axis=0, weights=weight)
-        return np.log(np.maximum(mean, 1e-10))
+        # Nothing but zeros: half a count so far.
+        none = 0.5 / (len(y) if weight is None else np.sum(weight))
+        return np.log(np.where(mean > 0, np.maximum(mean, 1e-10), none))
 
 
 class Poisson(_LogLink, name="poisson"):
@@ -75,9 +81,8 @@ class Poisson(_LogLink, name="poisson"):
 
     _power = 1.0
 
-    def _check_target(self, y):
+    def _check_some_targets(self, y):
         require(y >= 0, self, "y at least 0", y)
-        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
 
 
 class Gamma(_LogLink, name="gamma"):
@@ -104,7 +109,7 @@ class Gamma(_LogLink, name="gamma"):
 
     _power = 2.0
 
-    def _check_target(self, y):
+    def _check_some_targets(self, y):
         require(y > 0, self, "y greater than 0", y)
 
 
@@ -153,9 +158,8 @@ class Tweedie(_LogLink, name="tweedie"):
     def _power(self):
         return float(self.power)
 
-    def _check_target(self, y):
+    def _check_some_targets(self, y):
         if self.power >= 2:
             require(y > 0, self, f"y greater than 0 with power={self.power}", y)
         elif self.power >= 1:
             require(y >= 0, self, f"y at least 0 with power={self.power}", y)
-        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))

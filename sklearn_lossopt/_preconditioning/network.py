@@ -182,7 +182,9 @@ class NetworkPreconditioner:
     def _measure_targets(self, statistics):
         objective = self.objective
         loss, k = objective.loss, objective.n_outputs
-        constant = objective.best_constant()
+        constant = None if statistics is None else statistics.constant
+        if constant is None:
+            constant = objective.best_constant()
         y_scale = objective.y_scale() if statistics is None else statistics.y_scale
         trust_radius = loss._trust_radius(y_scale)
         if statistics is not None and not math.isfinite(trust_radius):

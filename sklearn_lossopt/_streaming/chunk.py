@@ -85,7 +85,8 @@ class ChunkFit:
             stream.memory.add_models(objective, weight)
         if linear:
             if start is None and statistics is not None:
-                start = self._first_start()
+                constant = first_constant(objective)
+                start = np.zeros((objective.n_outputs, objective.d)), constant
             self.start = start
             preconditioner = LinearPreconditioner(
                 objective, settings.precondition, self.size, start, statistics
@@ -150,14 +151,6 @@ class ChunkFit:
             *preconditioner.unshift(preconditioner.weights.astype(np.float64))
         )
         return FitResult(*model, stream.state, 1, rate, False, [value], stream=stream)
-
-    def _first_start(self):
-        """The best constant model of the first chunk, to which each class is added once."""
-        objective = self.objective
-        constant = np.zeros(objective.n_outputs)
-        if objective.fit_intercept:
-            constant = first_constant(objective)
-        return np.zeros((objective.n_outputs, objective.d)), constant
 
     def _take_up_points(self, start):
         """Put the weights that training moves, and those in the optimizer's memory, where they are

@@ -216,20 +216,27 @@ class Estimate:
 
 
 def first_constant(objective):
-    """Raw predictions (k,) of the best constant for an objective's rows, to which half a row of
-    each class is added: no class is impossible before its first row."""
+    """Raw predictions (k,) of the best constant for an objective's rows; zeros without one."""
+    if not objective.fit_intercept:
+        return np.zeros(objective.n_outputs)
     index = objective.subsample(objective.n)
-    y, weight = objective.target[index], None
-    if objective.weight is not None:
-        weight = objective.weight[index]
-    if isinstance(objective.loss, ClassificationLoss):
-        classes = _one_of_each(objective)
+    weight = None if objective.weight is None else objective.weight[index]
+    return best_constant(objective, objective.target[index], weight, False)
+
+
+def best_constant(objective, y, weight, columns):
+    """The same for any targets, to which half a row of each class is added: no class is impossible
+    before its first row. ``columns`` are +-1 for each class."""
+    loss = objective.loss
+    classes = _one_of_each(objective)
+    if objective.target_kind != "values":
+        classes = objective.columns(classes)
+        y = y if columns else objective.columns(y)
+    if isinstance(loss, ClassificationLoss):
         weight = np.ones(len(y)) if weight is None else weight
         weight = np.append(weight, np.full(len(classes), PSEUDO_ROW))
         y = np.concatenate([y, classes])
-    if objective.target_kind != "values":
-        y = objective.columns(y)
-    return np.asarray(objective.loss._constant(y, weight), np.float64)
+    return np.asarray(loss._constant(y, weight), np.float64)
 
 
 def _one_of_each(objective):

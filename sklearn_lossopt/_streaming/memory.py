@@ -173,10 +173,8 @@ class Memory:
         starts = [here]
         if self.incumbent is None or self.rows >= 2 * self.doubled:
             self.doubled = self.rows
-            constant = np.zeros(objective.n_outputs)
-            if objective.fit_intercept and self.reservoir is not None:
-                constant = first_constant(self.sample(objective))
-            starts.append((np.zeros_like(here[0]), constant))
+            rows = objective if self.reservoir is None else self.sample(objective)
+            starts.append((np.zeros_like(here[0]), first_constant(rows)))
         if self.incumbent is not None:
             starts.append(self.incumbent)
         return starts

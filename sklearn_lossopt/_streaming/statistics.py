@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_lossopt._linalg import whitener
 from sklearn_lossopt._preconditioning.linear import Statistics, whitens
 from sklearn_lossopt._solvers.huber_scale import residual_scale
+from sklearn_lossopt._streaming.estimate import best_constant
 from sklearn_lossopt._streaming.memory import Memory, remembers
 from sklearn_lossopt._streaming.moments import Moments, Sample
 from sklearn_lossopt._training.state import State
@@ -42,6 +43,8 @@ class Stream:
     targets: Sample | None = None
     # The targets' typical size, the loss that says so and the rows that it comes from.
     y_scale: tuple = (None, 0, 1.0)
+    # The best constant of the targets, the loss that says so and the rows that it comes from.
+    constant: tuple = (None, 0, None)
     # T and its inverse, and the rows, variances, bound and penalty that they come from.
     whitener: tuple | None = None
     # The scale of residuals, and the rows that it comes from.
@@ -145,11 +148,13 @@ class Stream:
             self.moments, self.whitener = now, None
         else:
             self.moments = before.merged(now)
-        y_scale = 1.0
-        if objective.target_kind == "values":
+        y_scale, values = 1.0, objective.target_kind == "values"
+        if values or settings.network is not None:
             sample = self.targets or Sample(np.empty((0, objective.n_outputs)))
-            index = objective.subsample(objective.n)
-            self.targets = sample.extended(objective.target[index].astype(np.float64))
+            y = objective.target[objective.subsample(objective.n)]
+            y = (y if values else objective.columns(y)).astype(np.float64)
+            self.targets = sample.extended(y)
+        if values:
             y_scale = self._y_scale(objective.loss)
         moments = self.moments
         return Statistics(
@@ -157,7 +162,19 @@ class Stream:
             moments.variance,
             y_scale if y_scale > 0 else 1.0,
             lambda h: self.whitening(objective, h),
+            None if settings.network is None else self._constant(objective),
         )
+
+    def _constant(self, objective):
+        """Raw predictions of the best constant of the targets, found anew when there are twice as
+        many."""
+        identity, seen, constant = self.constant
+        if identity != objective.loss._identity() or self.targets.seen >= 2 * seen:
+            kept = self.targets.kept
+            columns = objective.target_kind != "values"
+            constant = best_constant(objective, kept, None, columns)
+            self.constant = objective.loss._identity(), self.targets.seen, constant
+        return constant
 
     def _y_scale(self, loss):
         """The typical size of the targets, found anew when there are a tenth more."""

@@ -603,7 +603,18 @@ def test_outputs_are_checked():
     for other in (y[:, :1], y[:, 0], np.c_[y, y]):
         unchanged(model, lambda other=other: model.partial_fit(X, other), match="outputs")
     single = make("regression").partial_fit(X, y[:, 0])
-    unchanged(single, lambda: single.partial_fit(X, y[:, :1]), match="outputs")
+    unchanged(single, lambda: single.partial_fit(X, y), match="outputs")
+
+
+@pytest.mark.parametrize("settings", [{}, {"hidden_layer_sizes": (3,)}])
+def test_one_target_may_come_as_a_column_or_not(settings):
+    """The first call says what shape predictions have."""
+    X, y = make_data("regression", n=64)
+    flat, column = (make("regression", **settings).partial_fit(X, t) for t in (y, y[:, None]))
+    flat.partial_fit(X, y[:, None])
+    column.partial_fit(X, y)
+    assert flat.predict(X).shape == (64,)
+    assert_array_equal(flat.predict(X), column.predict(X).reshape(-1))
 
 
 def test_labels_longer_than_the_first():

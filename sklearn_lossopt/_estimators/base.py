@@ -1,6 +1,7 @@
 """What the two estimators share. `_fitting` is a fit from the top, `_partial_fit` a chunk's."""
 
 import functools
+import math
 from abc import ABCMeta, abstractmethod
 from copy import copy
 from dataclasses import replace
@@ -385,12 +386,16 @@ class BaseGradientEstimator(
         rows, encoding = self._encode(X, y, weight, used, loss, cache, classes)
         loss._check_target(select(rows.target, used))
         seed = self._seed(cache)
-        outputs = () if encoding.flat else (encoding.n_outputs,)
-        if hasattr(self, "intercept_") and np.shape(self.intercept_) != outputs:
-            raise ValueError(
-                f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
-                f"shape {np.shape(self.intercept_)}. Use fit to start anew."
-            )
+        if hasattr(self, "intercept_"):
+            known = np.shape(self.intercept_)
+            if math.prod(known) != encoding.n_outputs:
+                raise ValueError(
+                    f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
+                    f"shape {known}. Use fit to start anew."
+                )
+            if encoding.flat == bool(known):
+                # As the first call's y was, (n,) or (n, 1).
+                encoding = replace(encoding, flat=not known)
         rows = rows.class_weighted(self._class_weights(rows, encoding, cache))
         objective = self._objective(replace(rows, weight=None), encoding, loss, cache)
 
@@ -414,7 +419,9 @@ class BaseGradientEstimator(
         result = replace(
             result,
             n_iter=getattr(self, "n_iter_", 0) + 1,
-            loss_curve=np.append(getattr(self, "loss_curve_", []), result.loss_curve),
+            loss_curve=result.stream.curve(
+                getattr(self, "loss_curve_", np.empty(0)), result.loss_curve[0]
+            ),
         )
         self._forget_fit(settings.network)
         vars(self).update(fitted_attributes(loss, settings, objective, encoding, False, result))

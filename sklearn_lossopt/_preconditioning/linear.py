@@ -36,12 +36,15 @@ class Statistics:
         A typical size of the targets.
     whitener : callable
         Takes the loss's curvature bound, returns T and its inverse.
+    constant : ndarray of shape (k,) or None
+        Raw predictions of the best constant; None where only its own rows say.
     """
 
     mean: np.ndarray | None
     variance: np.ndarray
     y_scale: float
     whitener: Callable
+    constant: np.ndarray | None = None
 
 
 class Metric:

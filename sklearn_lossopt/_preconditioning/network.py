@@ -80,7 +80,9 @@ def standardisation(objective, statistics):
 def target_units(objective, statistics):
     """A typical size of the loss, and the constant and the size (k, 2) of raw predictions."""
     loss, k = objective.loss, objective.n_outputs
-    constant = objective.best_constant()
+    constant = None if statistics is None else statistics.constant
+    if constant is None:
+        constant = objective.best_constant()
     y_scale = objective.y_scale() if statistics is None else statistics.y_scale
     size = loss._trust_radius(y_scale)
     if statistics is not None and not math.isfinite(size):

@@ -1,7 +1,6 @@
 """One pass over one chunk of a stream."""
 
 import math
-from functools import reduce
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
 from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
+from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._training.defaults import network_rate, with_dropout
 from sklearn_lossopt._training.loop import DIVERGED, REMEDY, trainer
 from sklearn_lossopt._training.state import FitResult
@@ -17,6 +17,8 @@ from sklearn_lossopt._training.state import FitResult
 BATCH_SIZE = 64
 # By how much of itself, and of the first call's, an objective may rise in a pass.
 SLACK = 0.1, 0.01
+# The least that rates are cut to where passes raise the objective.
+LEAST = 1e-3
 
 
 def advance(objective, weight, settings, stream, start=None):
@@ -50,7 +52,7 @@ class ChunkFit:
     """One chunk's pass. The objective's weights and loss are set here."""
 
     def __init__(self, objective, weight, settings, stream, start):
-        self.settings = settings
+        self.settings, self.objective = settings, objective
         self.stream = stream = stream.next_call()
         size = settings.batch_size or BATCH_SIZE
         # Rows of a full batch, where there is one.
@@ -62,6 +64,7 @@ class ChunkFit:
         statistics = None
         if settings.precondition is not False:
             statistics = stream.observe(objective, weight, settings, self.size)
+        stream.remember(objective, weight, settings, start)
         objective.loss = objective.loss._prepared(
             lambda epsilon: stream.residual_scale(objective, epsilon)
         )
@@ -70,7 +73,18 @@ class ChunkFit:
         # A loss whose minimiser learns nothing is no guide: as in fit, steps stay as they are.
         linear = settings.network is None
         self.automatic = linear and settings.schedule is None and objective.loss.learns_at_optimum
+        self.corrects = (
+            self.automatic
+            and stream.memory is not None
+            and (objective.curved if objective.loss.smooth else objective.breakpoints > 0)
+        )
+        if self.corrects:
+            stream.memory.add_models(objective, weight)
         if linear:
+            if start is None and statistics is not None:
+                constant = first_constant(objective)
+                start = np.zeros((objective.n_outputs, objective.d)), constant
+            self.start = start
             preconditioner = LinearPreconditioner(
                 objective, settings.precondition, self.size, start, statistics
             )
@@ -109,9 +123,8 @@ class ChunkFit:
                 )
         if schedule is not None and schedule.reacts:
             # A call stands for an epoch, as the curve has a value for each.
-            curve = stream.state.curve
-            step = (len(curve) + np.arange(per_call) / per_call) * epoch
-            memory = reduce(schedule.remember, curve, None)
+            epochs, memory = stream.remembered(schedule)
+            step = (epochs + np.arange(per_call) / per_call) * epoch
             rates *= schedule(step, epoch, settings.max_iter, memory)
         elif schedule is not None:
             rates *= schedule(step, epoch, settings.max_iter)
@@ -124,10 +137,13 @@ class ChunkFit:
     def train(self):
         preconditioner, stream = self.preconditioner, self.stream
         rates, rate = self._rates()
-        value = (self._careful_pass if self.automatic else self._plain_pass)(rates, rate)
+        if self.corrects:
+            value = self._corrected_pass(rates)
+        else:
+            value = (self._careful_pass if self.automatic else self._plain_pass)(rates, rate)
+            self._predicting()
         stream.state.updates += self.per_call
-        self._predicting()
-        stream.state.curve = [*stream.state.curve, value]
+        stream.end_call(self.settings.schedule, value)
         model = preconditioner.rounded(
             *preconditioner.unshift(preconditioner.weights.astype(np.float64))
         )
@@ -209,6 +225,25 @@ class ChunkFit:
             if worse:
                 self._diverged(value, scale, rate)
         return value
+
+    def _corrected_pass(self, rates):
+        """A pass of which as much is kept as does not raise the estimated objective of all rows
+        seen, and where it is due Newton's steps on that."""
+        preconditioner, stream = self.preconditioner, self.stream
+        before = self.start
+        value = self._pass(rates)
+        self._predicting()
+        after = preconditioner.unshift(preconditioner.weights.astype(np.float64))
+        bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
+        model, kept = stream.memory.settle(self.objective, before, after, bound, y_scale)
+        stream.factor = min(1.0, 1.1 * stream.factor) if kept else max(0.5 * stream.factor, LEAST)
+        if kept < 1.0:
+            # Memory of a way that was not taken.
+            stream.state.slots[...] = 0
+            stream.state.steps[...] = 0
+        if not all(map(np.array_equal, model, after)):
+            preconditioner.place(*model)
+        return value if math.isfinite(value) else self.trainer.evaluate()
 
     def _careful_pass(self, rates, rate):
         """A pass that is kept if it lowered the chunk's objective, else repeated with smaller

@@ -31,6 +31,10 @@ class _LogLink(RegressionLoss):
     def _predict(self, raw):
         return np.exp(raw)
 
+    def _check_target(self, y):
+        self._check_some_targets(y)
+        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
+
     def _y_scale(self, y, weight=None):
         return float(np.average(y, weights=weight, axis=0).mean())
 
@@ -54,7 +58,9 @@ class _LogLink(RegressionLoss):
 
     def _constant(self, y, weight):
         mean = np.average(y, axis=0, weights=weight)
-        return np.log(np.where(mean > 0, mean, 1e-10))
+        # Nothing but zeros: half a count so far.
+        none = 0.5 / (len(y) if weight is None else np.sum(weight))
+        return np.log(np.where(mean > 0, mean, none))
 
 
 class Poisson(_LogLink, name="poisson"):

@@ -1,0 +1,216 @@
+"""Newton steps on the estimated objective of all rows seen, between passes of the optimizer."""
+
+import numpy as np
+
+from sklearn_lossopt._linalg import conjugate_gradients, unit_cholesky, weighted_grams, whitener
+from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
+from sklearn_lossopt._solvers.proximal_newton import Model, minimise, thresholds
+from sklearn_lossopt._streaming.rounded import RoundedLoss
+
+# Newton steps of one correction, at most.
+STEPS = 8
+# Curvatures of single rows are raised to this part of their mean, or more where steps fail.
+FLOOR, LEAST_FLOOR = 1e-2, 1e-6
+# A correction ends where a step gains less than this part of the objective.
+TOLERANCE = 1e-5
+# Parts of a pass that are tried.
+PARTS = 1.0, 0.25, 0.05
+# By how many times the share of columns in rows the rows kept may be worse off than at another
+# model, as part of their objective, for a minimum to be believed.
+NOISE = 3.0
+# Widths over which breakpoints are rounded off, in median distances of rows from them: of the
+# first step, by what it shrinks, and of the last.
+WIDEST, NARROWER, NARROWEST = 1.0, 0.6, 0.15
+
+
+class Correction:
+    """Minimises an Estimate from the best of several starts.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    rows : int
+        Rows seen.
+    bound : float
+        An upper bound of the loss's curvature, or its typical size.
+    y_scale : float
+        A typical size of the targets.
+    """
+
+    def __init__(self, estimate, rows, bound, y_scale):
+        self.estimate, self.bound, self.y_scale = estimate, bound, y_scale
+        self.objective = estimate.objective
+        size = self.objective.d + 1
+        # A prior worth one row while there are fewer rows than columns, and soon nothing.
+        self.prior = 1 / (rows * (1 + (rows / size) ** 2))
+        self.loss = RoundedLoss(self.objective.loss, y_scale)
+        self.floor = FLOOR
+        self.credible = self.converged = True
+
+    def round_off(self, W, step):
+        """Choose the width for a step from W: narrower with each."""
+        if self.objective.loss.smooth:
+            return
+        distance = self.loss.distance(self.estimate.target, self.estimate.x @ W.T)
+        width = max(WIDEST * NARROWER**step, NARROWEST) * distance
+        self.loss = RoundedLoss(self.objective.loss, max(width, 1e-6 * self.y_scale))
+
+    def run(self, starts):
+        """The minimiser, as far as a few Newton steps from the best start take it; what the rows
+        leave open stays as it is in the last one."""
+        smooth = self.objective.loss.smooth
+        with np.errstate(all="ignore"):
+            narrow = RoundedLoss(self.objective.loss, 1e-3 * self.y_scale)
+            values = [self.estimate.value_and_gradient(narrow, W)[0] for W in starts]
+            values = np.where(np.isfinite(values), values, np.inf)
+            value, W = values.min(), starts[int(np.argmin(values))]
+            if not np.isfinite(value):
+                return W
+            # A good start needs no wide ones.
+            first = 0 if smooth or len(starts) == 2 else 2
+            for step in range(first, first + STEPS):
+                self.round_off(W, step)
+                direction, decrement = self._direction(W, starts[-1])
+                if not np.isfinite(direction).all():
+                    break
+                length, gained = self._search(W, direction, decrement)
+                W = W + length * direction
+                self.floor = self.floor * (100 if length < 0.1 else 0.1)
+                self.floor = min(max(self.floor, LEAST_FLOOR), 1.0)
+                self.converged = gained <= TOLERANCE * abs(value) and length > 0
+                if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
+                    break
+            self._judge(starts, W)
+        return W
+
+    def _judge(self, starts, W):
+        """Whether the minimum is a good one for the rows kept, too."""
+        if self.estimate.models is None or not len(self.estimate.x):
+            return
+        best, *others = sorted(self.estimate.value_of_kept(self.loss, each) for each in starts)
+        size = self.objective.d + 1
+        noise = NOISE * size / len(self.estimate.x) * abs(best) + 0.05 * (others[-1] - best)
+        self.credible = bool(self.estimate.value_of_kept(self.loss, W) <= best + noise)
+
+    def _curvature(self, raw):
+        """Of each row, raised to a part of their mean or, if no row has any, of its bound."""
+        h = np.nan_to_num(self.loss.curvature(self.estimate.target, raw), posinf=1e150)
+        mean = float(self.estimate.share[:, 0] @ h.max(axis=1))
+        return np.clip(h, self.floor * (mean if mean > 1e-6 * self.bound else self.bound), 1e150)
+
+    def _direction(self, W, anchor):
+        """The way to the minimum of the quadratic model at W, and what it promises."""
+        estimate, objective = self.estimate, self.objective
+        gradient = estimate.value_and_gradient(self.loss, W)[1]
+        raw = estimate.x @ W.T
+        if objective.target_kind == "class":
+            return self._joint_direction(W, raw, gradient)
+        direction, decrement = np.empty_like(W), 0.0
+        for r, H in enumerate(self._blocks(raw)):
+            if not objective.fit_intercept:
+                H[-1, -1] = 1.0
+            if objective.l1 > 0:
+                root = unit_root(H)
+                model = Model(root, np.ones((len(root), 1)), np.array, 1, objective.l2)
+                moved, gain, _ = minimise(model, W[r], gradient[r], thresholds(objective))
+                direction[r], decrement = moved - W[r], decrement + gain
+                continue
+            diagonal = np.diagonal(H) * self.prior
+            g = gradient[r] + diagonal * (W[r] - anchor[r])
+            H[np.diag_indices_from(H)] += diagonal + estimate.l2
+            T, _ = whitener(H)
+            direction[r] = -(T @ (T.T @ g))
+            decrement -= 0.5 * g @ direction[r]
+        return direction, decrement
+
+    def _blocks(self, raw):
+        """Each output's mean curvature matrix, without the penalty's: of the rows kept, and of
+        the models."""
+        estimate, models = self.estimate, self.estimate.models
+        if not len(estimate.x):
+            return models.hessian / estimate.total
+        grams = np.stack(list(weighted_grams(estimate.x, self._curvature(raw) * estimate.share)))
+        if models is None:
+            return grams
+        kept = estimate.kept_mass
+        return (models.hessian + kept * grams) / (models.mass + kept)
+
+    def _joint_direction(self, W, raw, gradient):
+        estimate, objective = self.estimate, self.objective
+        along = objective.loss._curvature_operator(estimate.target, raw)
+        k, x, share = len(W), estimate.x, estimate.share
+        if objective.l1 > 0:
+            model = Model(x, share, along, k, objective.l2)
+            threshold = np.tile(thresholds(objective), k)
+            moved, decrement, _ = minimise(model, W.ravel(), gradient.ravel(), threshold)
+            return moved.reshape(W.shape) - W, decrement
+        penalty = estimate.l2.copy()
+        # Of a constant for all outputs, which no loss sees.
+        penalty[-1] = 1e-8 if objective.fit_intercept else 1.0
+        if gradient.size <= JOINT_MATRIX_SIZE:
+            H = joint_matrix(x, along, share, k)
+            H[np.diag_indices_from(H)] += np.tile(penalty, k)
+            T, _ = whitener(H)
+            direction = -(T @ (T.T @ gradient.ravel())).reshape(W.shape)
+        else:
+            blocks = list(weighted_grams(x, self._curvature(raw) * share))
+            for H in blocks:
+                H[np.diag_indices_from(H)] += penalty
+            whiteners = [whitener(H)[0] for H in blocks]
+
+            def product(v):
+                return (along(x @ v.T) * share).T @ x + penalty * v
+
+            def solve(g):
+                return np.stack([T @ (T.T @ row) for T, row in zip(whiteners, g, strict=True)])
+
+            direction, _ = conjugate_gradients(product, solve, -gradient, 0.1, 20)
+        return direction, -0.5 * float(np.vdot(gradient, direction))
+
+    def _search(self, W, direction, decrement):
+        """A length that lowers the estimate, and by how much it does; 0 if there is none."""
+        start, _ = self.estimate.value_and_gradient(self.loss, W)
+
+        def gain(length):
+            return start - self.estimate.value_and_gradient(self.loss, W + length * direction)[0]
+
+        length, gained = 1.0, gain(1.0)
+        if gained > 1.5 * decrement and self.estimate.models is None:
+            while length < 1e3 and (more := gain(2 * length)) > gained:
+                length, gained = 2 * length, more
+        while not gained > 0:
+            length *= 0.5
+            if length < 1e-3:
+                return 0.0, 0.0
+            gained = gain(length)
+        return length, gained
+
+
+def kept_part(estimate, loss, before, after):
+    """The part of a pass that does not raise the estimate: weights, and the part, from 1 to 0."""
+    with np.errstate(all="ignore"):
+        start = estimate.value_and_gradient(loss, before)[0]
+        for length in PARTS:
+            W = before + length * (after - before)
+            if estimate.value_and_gradient(loss, W)[0] <= start:
+                return W, length
+    return before, 0.0
+
+
+def unit_root(H):
+    """R with R'R = H, positive semi-definite."""
+    scale = np.sqrt(np.maximum(np.diagonal(H), 0))
+    scale[scale == 0] = 1.0
+    return unit_cholesky(H / scale / scale[:, None], 1e-12).T * scale
+
+
+def joint_matrix(x, along, share, k):
+    """The mean curvature of a loss that couples its outputs, (k (d + 1), k (d + 1))."""
+    H = np.empty((k, x.shape[1], k, x.shape[1]))
+    for s in range(k):
+        one = np.zeros((len(x), k))
+        one[:, s] = 1.0
+        column = along(one) * share
+        for r in range(k):
+            H[r, :, s] = (x * column[:, r : r + 1]).T @ x
+    return H.reshape(k * x.shape[1], -1)

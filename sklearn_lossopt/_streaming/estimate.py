@@ -1,0 +1,246 @@
+r"""The objective of all rows seen, of which only some are kept.
+
+Each row i has a quadratic model q_i of its loss around the prediction that it met. The models add
+up to one quadratic, whatever the number of rows. With the sum of the models of all rows in a set S,
+and a uniform sample R of all rows seen,
+
+.. math:: \hat F(w) = \frac1n \sum_{i \in S} q_i(w)
+    + \frac1{|R|} \sum_{i \in R} \bigl(\ell_i(w) - [i \in S] \, q_i(w)\bigr)
+
+is an unbiased estimate of the mean loss of all rows at every w, in any order of the rows: the
+models are a control variate for the sample (Hammersley and Handscomb 1964). For the squared error
+it is exact; while R holds all rows too; and elsewhere its error falls with the distance between the
+predictions that the models start from and those of now.
+
+References
+----------
+Hammersley, J. M. and Handscomb, D. C. (1964). Monte Carlo methods. Methuen.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sklearn_lossopt._linalg import extended
+from sklearn_lossopt.losses import ClassificationLoss
+
+# The share of a row that each class is credited with before its first row.
+PSEUDO_ROW = 0.5
+# Where the mean square of curvatures is so many times the square of their mean, few rows have
+# nearly all of it, and models start with the mean.
+SPREAD = 6.0
+
+
+@dataclass
+class QuadraticSum:
+    """The sum of rows' quadratic models, in extended weights for rows less ``shift``.
+
+    Parameters
+    ----------
+    shift : ndarray of shape (d,)
+    hessian : ndarray of shape (k, d + 1, d + 1), or (1, d + 1, d + 1) if ``joint``
+    linear : ndarray of shape (k, d + 1)
+    joint : bool
+        Whether the loss is the same when all outputs move together: curvature is that of their
+        differences from their mean then, the same for all outputs.
+    constant, mass : float
+        The models' sum is w'Hw / 2 - linear'w + constant, of rows of weight ``mass``.
+    """
+
+    shift: np.ndarray
+    hessian: np.ndarray
+    linear: np.ndarray
+    joint: bool = False
+    constant: float = 0.0
+    mass: float = 0.0
+
+    @classmethod
+    def empty(cls, shift, k, joint):
+        size = len(shift) + 1
+        return cls(shift, np.zeros((1 if joint else k, size, size)), np.zeros((k, size)), joint)
+
+    def bent(self, rows):
+        """Of numbers of each output (n, k), what curvature sees."""
+        return rows - rows.mean(axis=1, keepdims=True) if self.joint else rows
+
+    def along(self, W):
+        """The product of the curvature with extended weights (k, d + 1)."""
+        W = self.bent(W.T).T
+        return W @ self.hessian[0] if self.joint else (self.hessian @ W[:, :, None])[:, :, 0]
+
+    def extended(self, x, weight, z, value, slope, curvature):
+        """With the models of more rows x (n, d + 1), their weights (n, 1) and (n, k) each."""
+        weighted, z = weight * curvature, self.bent(z)
+        hessian = self.hessian.copy()
+        for r in range(len(hessian)):
+            hessian[r] += (x * weighted[:, r : r + 1]).T @ x
+        return replace(
+            self,
+            hessian=hessian,
+            linear=self.linear + (weighted * z - weight * slope).T @ x,
+            constant=self.constant
+            + float(np.sum(weight * (value - slope * z + 0.5 * curvature * z**2))),
+            mass=self.mass + float(weight.sum()),
+        )
+
+    def moved(self, shift, intercept):
+        """The same for another shift; ``intercept`` is the last entry of extended rows."""
+        size = len(shift) + 1
+        change = np.eye(size)
+        change[:-1, -1] = (self.shift - shift) * intercept
+        return replace(
+            self,
+            shift=shift,
+            hessian=change @ self.hessian @ change.T,
+            linear=self.linear @ change.T,
+        )
+
+
+class Estimate:
+    """The objective of all rows seen as a function of extended weights (k, d + 1).
+
+    Parameters
+    ----------
+    objective : Objective
+        Of any chunk: its loss, penalties and kind.
+    reservoir : Reservoir or None
+        None where the models are the loss.
+    models : QuadraticSum or None
+    mass : float
+        The weight of all rows seen.
+
+    Attributes
+    ----------
+    x : ndarray of shape (m, d + 1)
+        Rows to evaluate the loss on.
+    share : ndarray of shape (m, 1)
+        Their weights; with those of the models they sum to 1.
+    """
+
+    def __init__(self, objective, reservoir, models, mass):
+        self.objective, self.models = objective, models
+        self.l2 = np.append(np.full(objective.d, objective.l2), 0.0)
+        self.l1 = np.append(np.full(objective.d, objective.l1), 0.0)
+        self.last = float(objective.fit_intercept)
+        self.total = mass
+        if reservoir is None:
+            self.shift = models.shift
+            self.x, self.share = np.empty((0, objective.d + 1)), np.empty((0, 1))
+            return
+        self.shift = np.zeros(objective.d)
+        if objective.fit_intercept:
+            weight = reservoir.weight / reservoir.weight.sum()
+            self.shift = weight @ reservoir.rows.astype(np.float64)
+        self.x = extended(reservoir.rows, self.last, self.shift)
+        weight, target, model = reservoir.weight, reservoir.target, reservoir.model
+        self.kept_mass = float(weight.sum())
+        share = weight * (mass / self.kept_mass)
+        if objective.fit_intercept and isinstance(objective.loss, ClassificationLoss):
+            # Rows of each class without features: no class is impossible before its first row.
+            classes = _one_of_each(objective)
+            seen = [float(share[target.reshape(-1) == each].sum()) for each in classes.flat]
+            credit = PSEUDO_ROW / (1 + np.array(seen))
+            row = np.zeros((len(classes), objective.d + 1))
+            row[:, -1] = 1.0
+            self.x = np.concatenate([self.x, row])
+            share = np.append(share, credit)
+            target = np.concatenate([target, classes])
+            model = np.concatenate([model, np.zeros((len(classes), *model.shape[1:]))])
+            self.total += float(credit.sum())
+        self.share = (share / self.total)[:, None]
+        self.target = replace(objective, target=target).targets(slice(None))
+        if models is not None:
+            self.models = models.moved(self.shift, self.last)
+            self.z, _, self.slope, self.bend = np.moveaxis(model, 1, 0)
+            self.value = model[:, 1].sum(axis=1)
+
+    def penalty(self, W):
+        return 0.5 * float(np.sum(self.l2 * W**2)) + float(np.sum(self.l1 * np.abs(W)))
+
+    def value_and_gradient(self, loss, W):
+        """F and the gradient of all but its l1 term; ``loss`` is a RoundedLoss."""
+        value, gradient = self.penalty(W), self.l2 * W
+        if len(self.x):
+            raw = self.x @ W.T
+            rows, slope = loss.value_and_slope(self.target, raw)
+            if self.models is not None:
+                step = self.models.bent(raw - self.z)
+                bent = self.bend * step
+                rows = rows - self.value - np.sum((self.slope + 0.5 * bent) * step, axis=1)
+                slope = slope - self.slope - bent
+            value += float(self.share[:, 0] @ rows)
+            gradient = gradient + (self.share * slope).T @ self.x
+        if self.models is not None:
+            along = self.models.along(W)
+            value += float(np.sum(W * (0.5 * along - self.models.linear))) / self.total
+            value += self.models.constant / self.total
+            gradient = gradient + (along - self.models.linear) / self.total
+        return value, gradient
+
+    def value_of_kept(self, loss, W):
+        """The objective of the rows kept alone."""
+        value = loss.value_and_slope(self.target, self.x @ W.T)[0]
+        return self.penalty(W) + float(self.share[:, 0] @ value)
+
+    def mean_curvature(self, loss, W):
+        """Of the rows kept, for each output (k,); None where rows' own say more."""
+        h = loss.curvature(self.target, self.x @ W.T)
+        h = np.nan_to_num(h, nan=0.0, posinf=0.0)
+        mean = (self.share * h).sum(axis=0) / self.share.sum()
+        if self.objective.target_kind == "class":
+            k = len(mean)
+            return np.full(k, mean.mean() * k / (k - 1))
+        square = (self.share * h**2).sum(axis=0) / self.share.sum()
+        few = not loss.loss.smooth or (square > SPREAD * mean**2).any()
+        return mean if few else None
+
+    def models_help(self, loss, W):
+        """Whether the models of the rows kept say more of their slopes than nothing would."""
+        held = np.flatnonzero((self.bend != 0).any(axis=1) | (self.slope != 0).any(axis=1))
+        if len(held) == 0:
+            return True
+        raw = self.x[held] @ W.T
+        slope = loss.value_and_slope(self.target[held], raw)[1]
+        step = self.models.bent(raw - self.z[held])
+        left = slope - self.slope[held] - self.bend[held] * step
+        share = self.share[held]
+        return float(np.sum(share * left**2)) <= float(np.sum(share * slope**2))
+
+    def place(self, coef, intercept):
+        """Extended weights, float64, of coefficients and intercepts for rows as they are."""
+        coef = np.asarray(coef, np.float64)
+        return np.column_stack([coef, np.asarray(intercept, np.float64) + coef @ self.shift])
+
+    def unshift(self, W):
+        return W[:, :-1], W[:, -1] - W[:, :-1] @ self.shift
+
+
+def first_constant(objective):
+    """Raw predictions (k,) of the best constant for an objective's rows; zeros without one."""
+    if not objective.fit_intercept:
+        return np.zeros(objective.n_outputs)
+    index = objective.subsample(objective.n)
+    weight = None if objective.weight is None else objective.weight[index]
+    return best_constant(objective, objective.target[index], weight, False)
+
+
+def best_constant(objective, y, weight, columns):
+    """The same for any targets, to which half a row of each class is added: no class is impossible
+    before its first row. ``columns`` are +-1 for each class."""
+    loss = objective.loss
+    classes = _one_of_each(objective)
+    if objective.target_kind != "values":
+        classes = objective.columns(classes)
+        y = y if columns else objective.columns(y)
+    if isinstance(loss, ClassificationLoss):
+        weight = np.ones(len(y)) if weight is None else weight
+        weight = np.append(weight, np.full(len(classes), PSEUDO_ROW))
+        y = np.concatenate([y, classes])
+    return np.asarray(loss._constant(y, weight), np.float64)
+
+
+def _one_of_each(objective):
+    """A target of each class."""
+    if objective.target_kind == "values":
+        return np.array([[1.0], [-1.0]], objective.target.dtype)
+    return np.arange(objective.n_outputs, dtype=objective.target.dtype)

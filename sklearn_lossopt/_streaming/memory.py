@@ -1,0 +1,237 @@
+"""What a stream keeps of its rows, for an estimate of the objective of all of them."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_lossopt._linalg import MATRIX_SIZE, extended
+from sklearn_lossopt._streaming.correction import Correction, kept_part
+from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum, first_constant
+from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
+from sklearn_lossopt._streaming.rounded import RoundedLoss
+
+# A correction comes when the rows seen have grown by one part in so many.
+GROWTH = 16
+# Numbers in the models of all outputs, at most.
+MODEL_SIZE = 2_000_000
+
+
+def is_quadratic(loss):
+    """Whether a row's quadratic model is its loss, wherever it starts from."""
+    return loss.smooth and math.isinf(loss._trust_radius(1.0))
+
+
+@dataclass
+class Memory:
+    """Rows kept of a stream, and the sum of the quadratic models of rows not kept; arrays are
+    replaced, not changed.
+
+    Parameters
+    ----------
+    identity : tuple
+        What the rows belong to: loss, kind and intercept.
+    unit : float
+        That weights are divided by.
+    reservoir : Reservoir or None
+        None where the models are the loss.
+    models : QuadraticSum or None
+    rows : int
+        Rows seen.
+    mass : float
+        Their weights.
+    incumbent : tuple of ndarray (k, d), (k,), or None
+        The last correction's coefficients and intercepts, from which models start.
+    rounding : tuple of (float, ndarray of shape (k,)), or None
+        The width over which the last correction rounded breakpoints off, and the curvature of
+        models; None for each row's own.
+    due : int
+        The number of rows at which the next correction comes.
+    doubled : int
+        The number of rows at which the best constant was last looked at.
+    before : Reservoir or None
+        During a call, that of the call before.
+    """
+
+    identity: tuple
+    unit: float
+    reservoir: Reservoir | None
+    models: QuadraticSum | None = None
+    rows: int = 0
+    mass: float = 0.0
+    incumbent: tuple | None = None
+    rounding: tuple | None = None
+    due: int = 0
+    doubled: int = 0
+    before: Reservoir | None = None
+
+    @classmethod
+    def of_first_chunk(cls, objective, weight, identity, seed):
+        unit = 1.0 if weight is None else float(np.mean(weight[weight > 0]))
+        reservoir = None
+        if not is_quadratic(objective.loss):
+            reservoir = Reservoir.empty(objective, seed)
+        return cls(identity, unit, reservoir)
+
+    def for_loss(self, objective, identity):
+        """The rows for another loss; None where they have not been kept."""
+        same_rows = identity[1:] == self.identity[1:]
+        if not same_rows or self.reservoir is None or is_quadratic(objective.loss):
+            return None
+        return replace(
+            self, identity=identity, models=None, reservoir=self.reservoir.without_models(),
+            rounding=None,
+        )  # fmt: skip
+
+    def kept(self, objective, weight):
+        """The memory after the rows of one more chunk, without models of them."""
+        weight = None if weight is None else weight / self.unit
+        mass = float(objective.n) if weight is None else float(weight.sum())
+        before = reservoir = self.reservoir
+        if reservoir is not None:
+            reservoir = reservoir.extended(objective, weight)
+        return replace(
+            self, reservoir=reservoir, rows=self.rows + objective.n, mass=self.mass + mass,
+            before=before,
+        )  # fmt: skip
+
+    def sample(self, objective, rows=None):
+        """The objective of the rows kept."""
+        rows = rows or self.reservoir
+        weight = (rows.weight / rows.weight.mean()).astype(rows.rows.dtype)
+        return replace(
+            objective, X=rows.rows, target=rows.target, weight=weight, rows=None,
+            cache=type(objective.cache)(),
+        )  # fmt: skip
+
+    def add_models(self, objective, weight):
+        """Add the models of the last chunk's rows, unless all rows are kept, and the first time
+        those of all rows before. Changes this memory, which must not be any other's."""
+        k, d = objective.n_outputs, objective.d
+        before, self.before = self.before, None
+        if k * (d + 1) ** 2 > MODEL_SIZE:
+            return
+        if self.reservoir is not None and self.rows <= capacity(d):
+            return
+        if not is_quadratic(objective.loss) and self.incumbent is None:
+            return
+        if self.models is None and before is not None and before.seen == len(before.keys):
+            kept = self.sample(objective, before)
+            self._add(kept, kept.X, before.weight[:, None], 0)
+        index = objective.subsample(objective.n)
+        rows = objective.X[index]
+        share = np.ones((objective.n, 1))
+        if weight is not None:
+            share[:, 0] = weight[index] / self.unit
+        first = self.rows - objective.n
+        self._add(objective, rows.toarray() if sparse.issparse(rows) else rows, share, first)
+
+    def _add(self, objective, rows, weight, first):
+        """Add the models of consecutive rows of the stream, of which ``first`` is the first."""
+        if self.models is None:
+            shift = np.zeros(objective.d)
+            if objective.fit_intercept:
+                shift = rows.mean(axis=0, dtype=np.float64)
+            self.models = QuadraticSum.empty(
+                shift, objective.n_outputs, objective.target_kind == "class"
+            )
+        x = extended(rows, float(objective.fit_intercept), self.models.shift)
+        y = objective.targets(objective.subsample(objective.n))
+        z, value, slope, bend = self._expand(objective, x, y)
+        self.models = self.models.extended(x, weight, z, value, slope, bend)
+        if self.reservoir is None:
+            return
+        numbers = self.reservoir.numbers
+        held = np.flatnonzero((numbers >= first) & (numbers < first + len(rows)))
+        if len(held):
+            model = self.reservoir.model.copy()
+            model[held] = np.stack([z, value, slope, bend], axis=1)[numbers[held] - first]
+            self.reservoir = replace(self.reservoir, model=model)
+
+    def _expand(self, objective, x, y):
+        """The quadratic models of rows: where they start, value, slope and curvature, (n, k)."""
+        k = objective.n_outputs
+        z = np.zeros((len(x), k))
+        if self.incumbent is not None:
+            coef, intercept = self.incumbent
+            z = x @ np.column_stack([coef, intercept + coef @ self.models.shift]).T
+        loss = RoundedLoss(objective.loss, self.rounding[0] if self.rounding else 1.0)
+        rows, slope = loss.value_and_slope(y, z)
+        mean = self.rounding and self.rounding[1]
+        bend = loss.curvature(y, z) if mean is None else np.tile(mean, (len(x), 1))
+        value = np.zeros((len(x), k))
+        value[:, 0] = rows
+        far = ~np.isfinite(rows + slope.sum(axis=1) + bend.sum(axis=1))
+        for part in (z, value, slope, bend):
+            part[far] = 0.0
+        return z, value, slope, bend
+
+    def _starts(self, objective, here):
+        """Models to start from; the last is where what the rows leave open stays: the best
+        constant each time that the rows have doubled, and the last correction."""
+        starts = [here]
+        if self.incumbent is None or self.rows >= 2 * self.doubled:
+            self.doubled = self.rows
+            rows = objective if self.reservoir is None else self.sample(objective)
+            starts.append((np.zeros_like(here[0]), first_constant(rows)))
+        if self.incumbent is not None:
+            starts.append(self.incumbent)
+        return starts
+
+    def settle(self, objective, before, after, bound, y_scale):
+        """Judge a pass by the estimate, and correct it where that is due. Changes this memory.
+
+        Parameters
+        ----------
+        objective : Objective
+            Of the last chunk.
+        before, after : tuple of ndarray (k, d), (k,)
+            The models before and after the pass.
+        bound, y_scale : float
+            See ``Correction``.
+
+        Returns
+        -------
+        model : tuple of ndarray (k, d), (k,), float64
+        length : float
+            The part of the pass that was kept.
+        """
+        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
+        loss = RoundedLoss(objective.loss, 1e-3 * y_scale)
+        W, length = kept_part(estimate, loss, estimate.place(*before), estimate.place(*after))
+        model = estimate.unshift(W)
+        if self.rows >= self.due:
+            model = self._corrected(objective, estimate, model, bound, y_scale)
+        return model, length
+
+    def _corrected(self, objective, estimate, here, bound, y_scale):
+        starts = self._starts(objective, here)
+        correction = Correction(estimate, self.rows, bound, y_scale)
+        W = correction.run([estimate.place(*start) for start in starts])
+        estimated = self.reservoir is not None and self.models is not None
+        if estimated and not (correction.credible and estimate.models_help(correction.loss, W)):
+            # The rows kept alone: never far off.
+            self.models, self.reservoir = None, self.reservoir.without_models()
+            estimate = Estimate(objective, self.reservoir, None, self.mass)
+            correction = Correction(estimate, self.rows, bound, y_scale)
+            W = correction.run([estimate.place(*start) for start in starts])
+        self.incumbent = estimate.unshift(W)
+        growth = GROWTH if correction.converged else 4 * GROWTH
+        self.due = self.rows + max(1, self.rows // growth)
+        if self.reservoir is not None:
+            self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
+        return self.incumbent
+
+
+def remembers(objective, settings):
+    """Whether rows of a stream are kept: for linear models of not too many columns, whose steps
+    are free to be corrected."""
+    loss = objective.loss
+    corrects = (
+        settings.schedule is None
+        and loss.learns_at_optimum
+        and (settings.precondition is not False)
+    )
+    asks = any(isinstance(value, str) for value in vars(loss).values())
+    return settings.network is None and objective.d < MATRIX_SIZE and (corrects or asks)

@@ -386,12 +386,16 @@ class BaseGradientEstimator(
         rows, encoding = self._encode(X, y, weight, used, loss, cache, classes)
         loss._check_target(select(rows.target, used))
         seed = self._seed(cache)
-        if hasattr(self, "intercept_"):
-            known = np.shape(self.intercept_)
+        if before is not None:
+            known = (
+                np.shape(self.intercept_)
+                if hasattr(self, "intercept_")
+                else (() if self._flat else (self.n_outputs_,))
+            )
             if math.prod(known) != encoding.n_outputs:
                 raise ValueError(
-                    f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
-                    f"shape {known}. Use fit to start anew."
+                    f"y of shape {y.shape} has not the outputs of earlier calls: the model's "
+                    f"have shape {known}. Use fit to start anew."
                 )
             if encoding.flat == bool(known):
                 # As the first call's y was, (n,) or (n, 1).

@@ -374,8 +374,12 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
         data, shape = self._data(X, y, weight, rows, loss, Cache())
         k = data.target.shape[1]
-        if hasattr(self, "coef_"):
-            known = np.shape(self.intercept_)
+        if hasattr(self, "coef_") or hasattr(self, "coefs_"):
+            known = (k,)
+            if hasattr(self, "coef_"):
+                known = np.shape(self.intercept_)
+            elif self._flat:
+                known = ()
             if k != max(1, *known, 1):
                 raise ValueError(
                     f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "

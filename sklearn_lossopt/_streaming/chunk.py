@@ -89,6 +89,10 @@ class ChunkFit:
                 objective, settings.precondition, self.size, start, statistics
             )
         else:
+            if start is not None and np.any(stream.constant_step):
+                # The output follows the best constant: steps are short beside a start far away.
+                coefs, (*hidden, last) = start
+                start = coefs, [*hidden, last + stream.constant_step]
             architecture = with_dropout(settings.network, settings.precondition is False)
             preconditioner = NetworkPreconditioner(
                 objective, settings.precondition, architecture, stream.state.seed, start, statistics

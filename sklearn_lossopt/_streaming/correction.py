@@ -187,14 +187,16 @@ class Correction:
 
 
 def kept_part(estimate, loss, before, after):
-    """The part of a pass that does not raise the estimate: weights, and the part, from 1 to 0."""
+    """The part of a pass that does not raise the estimate: weights, the part, from 1 to 0, and
+    the estimate there."""
     with np.errstate(all="ignore"):
         start = estimate.value_and_gradient(loss, before)[0]
         for length in PARTS:
             W = before + length * (after - before)
-            if estimate.value_and_gradient(loss, W)[0] <= start:
-                return W, length
-    return before, 0.0
+            value = estimate.value_and_gradient(loss, W)[0]
+            if value <= start:
+                return W, length, value
+    return before, 0.0, start
 
 
 def unit_root(H):

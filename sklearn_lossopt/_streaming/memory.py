@@ -14,6 +14,8 @@ from sklearn_lossopt._streaming.rounded import RoundedLoss
 
 # A correction comes when the rows seen have grown by one part in so many.
 GROWTH = 16
+# Or when the estimate has risen by this part of itself: these rows are not like those before.
+RISE = 0.03
 # Numbers in the models of all outputs, at most.
 MODEL_SIZE = 2_000_000
 
@@ -52,6 +54,8 @@ class Memory:
         The number of rows at which the best constant was last looked at.
     before : Reservoir or None
         During a call, that of the call before.
+    value : float
+        The estimate before the last correction.
     """
 
     identity: tuple
@@ -65,6 +69,7 @@ class Memory:
     due: int = 0
     doubled: int = 0
     before: Reservoir | None = None
+    value: float = math.inf
 
     @classmethod
     def of_first_chunk(cls, objective, weight, identity, seed):
@@ -199,9 +204,13 @@ class Memory:
         """
         estimate = Estimate(objective, self.reservoir, self.models, self.mass)
         loss = RoundedLoss(objective.loss, 1e-3 * y_scale)
-        W, length = kept_part(estimate, loss, estimate.place(*before), estimate.place(*after))
+        W, length, value = kept_part(
+            estimate, loss, estimate.place(*before), estimate.place(*after)
+        )
         model = estimate.unshift(W)
-        if self.rows >= self.due:
+        changed = not value <= self.value + RISE * abs(self.value)
+        if self.rows >= self.due or changed:
+            self.value = value
             model = self._corrected(objective, estimate, model, bound, y_scale)
         return model, length
 

@@ -18,7 +18,7 @@ def row_keys(numbers, seed):
     """A hash of the number of each row (splitmix64; Steele, Lea and Flood 2014)."""
     x = numbers.astype(np.uint64) + np.uint64(1)
     x *= np.uint64(0x9E3779B97F4A7C15)
-    x += np.uint64(seed % 2**63) * np.uint64(0xD1342543DE82EF95 % 2**64)
+    x += np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
     x ^= x >> np.uint64(30)
     x *= np.uint64(0xBF58476D1CE4E5B9)
     x ^= x >> np.uint64(27)

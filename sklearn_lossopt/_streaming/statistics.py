@@ -45,6 +45,8 @@ class Stream:
     y_scale: tuple = (None, 0, 1.0)
     # The best constant of the targets, the loss that says so and the rows that it comes from.
     constant: tuple = (None, 0, None)
+    # By how much the last call has moved it.
+    constant_step: np.ndarray | float = 0.0
     # T and its inverse, and the rows, variances, bound and penalty that they come from.
     whitener: tuple | None = None
     # The scale of residuals, and the rows that it comes from.
@@ -96,7 +98,7 @@ class Stream:
         """A curve with the value of one more call: where it has become too long, each value is
         the mean of twice as many calls."""
         calls, held = self.thinning
-        if held < calls:
+        if held < calls and len(before) <= CURVE:
             curve = np.array(before)
             curve[-1] += (value - curve[-1]) / (held + 1)
             self.thinning = calls, held + 1
@@ -169,10 +171,13 @@ class Stream:
         """Raw predictions of the best constant of the targets, found anew when there are twice as
         many."""
         identity, seen, constant = self.constant
+        self.constant_step = 0.0
         if identity != objective.loss._identity() or self.targets.seen >= 2 * seen:
             kept = self.targets.kept
             columns = objective.target_kind != "values"
-            constant = best_constant(objective, kept, None, columns)
+            before, constant = constant, best_constant(objective, kept, None, columns)
+            if before is not None and identity == objective.loss._identity():
+                self.constant_step = constant - before
             self.constant = objective.loss._identity(), self.targets.seen, constant
         return constant
 

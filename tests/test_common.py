@@ -78,6 +78,7 @@ def failures(estimator, without=()):
 CONTAINERS = {"check_estimator_sparse_array", "check_estimator_sparse_matrix"}
 
 
+@pytest.mark.slow
 @quietly
 @each_triple
 def test_every_combination_conforms_to_scikit_learn(task, loss, optimizer):
@@ -87,7 +88,7 @@ def test_every_combination_conforms_to_scikit_learn(task, loss, optimizer):
 
 @quietly
 @each_task
-@pytest.mark.parametrize("settings", [{"early_stopping": True}, {"hidden_layer_sizes": (8,)}])
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"hidden_layer_sizes": (8,)}])
 def test_every_kind_of_estimator_conforms_to_scikit_learn(task, settings):
     assert failures(ESTIMATORS[task](**settings)) == {}
 
@@ -145,6 +146,7 @@ def mixed_frame(n=120):
     return frame, score
 
 
+@pytest.mark.slow
 @each_task
 def test_a_grid_over_a_pipeline_on_a_mixed_frame(task):
     frame, y = mixed_frame()

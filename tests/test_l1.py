@@ -234,6 +234,7 @@ def test_logistic_regression_with_every_optimizer(data, optimizer):
     assert model.converged_ and model.n_iter_ <= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
 def test_many_classes(l1_ratio):
     X, y = load_digits(return_X_y=True)
@@ -252,6 +253,7 @@ def test_many_classes(l1_ratio):
     assert model.converged_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1e-3, 1e-2])
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("degree", [1, 2])
@@ -262,6 +264,7 @@ def test_raw_classification(degree, alpha, l1_ratio):
     assert log_loss_gap(model, X, y) <= 3e-6 * log_losses(model, X, y, alpha, l1_ratio)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1e-6, 1e-2, 1.0])
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("degree", [1, 2, 3])
@@ -292,6 +295,7 @@ def test_more_columns_than_rows_classified():
     assert np.count_nonzero(model.coef_) < 120
 
 
+@pytest.mark.slow
 def test_many_classes_and_columns():
     """More coefficients than one matrix is made for, coupled by softmax."""
     rng = np.random.default_rng(0)

@@ -52,6 +52,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_fit_needs_little_memory_besides_its_data(case):
     done = subprocess.run(

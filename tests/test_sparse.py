@@ -630,6 +630,7 @@ print(rise * (1 if sys.platform == "darwin" else 1024) / (8 * d))
 FAST = {"learning_rate": 0.05, "alpha": 0.0, "batch_size": 16} | TEXTBOOK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [

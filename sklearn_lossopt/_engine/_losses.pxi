@@ -69,9 +69,33 @@ cdef class LossKernel:
         return value.sum(axis=0), gradient.T.reshape(raw.shape)
 
 
-cdef inline floating entropy(floating y) noexcept nogil:
-    """y log y - y, which makes the Poisson deviance of a perfect prediction 0."""
-    return <floating> (y * log(<double> y) - y) if y > 0 else 0
+cdef inline floating exp_excess(floating x) noexcept nogil:
+    """exp(x) - 1 - x of |x| <= 1/32, never below 0: its Taylor series, to the last digit."""
+    cdef floating tail = <floating> (1 / 5040.) + x * <floating> (1 / 40320.)
+    tail = <floating> (1 / 24.) + x * (<floating> (1 / 120.) + x * (<floating> (1 / 720.) + x * tail))
+    return x * x * (<floating> 0.5 + x * (<floating> (1 / 6.) + x * tail))
+
+
+cdef inline floating poisson_value(floating y, floating z, floating mean) noexcept nogil:
+    """y (exp(x) - 1 - x) with x = z - log y, or exp(z) for y = 0: at least 0."""
+    # As far as exp goes, so that no difference of saturated numbers is below 0.
+    cdef floating last = 709 if floating is double else 88
+    cdef floating x = least[floating](last, z) - <floating> log(<double> y)
+    # Both without a branch.
+    cdef floating near = y * exp_excess(x), far = greatest[floating](0, mean - y - y * x)
+    return (near if x * x < <floating> 0.0009765625 else far) if y > 0 else mean - y * z
+
+
+cdef inline floating gamma_at(
+    floating y, floating z, const double* param, floating* value
+) noexcept nogil:
+    # In x = log y - z alone: a y near the least number is no other than one near 1.
+    cdef floating largest = 709 if floating is double else 88
+    cdef floating x = least[floating](largest, <floating> log(<double> y) - z)
+    cdef floating excess = expm1(x)
+    cdef floating near = exp_excess(x), far = greatest[floating](0, excess - x)
+    value[0] = near if x * x < <floating> 0.0009765625 else far
+    return -excess
 
 
 cdef inline floating squared_error_at(
@@ -185,9 +209,13 @@ cdef inline floating log_cosh_at(
 ) noexcept nogil:
     cdef floating r = z - y
     cdef floating size = r if r >= 0 else -r
-    cdef floating e = exp(-2 * size)
-    cdef floating slope = (1 - e) / (1 + e)
-    value[0] = size + log_ratio(e / (2 + e)) - <floating> 0.6931471805599453
+    # With t = tanh |r|, log cosh r = -log(1 - t^2) / 2, without cancellation for |r| below 0.88.
+    cdef floating less = expm1(-2 * size), e = 1 + less
+    cdef floating slope = -less / (2 + less), square = slope * slope
+    cdef bint near = square <= <floating> 0.5
+    cdef floating ratio = log_ratio(square / (2 - square) if near else e / (2 + e))
+    value[0] = <floating> 0.5 * ratio if near else (
+        size + ratio - <floating> 0.6931471805599453)
     return slope if r >= 0 else -slope
 
 
@@ -204,7 +232,7 @@ cdef inline floating poisson_at(
     floating y, floating z, const double* param, floating* value
 ) noexcept nogil:
     cdef floating mean = exp(z)
-    value[0] = mean - y * z + entropy(y)
+    value[0] = poisson_value(y, z, mean)
     return mean - y
 
 
@@ -215,14 +243,6 @@ cdef void poisson(
     cdef Py_ssize_t i
     for i in range(n * k):
         gradient[i] = poisson_at(y[i], raw[i], param, &value[i])
-
-
-cdef inline floating gamma_at(
-    floating y, floating z, const double* param, floating* value
-) noexcept nogil:
-    cdef floating ratio = y * exp(-z)
-    value[0] = ratio - 1 + z - <floating> log(<double> y)
-    return 1 - ratio
 
 
 cdef void gamma(
@@ -238,18 +258,17 @@ cdef inline floating tweedie_at(
     floating y, floating z, const double* param, floating* value
 ) noexcept nogil:
     cdef double p = param[0], largest = 708 if floating is double else 87
+    if p == 1:
+        return poisson_at(y, z, param, value)
+    if p == 2:
+        return gamma_at(y, z, param, value)
     # Both exponentials would saturate at one value, and their difference have either sign.
     cdef floating most = <floating> (largest / greatest[double](abs(1 - p), abs(2 - p)))
     cdef floating near = least[floating](most, greatest[floating](-most, z))
     cdef floating a = exp(<floating> (2 - p) * near), b = y * exp(<floating> (1 - p) * near)
-    if p == 1:
-        value[0] = a - y * z + entropy(y)
-    elif p == 2:
-        value[0] = b - 1 + z - <floating> log(<double> y)
-    else:
-        value[0] = a / <floating> (2 - p) - b / <floating> (1 - p) + <floating> (
-            pow(y if y > 0 else 0, 2 - p) / ((1 - p) * (2 - p)) if p != 0
-            else 0.5 * y * y)
+    # The deviance of a perfect prediction is a difference of equal numbers.
+    value[0] = greatest[floating](0, a / <floating> (2 - p) - b / <floating> (1 - p) + <floating> (
+        pow(y if y > 0 else 0, 2 - p) / ((1 - p) * (2 - p)) if p != 0 else 0.5 * y * y))
     return a - b
 
 

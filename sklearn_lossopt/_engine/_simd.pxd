@@ -36,6 +36,8 @@ cdef extern from "_simd.h" nogil:
         Py_ssize_t n, const float* a, const float* w)
     double lossopt_exp_double(
         double x)
+    double lossopt_expm1_double(
+        double x)
     double lossopt_log_ratio_double(
         double s)
     double lossopt_least_double(
@@ -65,6 +67,8 @@ cdef extern from "_simd.h" nogil:
     void lossopt_decay_axpy_float(
         Py_ssize_t n, float decay, float a, const float* x, const float* shift, float* w)
     float lossopt_exp_float(
+        float x)
+    float lossopt_expm1_float(
         float x)
     float lossopt_log_ratio_float(
         float s)
@@ -166,6 +170,15 @@ cdef inline floating exp(
         return lossopt_exp_double(x)
     else:
         return lossopt_exp_float(x)
+
+
+cdef inline floating expm1(
+    floating x
+) noexcept nogil:
+    if floating is double:
+        return lossopt_expm1_double(x)
+    else:
+        return lossopt_expm1_float(x)
 
 
 cdef inline floating log_ratio(

@@ -15,7 +15,7 @@ from libc.string cimport memcpy, memset
 from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 from sklearn_lossopt._engine._simd cimport (
-    axpy, axpy_rows, axpy_rows_4, axpy_upper, decay_axpy, dot, dot4, dot4_pair, dot_pair, exp,
+    axpy, axpy_rows, axpy_rows_4, axpy_upper, decay_axpy, dot, dot4, dot4_pair, dot_pair, exp, expm1,
     greatest, least, log_ratio, lossopt_lanes_double, lossopt_lanes_float, prefetch, weighted_sum)
 
 include "_blas_int.pxi"

@@ -95,39 +95,57 @@ struct LogCosh : NoParameters {
     using NoParameters::NoParameters;
     T operator()(T y, T z, T &value) const
     {
-        T r = z - y, size = r >= 0 ? r : -r, e = bounded_exp(-2 * size);
-        T slope = (T)((1.0 - e) / (1.0 + e));
-        value = size + log_ratio((T)(e / (2.0 + e))) - (T)0.6931471805599453;
+        T r = z - y, size = r >= 0 ? r : -r;
+        /* With t = tanh |r|, log cosh r = -log(1 - t^2) / 2, without cancellation for |r| below 0.88. */
+        T less = bounded_expm1(-2 * size), e = 1 + less;
+        T slope = -less / (2 + less), square = slope * slope;
+        bool near = square <= (T)0.5;
+        T ratio = log_ratio(near ? square / (2 - square) : e / (2 + e));
+        value = near ? (T)0.5 * ratio : size + ratio - (T)0.6931471805599453;
         return r >= 0 ? slope : -slope;
     }
 };
 
-/* y log y - y, which makes the Poisson deviance of a perfect prediction 0. */
+/* exp(x) - 1 - x of |x| <= 1/32, never below 0: its Taylor series, to the last digit. */
 template <class T>
-LOSSOPT_INLINE T entropy(T y)
+LOSSOPT_INLINE T exp_excess(T x)
 {
-    return y > 0 ? (T)(y * log((double)y) - y) : 0;
+    T tail = (T)(1 / 5040.) + x * (T)(1 / 40320.);
+    tail = (T)(1 / 24.) + x * ((T)(1 / 120.) + x * ((T)(1 / 720.) + x * tail));
+    return x * x * ((T)0.5 + x * ((T)(1 / 6.) + x * tail));
 }
 
+/* The square of 1/32, up to which exp_excess serves. */
+#define LOSSOPT_NEAR 0.0009765625
+
+/* As far as exp goes, so that no difference of saturated numbers is below 0. */
+template <class T>
+constexpr T LARGEST = sizeof(T) == sizeof(double) ? 709 : 88;
+
+/* y (exp(x) - 1 - x) with x = z - log y, or exp(z) for y = 0: at least 0. */
 template <class T>
 struct Poisson : NoParameters {
     using NoParameters::NoParameters;
     T operator()(T y, T z, T &value) const
     {
-        T mean = bounded_exp(z);
-        value = mean - y * z + entropy(y);
+        T mean = bounded_exp(z), x = least(LARGEST<T>, z) - (T)log((double)y);
+        /* Both without a branch. */
+        T near = y * exp_excess(x), far = greatest<T>(0, mean - y - y * x);
+        value = y > 0 ? (x * x < (T)LOSSOPT_NEAR ? near : far) : mean - y * z;
         return mean - y;
     }
 };
 
+/* In x = log y - z alone: a y near the least number is no other than one near 1. */
 template <class T>
 struct Gamma : NoParameters {
     using NoParameters::NoParameters;
     T operator()(T y, T z, T &value) const
     {
-        T ratio = y * bounded_exp(-z);
-        value = (T)(ratio - 1.0 + z - (T)log((double)y));
-        return (T)(1.0 - ratio);
+        T x = least(LARGEST<T>, (T)log((double)y) - z), excess = bounded_expm1(x);
+        T near = exp_excess(x), far = greatest<T>(0, excess - x);
+        value = x * x < (T)LOSSOPT_NEAR ? near : far;
+        return -excess;
     }
 };
 
@@ -143,15 +161,15 @@ struct Tweedie {
     }
     T operator()(T y, T z, T &value) const
     {
+        if (p == 1)
+            return Poisson<T>(nullptr)(y, z, value);
+        if (p == 2)
+            return Gamma<T>(nullptr)(y, z, value);
         T near = least(most, greatest(-most, z));
         T a = bounded_exp((T)(2 - p) * near), b = y * bounded_exp((T)(1 - p) * near);
-        if (p == 1)
-            value = a - y * z + entropy(y);
-        else if (p == 2)
-            value = (T)(b - 1.0 + z - (T)log((double)y));
-        else
-            value = a / (T)(2 - p) - b / (T)(1 - p)
-                    + (T)(p != 0 ? power(y > 0 ? y : 0, 2 - p) / ((1 - p) * (2 - p)) : 0.5 * y * y);
+        /* The deviance of a perfect prediction is a difference of equal numbers. */
+        T rest = (T)(p != 0 ? power(y > 0 ? y : 0, 2 - p) / ((1 - p) * (2 - p)) : 0.5 * y * y);
+        value = greatest<T>(0, a / (T)(2 - p) - b / (T)(1 - p) + rest);
         return a - b;
     }
 };

@@ -45,6 +45,9 @@ class HessianModel:
         self.y_scale = objective.y_scale()
         self.whiteners = None
         self.iterations = 0
+        # Of the last direction: the function that multiplies (k, d + 1) by the inverse Hessian,
+        # whether by iterations, and with an l1 penalty the Hessian's diagonal.
+        self.solve, self.iterated, self.model_diagonal = None, False, None
 
     @cached_property
     def basis(self):
@@ -154,6 +157,8 @@ class HessianModel:
         )
         decrement += 0.5 * self.objective.l2 * float(np.sum(outside**2))
         self.whiteners = None
+        within, l2 = self.solve, self.objective.l2
+        self.solve = lambda g: within(g @ Q) @ Q.T + (g - (g @ Q) @ Q.T) / l2
         return direction @ Q.T - outside, decrement, valid
 
     @cached_property
@@ -169,7 +174,9 @@ class HessianModel:
         joint = self.objective.target_kind == "class"
         if not joint and x.shape[1] <= MATRIX_SIZE:
             self._whiten(x, h)
-            direction = -block_solver(self.whiteners)(gradient)
+            multiply, self.iterated = block_solver(self.whiteners), False
+            self.solve = self._seen(multiply)
+            direction = -multiply(gradient)
         else:
             direction = self._iterate(x, y, weight, raw, h, gradient)
         valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
@@ -179,7 +186,14 @@ class HessianModel:
 
     def _whiten(self, x, h):
         matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
-        self.whiteners = [whitener(self.with_penalty(H)) for H in matrices]
+        matrices = [self.with_penalty(H) for H in matrices]
+        self.flat = np.stack([np.diagonal(H) <= 0 for H in matrices])
+        self.whiteners = [whitener(H) for H in matrices]
+
+    def _seen(self, multiply):
+        """The inverse Hessian, infinite along coordinates without any curvature."""
+        flat = self.flat
+        return lambda g: np.where(flat & (g != 0), np.inf, multiply(g))
 
     def _iterate(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
@@ -214,12 +228,15 @@ class HessianModel:
         else:
             diagonal = (h * share).T @ squares(x)
             diagonal[:, :-1] += l2
-            diagonal[diagonal == 0] = 1.0
+            self.flat = diagonal <= 0
+            diagonal[self.flat] = 1.0
 
             def solve(g):
                 return g / diagonal
 
         direction, self.iterations = conjugate_gradients(product, solve, -gradient)
+        self.iterated = True
+        self.solve = self._seen(lambda g: conjugate_gradients(product, solve, g, 1e-3, 300)[0])
         return direction
 
     def _solve_jointly(self, x, along, share, gradient):
@@ -235,4 +252,6 @@ class HessianModel:
                 H[s, :, r] = H[r, :, s].T
             self.with_penalty(H[s, :, s])
         T, _ = whitener(H.reshape(k * size, k * size))
-        return -(T @ (T.T @ gradient.ravel())).reshape(k, size)
+        self.solve = lambda g: (T @ (T.T @ g.ravel())).reshape(k, size)
+        self.iterated = False
+        return -self.solve(gradient)

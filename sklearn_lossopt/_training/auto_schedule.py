@@ -174,27 +174,32 @@ class AugmentedLagrangianCorrector:
         penalty = np.full(len(rows.scale), float(objective.l2))
         penalty[-1] = float(not objective.fit_intercept)
         y = objective.targets(objective.subsample(objective.n)).astype(np.float64)
-        y_scale = objective.y_scale()
-        self.rows, self.solvers = rows, []
-        for r in range(objective.n_outputs):
-            breakpoints = [
-                tuple(part[:, r] for part in kink) for kink in objective.loss._breakpoints(y)
-            ]
-            self.solvers.append(
-                AugmentedLagrangian(
-                    extended,
-                    breakpoints if extended is rows else list(extended.extend(breakpoints)),
-                    penalty / rows.scale**2,
-                    y_scale,
-                    rows.coordinates(run.saved[r].astype(np.float64)),
-                )
+        penalty /= rows.scale**2
+        y_scales = objective.y_scales()
+        self.rows = rows
+        self.solvers = [
+            self._solver(
+                extended, rows, r, y, penalty, y_scales[r],
+                rows.coordinates(run.saved[r].astype(np.float64)),
             )
+            for r in range(objective.n_outputs)
+        ]  # fmt: skip
 
-    def step(self):
+    def _solver(self, extended, rows, r, y, penalty, y_scale, v):
+        """That of output r, started at v."""
+        loss = self.run.objective.loss
+        breakpoints = [tuple(part[:, r] for part in kink) for kink in loss._breakpoints(y)]
+        if extended is not rows:
+            breakpoints = list(extended.extend(breakpoints))
+        return AugmentedLagrangian(extended, breakpoints, penalty, y_scale, v)
+
+    def step(self, tol=None):
         run = self.run
         if self.solvers is None:
             self._start()
-        tol = run.target(run.best) / len(self.solvers)
+        if tol is None:
+            tol = run.target(run.best)
+        tol /= len(self.solvers)
         farthest = max(solver.gap for solver in self.solvers)
         if farthest <= tol:
             # What was kept, with exact zeros, lies a little above the solvers' point.

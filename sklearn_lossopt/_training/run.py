@@ -12,6 +12,7 @@ from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
+from sklearn_lossopt._solvers.certificate import Certificate
 from sklearn_lossopt._training.auto_schedule import (
     AugmentedLagrangianCorrector,
     BatchGrowth,
@@ -23,6 +24,7 @@ from sklearn_lossopt._training.averaging import IterateAverage
 from sklearn_lossopt._training.bank import Epochs
 from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
+from sklearn_lossopt._training.smooth_corrector import SmoothCorrector, solvable
 from sklearn_lossopt._training.state import FitResult, State
 
 # A run that ends this many times above its start has diverged.
@@ -157,6 +159,7 @@ class Fit:
             self.objective, self.settings.precondition, self.batch_size, start
         )
         self.hessian = preconditioner.hessian
+        self.certificate = Certificate(self.hessian)
         return preconditioner
 
     def _auto_rate(self):
@@ -393,11 +396,29 @@ class Fit:
         if not loss.smooth or not self.objective.curved:
             self.gap = math.inf
             return None
-        self.evaluate(gradient=True)
+        value = self.evaluate(gradient=True)
         W = self.weights.astype(np.float64)
         direction, gap, valid = self.hessian.newton_direction(W, self.gradient, floor)
         self.gap, self.estimate = gap if valid else math.inf, gap
+        target = self.target(value)
+        if gap <= target:
+            self.gap = math.inf
+            if valid or floor == 0:
+                # What the decrement promises is proven over all rows, or not believed.
+                share, direction = self.certificate.prove(
+                    W, self.gradient, direction, self._allowed
+                )
+                self.gap = share * target
         return direction
+
+    def _allowed(self, values):
+        """The gaps at which training may end, of outputs with objectives ``values``."""
+        if self.objective.target_kind != "values":
+            return np.append(self.target(values[0]), np.full(len(values) - 1, math.inf))
+        if len(values) == 1:
+            return np.array([self.target(values[0])])
+        size = np.finfo(self.objective.X.dtype).eps * self.objective.loss_scales()
+        return np.maximum(self.settings.tol * np.abs(values), size)
 
     # -- schedule="auto" --------------------------------------------------------------------
 
@@ -450,13 +471,14 @@ class Fit:
     def _corrector(self):
         objective, precondition = self.objective, self.settings.precondition
         if objective.loss.smooth:
-            wanted = precondition in ("auto", "whiten") and self.objective.curved
-            return NewtonCorrector(self) if wanted else None
+            if precondition not in ("auto", "whiten") or not objective.curved:
+                return None
+            return SmoothCorrector(self) if solvable(objective) else NewtonCorrector(self)
         if precondition is False:
             return None
         duals = objective.n * objective.n_outputs * objective.breakpoints
-        solvable = objective.d <= MATRIX_SIZE or (objective.l1 == 0 and objective.holdable)
-        return AugmentedLagrangianCorrector(self) if solvable and 0 < duals <= DUALS else None
+        held = objective.d <= MATRIX_SIZE or (objective.l1 == 0 and objective.holdable)
+        return AugmentedLagrangianCorrector(self) if held and 0 < duals <= DUALS else None
 
     def _flush_momentum(self, rate):
         """Let the optimizer's momentum run out, so that its position can be judged."""

@@ -8,8 +8,8 @@ from sklearn_lossopt._engine import LOSS_KERNELS
 # What a loss says of its formula beside the gradient. Certificates rest on it, so that a class
 # with another formula does not inherit it.
 FACTS = (
-    "_constant", "_curvature", "_curvature_bound", "_curvature_operator", "_kinks", "_raw_unit",
-    "_unit", "_value_unit", "shift_invariant",
+    "_breakpoints", "_constant", "_curvature", "_curvature_bound", "_curvature_operator",
+    "_dual_form", "_fenchel_gap", "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
 )  # fmt: skip
 
 
@@ -172,6 +172,22 @@ class Loss(Component, family="loss"):
         """A piecewise linear loss as a sum of kinks: a list of (where, slope below, slope above),
         each in y's shape; None for other losses."""
         return None
+
+    def _dual_form(self, y):
+        """The loss as a ``DualForm``, if it has derivatives in a bounded range or flat parts;
+        None for other losses. With it such a loss can be minimised where no row has curvature."""
+        return None
+
+    def _fenchel_gap(self, y, raw, dual):
+        """The loss at ``raw`` plus its conjugate at ``dual`` less their product, (n, k), or (n,)
+        for a joint loss: 0 where dual is the derivative at raw, infinite where it is none
+        anywhere. None where that is not known. Certificates of the optimum rest on it."""
+        form = self._dual_form(y)
+        return None if form is None else form.gap(raw, dual)
+
+    def _of_output(self, output):
+        """The loss of one of several outputs by itself."""
+        return self
 
     def _constant(self, y, weight):
         """The raw prediction of the best constant model for each column of y (n, k)."""

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from sklearn_lossopt.losses._base import ClassificationLoss
+from sklearn_lossopt.losses._conjugates import DualForm, Quadratic, relative_entropy
 
 __all__ = [
     "Exponential",
@@ -78,6 +79,19 @@ class LogLoss(
             return moved
 
         return product
+
+    def _fenchel_gap(self, y, raw, dual):
+        # The dual is a probability q less the observed one, which it is compared with.
+        if raw.shape[1] == 1:
+            sign = np.where(y > 0, 1.0, -1.0)
+            q, p = -sign * dual, expit(-sign * raw)
+            q, p = np.stack([q, 1 - q]), np.stack([p, expit(sign * raw)])
+        else:
+            q = dual.T.copy()
+            q[y, np.arange(len(y))] += 1
+            p = softmax(raw, axis=1).T
+        gap = relative_entropy(np.clip(q, 0, 1), p).sum(axis=0)
+        return np.where(((q >= -1e-12) & (q <= 1 + 1e-12)).all(axis=0), gap, np.inf)
 
     def _constant(self, y, weight):
         share = class_shares(y, weight)
@@ -157,6 +171,10 @@ class SquaredHinge(ClassificationLoss, name="squared_hinge"):
     def _curvature(self, y, raw):
         return 2.0 * (y * raw < 1)
 
+    def _dual_form(self, y):
+        piece = y, np.where(y > 0, -np.inf, 0.0), np.where(y > 0, 0.0, np.inf)
+        return DualForm([piece], Quadratic(0.5))
+
     def _constant(self, y, weight):
         return 2 * class_shares(y, weight) - 1
 
@@ -197,6 +215,10 @@ class ModifiedHuber(ClassificationLoss, name="modified_huber"):
 
     def _curvature(self, y, raw):
         return 2.0 * (np.abs(y * raw) < 1)
+
+    def _dual_form(self, y):
+        piece = y, np.where(y > 0, -4.0, 0.0), np.where(y > 0, 0.0, 4.0)
+        return DualForm([piece], Quadratic(0.5))
 
     def _constant(self, y, weight):
         return 2 * class_shares(y, weight) - 1
@@ -266,6 +288,11 @@ class Exponential(ClassificationLoss, name="exponential"):
 
     def _curvature(self, y, raw):
         return np.exp(np.clip(-y * raw, -300, 300))
+
+    def _fenchel_gap(self, y, raw, dual):
+        q = -y * dual
+        gap = relative_entropy(np.maximum(q, 0.0), self._curvature(y, raw))
+        return np.where(q >= 0, gap, np.inf)
 
     def _constant(self, y, weight):
         share = class_shares(y, weight)

@@ -6,6 +6,7 @@ import numpy as np
 
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt.losses._base import RegressionLoss
+from sklearn_lossopt.losses._conjugates import relative_entropy
 
 __all__ = ["Gamma", "Poisson", "Tweedie"]
 
@@ -75,6 +76,12 @@ class Poisson(_LogLink, name="poisson"):
 
     _power = 1.0
 
+    def _fenchel_gap(self, y, raw, dual):
+        # The dual is a mean less the observed one.
+        mean = dual + y
+        gap = relative_entropy(np.maximum(mean, 0.0), np.exp(np.clip(raw, -700, 700)))
+        return np.where(mean >= 0, gap, np.inf)
+
     def _check_target(self, y):
         require(y >= 0, self, "y at least 0", y)
         require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
@@ -103,6 +110,13 @@ class Gamma(_LogLink, name="gamma"):
     """
 
     _power = 2.0
+
+    def _fenchel_gap(self, y, raw, dual):
+        ratio = 1 - dual
+        with np.errstate(over="ignore"):
+            now = y * np.exp(np.clip(-raw, -700, 700))
+        gap = relative_entropy(np.maximum(ratio, 0.0), now)
+        return np.where(ratio > 0, gap, np.inf)
 
     def _check_target(self, y):
         require(y > 0, self, "y greater than 0", y)

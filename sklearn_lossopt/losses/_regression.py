@@ -7,6 +7,7 @@ from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt.losses._base import RegressionLoss, weighted_quantile
+from sklearn_lossopt.losses._conjugates import DualForm, Entropy, Quadratic
 
 __all__ = [
     "AbsoluteError",
@@ -57,6 +58,9 @@ class SquaredError(
 
     def _curvature(self, y, raw):
         return np.ones_like(raw)
+
+    def _fenchel_gap(self, y, raw, dual):
+        return 0.5 * (dual - (raw - y)) ** 2
 
     def _constant(self, y, weight):
         return np.average(y, axis=0, weights=weight)
@@ -125,6 +129,13 @@ class Huber(RegressionLoss, name="huber"):
 
     def _curvature(self, y, raw):
         return (np.abs(y - raw) <= self.delta).astype(raw.dtype)
+
+    def _dual_form(self, y):
+        delta = np.broadcast_to(np.asarray(self.delta, np.float64), y.shape)
+        return DualForm([(y, -delta, delta)], Quadratic(1.0))
+
+    def _of_output(self, output):
+        return clone(self).set_params(delta=self.delta[output]) if np.ndim(self.delta) else self
 
     def _constant(self, y, weight):
         # Newton's method from the median, which lies in the middle of the quadratic part.
@@ -305,6 +316,11 @@ class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitiv
     def _curvature(self, y, raw):
         return 2.0 * (np.abs(y - raw) > self.epsilon)
 
+    def _dual_form(self, y):
+        zero, infinite = np.zeros(y.shape), np.full(y.shape, np.inf)
+        pieces = [(y - self.epsilon, -infinite, zero), (y + self.epsilon, zero, infinite)]
+        return DualForm(pieces, Quadratic(0.5))
+
 
 class LogCosh(RegressionLoss, name="log_cosh"):
     r"""Logarithm of the hyperbolic cosine: smooth, quadratic below 1, linear beyond.
@@ -332,3 +348,7 @@ class LogCosh(RegressionLoss, name="log_cosh"):
 
     def _curvature(self, y, raw):
         return 1 - np.tanh(y - raw) ** 2
+
+    def _dual_form(self, y):
+        one = np.ones(y.shape)
+        return DualForm([(y, -one, one)], Entropy())

@@ -1,7 +1,7 @@
 """The picture of the package's floors in architecture.md, drawn from the imports.
 
-python docs/make_floors.py          # rewrite the picture
-python docs/make_floors.py --check  # exit 1 where it is out of date
+    python docs/make_floors.py          # rewrite the picture
+    python docs/make_floors.py --check  # exit 1 where it is out of date
 """
 
 import ast

@@ -35,6 +35,8 @@ from sklearn_lossopt._linalg import (
 
 # Numbers in one block of rows where rows are read again.
 BLOCK_SIZE = 400_000
+# Multiplications that the Hessian of all rows may take where the sample's does not do.
+WHOLE_COST = 2e10
 # Refinements of a direction, at most.
 REFINEMENTS = 8
 # What is left may be this part of the gap that is wanted.
@@ -124,6 +126,15 @@ class Certificate:
         gaps += self._sum(0.5 * objective.l2 * step**2)
         return values, gaps, rest
 
+    def values(self, weights):
+        """The objective at the weights, as by ``measure``."""
+        values, coef, objective = np.zeros(len(weights)), weights[:, :-1], self.objective
+        with np.errstate(over="ignore"):
+            for x, y, share in self._blocks():
+                value, _ = row_losses(objective.loss, y, x @ weights.T, self.joint)
+                values += self._sum((share * value).T)
+        return values + self._sum(0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef))
+
     def _sum(self, terms):
         """Sums over rows or coefficients (k, m), of all outputs in the first if they belong
         together."""
@@ -207,6 +218,17 @@ class Certificate:
             gain = np.where(rest == 0, 0.0, rest**2 / (2 * diagonal.reshape(rest.shape)))
         return 30 * self._sum(gain)
 
+    def newton_direction(self, weights, gradient):
+        """Newton's step by the Hessian of all rows and half of what it promises, where that takes
+        a few passes; None elsewhere."""
+        objective = self.objective
+        if objective.l1 > 0 or objective.n * weights.size * weights.shape[1] > WHOLE_COST:
+            return None
+        if not self._look_at_all_rows(weights):
+            return None
+        direction = -self.whole(gradient)
+        return direction, -0.5 * float(np.vdot(gradient, direction))
+
     # -- refinement -------------------------------------------------------------------------
 
     def _solve(self, rest):
@@ -229,20 +251,24 @@ class Certificate:
         return True
 
 
+def row_losses(loss, y, raw, joint):
+    """Losses and derivatives (n, k); of a joint loss the first column has all of the loss."""
+    value, gradient = np.zeros(raw.shape), np.empty(raw.shape)
+    if joint:
+        value[:, 0], gradient[...] = loss.loss_gradient(y, raw)
+        return value, gradient
+    for r in range(raw.shape[1]):
+        value[:, r], gradient[:, r] = loss._of_output(r).loss_gradient(
+            np.ascontiguousarray(y[:, r], np.float64), np.ascontiguousarray(raw[:, r])
+        )
+    return value, gradient
+
+
 def row_gaps(loss, y, raw, moved, joint):
     """For each row and output: the loss, the dual variable of a change of the raw prediction, and
     by how much that dual falls short of the loss. Of a joint loss the first column has all."""
     k = raw.shape[1]
-    value, gradient = np.zeros(raw.shape), np.empty(raw.shape)
-    if joint:
-        given = (y, raw[:, 0]) if k == 1 else (y, raw)
-        value[:, 0], found = loss.loss_gradient(*given)
-        gradient[...] = found.reshape(raw.shape)
-    else:
-        for r in range(k):
-            value[:, r], gradient[:, r] = loss._of_output(r).loss_gradient(
-                np.ascontiguousarray(y[:, r], np.float64), np.ascontiguousarray(raw[:, r])
-            )
+    value, gradient = row_losses(loss, y, raw, joint)
     dual = gradient + loss._curvature_operator(y, raw)(moved)
     form = None if joint else loss._dual_form(y)
     if form is not None:

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, WithUnitRows
 from sklearn_lossopt._solvers.scaled_rows import ScaledRows
+from sklearn_lossopt._training.each_output import judge_each, separate, step_each
 
 # Numbers in the rows of a problem that is finished by one direct solution.
 SMALL = 50_000
@@ -125,7 +126,9 @@ class NewtonCorrector:
         near = run.gap <= 1e-6 * abs(run.best)
         origin = run.weights.astype(np.float64)
         length = 1.0
-        while length > 1e-4:
+        if separate(run.objective):
+            length = step_each(run, direction)
+        while length > 1e-4 and not separate(run.objective):
             run.weights[...] = origin + length * direction
             value = run.evaluate()
             if value < run.best or (near and value <= run.best + 1e-10 * abs(run.best)):
@@ -134,8 +137,6 @@ class NewtonCorrector:
             length *= 0.5
         if length <= 1e-4:
             # No step helps: what is left is below rounding, or hidden by the floor.
-            if self.floor == 0 and run.estimate <= run.target(run.best):
-                run.gap = run.estimate
             self.floor = 1e-2 * self.floor if self.floor > 1e-6 else 0.0
         elif length == 1.0:
             self.floor = 1e-2 * self.floor if self.floor > 1e-3 else 0.0
@@ -197,30 +198,39 @@ class AugmentedLagrangianCorrector:
         run = self.run
         if self.solvers is None:
             self._start()
-        if tol is None:
-            tol = run.target(run.best)
-        tol /= len(self.solvers)
-        farthest = max(solver.gap for solver in self.solvers)
-        if farthest <= tol:
+        tols = self._tolerances(run.target(run.best) if tol is None else tol)
+        gaps = np.array([solver.gap for solver in self.solvers])
+        if np.all(gaps <= tols):
             # What was kept, with exact zeros, lies a little above the solvers' point.
-            tol = 0.1 * farthest
-        for solver in self.solvers:
+            tols = 0.1 * gaps
+        for solver, tol in zip(self.solvers, tols, strict=True):
             if solver.gap > tol and not solver.finished:
                 solver.step(tol)
                 if self.small and solver.settled and solver.gap > tol:
                     solver.finish(tol)
         self._judge()
         if self.small and run.gap <= run.target(run.best):
-            for solver in self.solvers:
+            for solver, tol in zip(self.solvers, tols, strict=True):
                 if not solver.finished:
                     self._finish(solver, tol)
             self._judge()
         run.restore()
 
+    def _tolerances(self, tol):
+        """The gap wanted of each solver, where ``tol`` is that of all together."""
+        run, k = self.run, len(self.solvers)
+        if not separate(run.objective):
+            return np.full(k, tol / k)
+        allowed = run._allowed(run.certificate.values(run.saved.astype(np.float64)))
+        return allowed * min(1.0, tol / run.target(run.best))
+
     def _judge(self):
         """Keep the solvers' point where it is the best; estimate how far that is from F*."""
         run = self.run
         value = self._place([solver.v for solver in self.solvers])
+        if separate(run.objective):
+            self._judge_each()
+            return
         gap = sum(solver.gap for solver in self.solvers)
         least = value - gap
         if run.objective.l1 > 0:
@@ -236,6 +246,15 @@ class AugmentedLagrangianCorrector:
             run.keep(value)
         # The gap is that of the solvers' point; the best one found may lie lower.
         run.gap = run.best - least
+
+    def _judge_each(self):
+        """The same for targets with objectives of their own; the solvers' points are placed."""
+        run, sparse = self.run, None
+        found = run.weights.astype(np.float64)
+        if run.objective.l1 > 0:
+            self._place([self._sparse(solver) for solver in self.solvers])
+            sparse = run.weights.astype(np.float64)
+        judge_each(run, found, np.array([solver.gap for solver in self.solvers]), sparse)
 
     def _place(self, points):
         """The objective at points of the solvers."""

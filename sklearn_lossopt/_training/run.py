@@ -37,6 +37,8 @@ REMEDY = (
 RATES_AT_ONCE = 1_000_000
 # Bytes of a run's objects besides its arrays.
 OBJECTS = 12_000
+# Newton's steps that are taken with the curvature of a sample of the rows.
+PATIENCE = 5
 # Dual variables of a proximal Newton solver, at most: they take ten arrays of that length.
 DUALS = 600_000
 
@@ -124,6 +126,7 @@ class Fit:
         self.curve, self.epoch = [], 0
         self.gradient = np.empty(preconditioner.weights.shape)
         self.gap = self.estimate = math.inf
+        self.newton_steps = 0
         self.warning = None
         self.monitor = Monitor(self, validation, observer)
 
@@ -399,6 +402,13 @@ class Fit:
         value = self.evaluate(gradient=True)
         W = self.weights.astype(np.float64)
         direction, gap, valid = self.hessian.newton_direction(W, self.gradient, floor)
+        self.newton_steps += 1
+        if floor == 0 and self.newton_steps > PATIENCE and self.certificate.sampled:
+            # The sample has not led there.
+            found = self.certificate.newton_direction(W, self.gradient)
+            if found is not None:
+                direction, gap = found
+                valid = False
         self.gap, self.estimate = gap if valid else math.inf, gap
         target = self.target(value)
         if gap <= target:

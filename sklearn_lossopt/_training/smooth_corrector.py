@@ -5,8 +5,8 @@ import numpy as np
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._solvers.smooth_lagrangian import SmoothLagrangian
 from sklearn_lossopt._training.auto_schedule import (
-    AugmentedLagrangianCorrector,
     SMALL,
+    AugmentedLagrangianCorrector,
     NewtonCorrector,
 )
 
@@ -118,4 +118,5 @@ class SmoothCorrector:
         curvature = run.objective.loss._curvature(y, x @ run.saved.astype(np.float64).T)
         curved = (curvature > 0.1 * run.preconditioner.bound) * weight
         share = curved.mean(axis=0)
-        return bool((share * len(x) < 2 * x.shape[1]).any() or (share < FEW_CURVED).any())
+        rows, columns = x.shape
+        return bool((share < max(FEW_CURVED, min(2 * columns / rows, 0.5))).any())

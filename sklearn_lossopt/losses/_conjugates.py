@@ -69,17 +69,21 @@ class Entropy:
     def dual(self, u, center, width, low, high):
         # t = tanh(s) with s + width tanh(s) = a: the left side rises, and bends downwards.
         a = np.asarray(u + width * center, dtype=np.float64)
-        size = np.abs(a)
+        size = np.abs(a).ravel()
         s = np.maximum(size - width, np.arctanh(np.minimum(size / (1 + width), 1 - 1e-15)))
         s = np.minimum(s, size)
+        # Where tanh is 1 to rounding, that is the solution.
+        index = np.flatnonzero(size - width < 20)
         for _ in range(50):
-            t = np.tanh(s)
-            step = (s + width * t - size) / (1 + width * (1 - t * t))
+            start, end = s[index], size[index]
+            t = np.tanh(start)
+            step = (start + width * t - end) / (1 + width * (1 - t * t))
             # It approaches from below, after one step that can be too long.
-            s = np.clip(s - step, 0.0, size)
-            if np.all(np.abs(step) <= 1e-7 * (1 + s)):
+            s[index] = np.clip(start - step, 0.0, end)
+            index = index[np.abs(step) > 1e-7 * (1 + start)]
+            if len(index) == 0:
                 break
-        return np.copysign(np.tanh(s), a)
+        return np.copysign(np.tanh(s).reshape(a.shape), a)
 
     def slope(self, dual, width, low, high):
         curvature = (1 - dual) * (1 + dual)

@@ -22,7 +22,7 @@ class Pocket:
         self.run = run
 
     def train(self):
-        """Yield the epochs; returns that nothing is certified."""
+        """Yield the epochs; returns whether the optimum is certified."""
         run, settings = self.run, self.run.settings
         x, y, weight = run.hessian.sample
         rates = np.array([run.rate])
@@ -41,8 +41,10 @@ class Pocket:
                 break
         if saved is not None:
             run.weights[...], run.curve[-1] = saved
-        run.monitor.finish(certain=True)
-        return False
+        if run.monitor.finish(certain=True) < len(run.curve):
+            return False
+        # No loss is below 0: with all rows right and no penalty there is nothing more to find.
+        return settings.tol > 0 and run.curve[-1] == 0 and bool(run.weights.any())
 
 
 class BatchGrowth:

@@ -89,6 +89,8 @@ class Monitor:
         self.stopping = validation is not None and validation.stop
         self.stopped = False
         self.curve, self.best_iter, self.saved = [], None, None
+        # The weights that were validated last.
+        self.judged = None
         self.best = self.reference = math.inf
         self.since = 0
         self.mean_loss = None
@@ -99,6 +101,8 @@ class Monitor:
     def nbytes(self):
         """Of what judges the run, and of the best epoch's state."""
         size = 0 if self.mean_loss is None else self.mean_loss.trainer.nbytes
+        if self.validation is not None:
+            size += self.run.weights.nbytes
         if self.stopping:
             size += sum([array.nbytes for array in self._state(self.run.weights)])
         return size
@@ -162,6 +166,11 @@ class Monitor:
 
     def _validate(self, weights):
         settings = self.run.settings
+        if self.judged is not None and np.array_equal(weights, self.judged):
+            # An epoch that changed nothing is no evidence against going on.
+            self.curve.append(self.curve[-1])
+            return
+        self.judged = weights.copy()
         if self.mean_loss is not None:
             value = self.mean_loss(weights)
             cost = math.inf if math.isnan(value) else value

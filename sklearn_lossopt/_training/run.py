@@ -13,6 +13,8 @@ from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
 from sklearn_lossopt._solvers.certificate import Certificate
+from sklearn_lossopt._solvers.scaled_rows import BLOCK_SIZE
+from sklearn_lossopt._training.advice import advice
 from sklearn_lossopt._training.auto_schedule import (
     AugmentedLagrangianCorrector,
     BatchGrowth,
@@ -26,6 +28,7 @@ from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.smooth_corrector import SmoothCorrector, solvable
 from sklearn_lossopt._training.state import FitResult, State
+from sklearn_lossopt.losses import Loss
 
 # A run that ends this many times above its start has diverged.
 DIVERGED = 10.0
@@ -193,8 +196,28 @@ class Fit:
         ):
             result.converged = self._survives(result.coef, result.intercept)
             result.loss_curve = self.curve
+        self._check_predictions(result)
         result.warning = self.warning
         return result
+
+    def _check_predictions(self, result):
+        """A model of a log link whose objective is finite may still predict what overflows."""
+        objective = self.objective
+        linked = type(objective.loss)._predict is not Loss._predict
+        if not linked or self.settings.network is not None:
+            return
+        size = max(1, int(BLOCK_SIZE / objective.row_size))
+        with np.errstate(all="ignore"):
+            for start in range(0, objective.n, size):
+                part = slice(start, min(objective.n, start + size))
+                part = part if objective.rows is None else objective.rows[part]
+                raw = objective.X[part] @ result.coef.T + result.intercept
+                if not np.isfinite(objective.loss._predict(raw)).all():
+                    raise DivergenceError(
+                        f"Training diverged: the model predicts infinite numbers after epoch "
+                        f"{len(self.curve)} with learning_rate={self.rate:.3g}, at an objective "
+                        f"of {self.curve[-1]:.3g}. {REMEDY}"
+                    )
 
     def _train(self):
         """Run the epochs; returns whether the optimum is certified."""
@@ -388,9 +411,8 @@ class Fit:
                 gap += " or more"
         self.warning = (
             f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
-            f"the optimum {gap} (tol={settings.tol:g}). Increase max_iter "
-            f"(now {settings.max_iter}), or use learning_rate='auto', schedule='auto' and "
-            f"precondition='auto'."
+            f"the optimum {gap} (tol={settings.tol:g}). "
+            f"{advice(self, self._corrector() is not None)}"
         )
 
     def newton(self, floor):

@@ -117,6 +117,13 @@ class Certificate:
             # Where the dual of the penalty would have to lie outside its bounds.
             wanted = -pull[:, :-1] - objective.l2 * (coef + step)
             held = np.clip(wanted, -objective.l1, objective.l1)
+            # The sums' rounding can be larger than l1: then it is where the solver put it.
+            signed = objective.l1 * np.sign(coef)
+            cost, signed_cost = (
+                (objective.l1 * np.abs(coef) - h * coef) + self._gain(h - wanted)
+                for h in (held, signed)
+            )
+            held = np.where((coef != 0) & (signed_cost < cost), signed, held)
             rest[:, :-1] = held - wanted
             gaps += self._sum(objective.l1 * np.abs(coef) - held * coef)
         else:
@@ -213,10 +220,13 @@ class Certificate:
     def _left_of_sparse(self, rest):
         """The same with an l1 penalty, whose solver has estimated it already: many times the sum
         of what each coordinate could gain by itself."""
-        diagonal = self.hessian.model_diagonal
+        return self._sum(self._gain(rest))
+
+    def _gain(self, rest):
+        """The same of each coordinate, with or without the intercepts."""
+        diagonal = self.hessian.model_diagonal.reshape(len(rest), -1)[:, : rest.shape[1]]
         with np.errstate(all="ignore"):
-            gain = np.where(rest == 0, 0.0, rest**2 / (2 * diagonal.reshape(rest.shape)))
-        return 30 * self._sum(gain)
+            return np.where(rest == 0, 0.0, 30 * rest**2 / (2 * diagonal))
 
     def newton_direction(self, weights, gradient):
         """Newton's step by the Hessian of all rows and half of what it promises, where that takes

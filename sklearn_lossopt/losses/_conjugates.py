@@ -106,6 +106,8 @@ def log_cosh(u):
 
 def relative_entropy(q, p):
     """q log(q / p) - q + p for q >= 0 and p > 0, to full accuracy where they are close."""
+    # Below that, exponentials are clamped in the engine and are 0 here.
+    p, q = np.maximum(p, 1e-290), np.where(q > 1e-290, q, 0.0)
     with np.errstate(all="ignore"):
         t = (q - p) / p
         gap = np.where(q > 0, p * ((1 + t) * np.log1p(t) - t), p)

@@ -127,8 +127,7 @@ class AugmentedLagrangian:
         return float(self.share @ total(slope))
 
     def _newton_direction(self, g, dual):
-        rows, curvature = self._curvature(dual)
-        weight = self.share[rows] * curvature
+        rows, weight = self._curvature(dual)
         added = self.penalty + self.ridge / self.width
         if len(g) > MATRIX_SIZE:
             return self._iterate(g, rows, weight, added)
@@ -139,10 +138,10 @@ class AugmentedLagrangian:
         return direction, -0.5 * g @ direction
 
     def _curvature(self, dual):
-        """The rows where the smooth loss has curvature, and how much."""
+        """The rows where the smooth loss has curvature, and how much, times their shares."""
         bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
         rows = np.flatnonzero(bends)
-        return rows, bends[rows] / self.width
+        return rows, self.share[rows] * bends[rows] / self.width
 
     def _iterate(self, g, rows, weight, added):
         """The same by conjugate gradients. What their residual r leaves of the decrement,

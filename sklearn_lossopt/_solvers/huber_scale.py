@@ -32,7 +32,9 @@ def _residual_scale(objective, epsilon):
     hessian = HessianModel(objective, shift, SAMPLE_SIZE)
     y = hessian.sample[1].astype(np.float64)
     least = 0.01 * objective.y_scales()
-    scales = [_scale(hessian, column, epsilon, low) for column, low in zip(y.T, least, strict=True)]
+    scales = [
+        _scale(hessian, column, epsilon, float(low)) for column, low in zip(y.T, least, strict=True)
+    ]
     return np.array(scales) if objective.n_outputs > 1 else scales[0]
 
 

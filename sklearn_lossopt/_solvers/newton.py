@@ -23,6 +23,8 @@ from sklearn_lossopt._solvers.proximal_newton import proximal_newton_direction
 
 # The same where an l1 penalty leaves few of many columns.
 SPARSE_SAMPLE_SIZE = 8_000_000
+# Of conjugate gradients for one direction, at most.
+MAX_ITERATIONS = 480
 # As MATRIX_SIZE, for all outputs of a joint loss together.
 JOINT_MATRIX_SIZE = 200
 
@@ -44,7 +46,8 @@ class HessianModel:
         self.size = size
         self.y_scale = objective.y_scale()
         self.whiteners = None
-        self.iterations = 0
+        # Of conjugate gradients: of the last direction, and of the next at most.
+        self.iterations, self.limit = 0, 60
         # Of the last direction: the function that multiplies (k, d + 1) by the inverse Hessian,
         # whether by iterations, and with an l1 penalty the Hessian's diagonal.
         self.solve, self.iterated, self.model_diagonal = None, False, None
@@ -234,7 +237,11 @@ class HessianModel:
             def solve(g):
                 return g / diagonal
 
-        direction, self.iterations = conjugate_gradients(product, solve, -gradient)
+        limit = self.limit
+        direction, self.iterations = conjugate_gradients(product, solve, -gradient, 0.05, limit)
+        if self.iterations == limit:
+            # Ended early, steps are slow, and there is no telling how far the optimum is.
+            self.limit = min(2 * limit, MAX_ITERATIONS)
         self.iterated = True
         self.solve = self._seen(lambda g: conjugate_gradients(product, solve, g, 1e-3, 300)[0])
         return direction

@@ -80,7 +80,7 @@ class SmoothLagrangian(AugmentedLagrangian):
         bends[:, self.n_rows :] = ((units[0] > units[1]) & (units[0] < units[2])) / self.width
         bends = total(bends)
         index = np.flatnonzero(bends > 1e-12 * bends.max())
-        return index, bends[index]
+        return index, self.share[index] * bends[index]
 
     def _on_kinks(self):
         # Of unit rows alone: rows have no breakpoints.

@@ -228,13 +228,13 @@ class Certificate:
         with np.errstate(all="ignore"):
             return np.where(rest == 0, 0.0, 30 * rest**2 / (2 * diagonal))
 
-    def newton_direction(self, weights, gradient):
-        """Newton's step by the Hessian of all rows and half of what it promises, where that takes
-        a few passes; None elsewhere."""
+    def newton_direction(self, weights, gradient, floor):
+        """Newton's step by the Hessian of all rows, no curvature of which is below ``floor``, and
+        half of what it promises, where that takes a few passes; None elsewhere."""
         objective = self.objective
         if objective.l1 > 0 or objective.n * weights.size * weights.shape[1] > WHOLE_COST:
             return None
-        if not self._look_at_all_rows(weights):
+        if not self._look_at_all_rows(weights, floor):
             return None
         direction = -self.whole(gradient)
         return direction, -0.5 * float(np.vdot(gradient, direction))
@@ -244,7 +244,7 @@ class Certificate:
     def _solve(self, rest):
         return (self.whole or self.hessian.solve)(rest)
 
-    def _look_at_all_rows(self, weights):
+    def _look_at_all_rows(self, weights, floor=0.0):
         """Replace the sample's Hessian by that of all rows; whether there was any such change."""
         if self.joint or not self.sampled or weights.shape[1] > MATRIX_SIZE:
             return False
@@ -254,7 +254,7 @@ class Certificate:
         objective = self.objective
         matrices = [0.0] * len(weights)
         for x, y, share in self._blocks():
-            h = objective.loss._curvature(y, x @ weights.T)
+            h = np.maximum(objective.loss._curvature(y, x @ weights.T), floor)
             for r, H in enumerate(weighted_grams(x, h * share)):
                 matrices[r] = matrices[r] + H
         self.whole = block_solver([whitener(self.hessian.with_penalty(H)) for H in matrices])

@@ -425,9 +425,9 @@ class Fit:
         W = self.weights.astype(np.float64)
         direction, gap, valid = self.hessian.newton_direction(W, self.gradient, floor)
         self.newton_steps += 1
-        if floor == 0 and self.newton_steps > PATIENCE and self.certificate.sampled:
+        if self.newton_steps > PATIENCE and self.certificate.sampled:
             # The sample has not led there.
-            found = self.certificate.newton_direction(W, self.gradient)
+            found = self.certificate.newton_direction(W, self.gradient, floor)
             if found is not None:
                 direction, gap = found
                 valid = False

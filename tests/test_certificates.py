@@ -93,7 +93,7 @@ class Problem:
             while wide > delta:
                 w, wide = self.minimise(w, Huber(delta=wide)), wide / 4
             ends.append(self.minimise(w))
-        return min(self(w)[0] for w in ends)
+        return np.nanmin([self(end)[0] for end in ends])
 
 
 def gaps(model, X, y, alpha, weight=None):
@@ -101,7 +101,7 @@ def gaps(model, X, y, alpha, weight=None):
     coef, intercept = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
     loss = Loss.resolve(model.loss)
     if loss.name == "huber" and isinstance(loss.delta, str):
-        loss = Huber(delta=float(model.delta_))
+        loss = Huber(delta=model.delta_)
     if is_classifier(model):
         y = (
             one_vs_rest(y, len(coef))
@@ -111,10 +111,11 @@ def gaps(model, X, y, alpha, weight=None):
     y = np.reshape(y, (X.shape[0], -1)).astype(np.float64)
     found = []
     for r in range(len(coef)):
-        problem = Problem(loss, X, np.ascontiguousarray(y[:, r]), alpha, weight)
+        problem = Problem(loss._of_output(r), X, np.ascontiguousarray(y[:, r]), alpha, weight)
         w = np.append(coef[r], intercept[r]).astype(np.float64)
         value = problem(w)[0]
-        found.append((value - problem.optimum(w)) / max(value, 1e-300))
+        # An F of 1e-16, of separable classes, is 0.
+        found.append((value - problem.optimum(w)) / max(value, 1e-9 * problem(0 * w)[0]))
     return np.array(found)
 
 
@@ -364,8 +365,8 @@ def test_curvature_of_a_sample(loss, optimizer, monkeypatch):
         model, y = GradientRegressor(loss, optimizer), y.astype(float)
     else:
         model = GradientClassifier(loss, optimizer)
-    model = silently(model.set_params(alpha=alpha, random_state=0, max_iter=60), X, y)
-    assert model.converged_
+    model = silently(model.set_params(alpha=alpha, random_state=0, max_iter=300), X, y)
+    assert model.converged_ and (optimizer == "lbfgs" or model.n_iter_ <= 20)
     assert gaps(model, X, y, alpha).max() <= 1.2 * TOL
 
 

@@ -85,7 +85,7 @@ class Problem:
 
     def optimum(self, w):
         """The least F found from w, and by a path of wider losses."""
-        ends = [self.minimise(w)]
+        ends = [w, self.minimise(w)]
         delta = {"huber": getattr(self.loss, "delta", None), "log_cosh": 1.0}.get(self.loss.name)
         if delta is not None:
             wide = np.abs(self.y - np.median(self.y)).max()

@@ -82,6 +82,12 @@ class Objective:
         return len(self.loss._breakpoints(np.ones((1, 1))) or ())
 
     @property
+    def dual_pieces(self):
+        """Number of pieces of a loss's ``DualForm``, 0 for losses without one."""
+        form = self.loss._of_output(0)._dual_form(np.ones((1, 1)))
+        return 0 if form is None or self.target_kind == "class" else len(form.pieces)
+
+    @property
     def curved(self):
         """Whether the loss has second derivatives that a Newton step can use."""
         return self.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None
@@ -160,6 +166,28 @@ class Objective:
         weight = None if self.weight is None else self.weight[index]
         y_scale = self.loss._y_scale(self.target[index].astype(np.float64), weight)
         return y_scale if y_scale > 0 else 1.0
+
+    def y_scales(self):
+        """The same of each output by itself (k,)."""
+        if self.n_outputs == 1 or self.target_kind != "values":
+            return np.full(self.n_outputs, self.y_scale())
+        return self.cached("units", self.loss._identity(), self._y_scales)
+
+    def _y_scales(self):
+        index = self.subsample(50_000)
+        y = self.target[index].astype(np.float64)
+        weight = None if self.weight is None else self.weight[index]
+        sizes = np.array([self.loss._y_scale(column[:, None], weight) for column in y.T])
+        return np.where(sizes > 0, sizes, 1.0)
+
+    def loss_scales(self):
+        """Typical sizes of the outputs' losses (k,), greater than 0."""
+        return np.array(
+            [
+                float(self.loss._of_output(r)._loss_scale(np.float64(size))) or 1.0
+                for r, size in enumerate(self.y_scales())
+            ]
+        )
 
     def curvature_bound(self, y_scale):
         """The loss's bound of its second derivative; what is found at the best constant model

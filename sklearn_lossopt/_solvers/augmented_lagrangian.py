@@ -131,10 +131,8 @@ class AugmentedLagrangian:
         return float(self.share @ total(slope))
 
     def _newton_direction(self, g, dual):
-        bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
-        rows = np.flatnonzero(bends)
-        weight, added = self.share[rows] * bends[rows] / self.width, self.penalty
-        added = added + self.ridge / self.width
+        rows, weight = self._curvature(dual)
+        added = self.penalty + self.ridge / self.width
         if len(g) > MATRIX_SIZE:
             return self._solve_iteratively(g, rows, weight, added)
         H = self.x.gram(rows, weight)
@@ -142,6 +140,12 @@ class AugmentedLagrangian:
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
         direction = -linalg.cho_solve(factor, g, check_finite=False)
         return direction, -0.5 * g @ direction
+
+    def _curvature(self, dual):
+        """The rows where the smooth loss has curvature, and how much, times their shares."""
+        bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
+        rows = np.flatnonzero(bends)
+        return rows, self.share[rows] * bends[rows] / self.width
 
     def _solve_iteratively(self, g, rows, weight, added):
         """The same by conjugate gradients. Their residual r hides r' H^-1 r / 2 of the decrement,

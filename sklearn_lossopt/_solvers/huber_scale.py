@@ -31,8 +31,10 @@ def _residual_scale(objective, epsilon):
     shift = objective.moments()[0] if objective.fit_intercept and not objective.sparse else None
     hessian = HessianModel(objective, shift, MAX_SCALE_ENTRIES)
     y = hessian.sample[1].astype(np.float64)
-    least = 0.01 * objective.y_scale()
-    scales = [_scale(hessian, column, epsilon, least) for column in y.T]
+    least = 0.01 * objective.y_scales()
+    scales = [
+        _scale(hessian, column, epsilon, float(low)) for column, low in zip(y.T, least, strict=True)
+    ]
     return np.array(scales) if objective.n_outputs > 1 else scales[0]
 
 
@@ -97,13 +99,23 @@ def _scale(hessian, y, epsilon, least):
         return w + T @ (T.T @ g)
 
     sigma = scale_of(y - x @ w)
+    # Where an l1 penalty chooses among columns, the rows within delta alone are too few: Newton's
+    # steps go far, take long searches and fail.
+    newton, accuracy = l1 == 0, 1e-11 if l1 == 0 else 1e-5
+    last, momentum = w, 0
     for _ in range(100):
         delta = epsilon * sigma
-        moved = step(w, delta, newton=True)
-        if not criterion(moved, delta) < criterion(w, delta):
+        start = w
+        if not newton:
+            # They get an accelerated start instead.
+            ahead = w + momentum / (momentum + 3) * (w - last)
+            faster = criterion(ahead, delta) < criterion(w, delta)
+            start, momentum = (ahead, momentum + 1) if faster else (w, 1)
+        moved = step(start, delta, newton=newton)
+        if newton and not criterion(moved, delta) < criterion(w, delta):
             moved = step(w, delta, newton=False)
-        w, before = moved, sigma
+        last, w, before = w, moved, sigma
         sigma = scale_of(y - x @ w)
-        if sigma == least or abs(sigma - before) <= 1e-11 * sigma:
+        if sigma == least or abs(sigma - before) <= accuracy * sigma:
             break
     return sigma

@@ -325,5 +325,6 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
         moved[part] = u.reshape(-1, len(threshold))
         decrement, solved = decrement + gain, solved and done
     direction = moved - weights
+    hessian.model_diagonal = np.concatenate([model.diagonal for _, model in models])
     near = float(np.abs(x @ direction.T).max()) <= objective.loss._trust_radius(hessian.y_scale)
     return direction, decrement, solved and near and not raised

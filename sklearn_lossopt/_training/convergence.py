@@ -4,6 +4,12 @@ import math
 
 import numpy as np
 
+from sklearn_lossopt._solvers.certificate import Certificate
+from sklearn_lossopt._training.advice import advice
+
+# Newton steps that are taken with the curvature of a sample of the rows.
+SAMPLED_STEPS = 5
+
 
 class Convergence:
     """How far F may be from its optimum F*, how far it is estimated to be, and the verdict.
@@ -21,14 +27,21 @@ class Convergence:
         An estimate of F - F* that can be relied on; infinite where there is none.
     estimate : float
         The last estimate, whether or not it can be relied on.
+    separate : bool
+        Whether the objective is the sum of those of several targets. Each then has a tolerance of
+        its own: the sum says nothing about a target in small units beside one in large ones.
     warning : str or None
         What to tell the user of a fit that ends above tolerance.
     """
 
     def __init__(self, iterate, settings):
-        self.iterate, self.tol, self.max_iter = iterate, settings.tol, settings.max_iter
+        self.iterate, self.settings, self.tol = iterate, settings, settings.tol
         self.start = self.gap = self.estimate = math.inf
-        self.warning = None
+        objective, hessian = iterate.objective, iterate.preconditioner.hessian
+        self.separate = objective.target_kind == "values" and objective.n_outputs > 1
+        self.certificate = None if hessian is None else Certificate(hessian)
+        self.newton_steps = 0
+        self.advice = self.warning = None
 
     # -- the gap ----------------------------------------------------------------------------
 
@@ -46,12 +59,31 @@ class Convergence:
         """Whether the gap is known to be below a tolerance that is not 0."""
         return self.tol > 0 and bool(self.gap <= self.target(value))
 
+    def objectives(self, weights):
+        """F of each output at weights (k, d + 1); in the first all of F, if it is one."""
+        return self.certificate.values(weights.astype(np.float64))
+
+    def allowed(self, values):
+        """The gaps at which training may end, of outputs with these ``objectives``."""
+        if not self.separate:
+            return np.append(self.target(values[0]), np.full(len(values) - 1, math.inf))
+        objective = self.iterate.objective
+        size = np.finfo(objective.X.dtype).eps * objective.loss_scales()
+        return np.maximum(self.tol * np.abs(values), size)
+
     def set_gap(self, gap):
         """Note a gap that a solver has found."""
         self.gap = gap
 
+    def set_gaps(self, values, gaps):
+        """The same for outputs with these ``objectives``: the gap is the worst of them."""
+        share = np.max(gaps / self.allowed(values))
+        self.gap = float(share) * self.target(float(values.sum()))
+
     def newton_direction(self, floor=0.0):
         """Estimate the gap at the iterate by Newton's decrement.
+
+        A decrement below the target is proven over all rows, or not believed.
 
         Parameters
         ----------
@@ -61,17 +93,33 @@ class Convergence:
         Returns
         -------
         direction : ndarray of shape (k, d + 1), or None
-            Newton's step; None where the loss or the model has no second-order information.
+            Newton's step, refined by the proof. None where the loss or the model has no
+            second-order information.
         """
         iterate = self.iterate
         objective, hessian = iterate.objective, iterate.preconditioner.hessian
         if hessian is None or not objective.loss.smooth or not objective.curved:
             self.gap = math.inf
             return None
-        iterate.evaluate(gradient=True)
-        W = iterate.weights.astype(np.float64)
-        direction, gap, valid = hessian.newton_direction(W, iterate.gradient, floor)
+        target = self.target(iterate.evaluate(gradient=True))
+        W, gradient, certificate = (
+            iterate.weights.astype(np.float64),
+            iterate.gradient,
+            self.certificate,
+        )
+        direction, gap, valid = hessian.newton_direction(W, gradient, floor)
+        self.newton_steps += 1
+        if self.newton_steps > SAMPLED_STEPS and certificate.sampled:
+            # The sample has not led to the optimum.
+            found = certificate.newton_direction(W, gradient, floor)
+            if found is not None:
+                (direction, gap), valid = found, False
         self.gap, self.estimate = gap if valid else math.inf, gap
+        if gap <= target:
+            self.gap = math.inf
+            if valid or floor == 0:
+                share, direction = certificate.prove(W, gradient, direction, self.allowed)
+                self.gap = share * target
         return direction
 
     # -- the verdict ------------------------------------------------------------------------
@@ -94,10 +142,11 @@ class Convergence:
         """
         value = curve[-1]
         reached = self.reached(value)
+        self.advice = advice(self.settings, self.iterate.objective, len(curve), corrected)
         if returned < len(curve):
             if not (stopped or exhausted or reached or self.tol == 0):
                 self.warning = (
-                    f"Validation had not stopped training after max_iter={self.max_iter} "
+                    f"Validation had not stopped training after max_iter={self.settings.max_iter} "
                     f"epochs; it was best after epoch {returned}. Increase max_iter."
                 )
             return False
@@ -134,9 +183,13 @@ class Convergence:
 
     def _certify(self, value):
         """Estimate the gap at the final weights; returns whether it is below tolerance."""
-        if self.tol == 0 or self.iterate.preconditioner.hessian is None:
+        iterate = self.iterate
+        if self.tol == 0:
             return False
-        if not self.iterate.objective.loss.learns_at_optimum:
+        if not iterate.objective.loss.learns_at_optimum:
+            # No loss is below 0: with all rows right and no penalty there is nothing left to learn.
+            return value == 0 and bool(iterate.weights.any())
+        if iterate.preconditioner.hessian is None:
             return False
         self.newton_direction()
         if self.gap <= self.target(value):
@@ -153,7 +206,5 @@ class Convergence:
                 gap += " or more"
         self.warning = (
             f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
-            f"the optimum {gap} (tol={self.tol:g}). Increase max_iter "
-            f"(now {self.max_iter}), or use learning_rate='auto', schedule='auto' and "
-            f"precondition='auto'."
+            f"the optimum {gap} (tol={self.tol:g}). {self.advice}"
         )

@@ -7,6 +7,7 @@ from itertools import chain
 
 import numpy as np
 
+from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
 from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
 from sklearn_lossopt._training import defaults
@@ -16,11 +17,15 @@ from sklearn_lossopt._training.convergence import Convergence
 from sklearn_lossopt._training.corrections import make_corrector
 from sklearn_lossopt._training.fixed_schedule import FixedSchedule
 from sklearn_lossopt._training.iterate import Iterate
-from sklearn_lossopt._training.loop import TrainingLoop, trainer
+from sklearn_lossopt._training.loop import REMEDY, TrainingLoop, trainer
 from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.pocket import Pocket
 from sklearn_lossopt._training.state import FitResult, State
+from sklearn_lossopt.losses import Loss
+
+# Numbers in the rows that are predicted at once.
+BLOCK_ENTRIES = 200_000
 
 
 def train(objective, settings, seed, start=None, state=None, validation=None, observer=None):
@@ -76,6 +81,8 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
         converged = conclude(loop, convergence)
 
     result = monitor.result(iterate.weights)
+    if settings.network is None:
+        check_predictions(objective, result)
     if converged and objective.X.dtype == np.float32 and preconditioner.shift is not None:
         curve[-1], converged = convergence.survives_rounding(
             result.coef, result.intercept, curve[-1]
@@ -139,6 +146,24 @@ def conclude(loop, convergence):
     strategy.check(curve, returned)
     corrected = strategy.corrector is not None
     return convergence.conclude(curve, returned, monitor.stopped, strategy.exhausted, corrected)
+
+
+def check_predictions(objective, result):
+    """Raise if a model predicts what overflows: that of a log link may at a finite objective."""
+    if type(objective.loss)._predict is Loss._predict:
+        return
+    used, size = objective.sample_indices, max(1, BLOCK_ENTRIES // int(objective.row_size))
+    with np.errstate(all="ignore"):
+        for start in range(0, objective.n, size):
+            part = slice(start, min(objective.n, start + size))
+            part = part if used is None else used[part]
+            raw = objective.X[part] @ result.coef.T + result.intercept
+            if not np.isfinite(objective.loss._predict(raw)).all():
+                raise DivergenceError(
+                    "Training diverged: the model predicts infinite numbers after epoch "
+                    f"{result.n_iter} with learning_rate={result.learning_rate:.3g}, at an "
+                    f"objective of {result.loss_curve[-1]:.3g}. {REMEDY}"
+                )
 
 
 def fit_result(settings, iterate, average, rate, curve, weights):

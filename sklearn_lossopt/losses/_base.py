@@ -15,8 +15,8 @@ from sklearn_lossopt.losses._statistics import (
 # class with another formula does not inherit them.
 FACTS = (
     "_breakpoints", "_conjugate", "_conjugate_inside", "_constant", "_curvature",
-    "_curvature_bound", "_curvature_operator", "_dual_domain", "_loss_scale", "_trust_radius",
-    "_y_scale", "shift_invariant",
+    "_curvature_bound", "_curvature_operator", "_dual_domain", "_dual_form", "_fenchel_gap",
+    "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
 )  # fmt: skip
 
 
@@ -245,6 +245,25 @@ class Loss(Component, family="loss"):
             for c, _, _ in breakpoints
         ]
         return np.max(values, axis=0)
+
+    def _dual_form(self, y):
+        """The loss as a ``DualForm``, if its derivative is bounded or it has flat parts; None for
+        other losses. With it a smooth loss can be minimised where no row has curvature."""
+        return None
+
+    def _fenchel_gap(self, y, raw, dual):
+        """The loss at ``raw`` plus the conjugate at ``dual`` less their product, without the
+        cancellation of that sum.
+
+        Of raw's shape, or (n,) for a joint loss. It is 0 where dual is the derivative at raw, and
+        infinite outside the dual domain. None where it is not known.
+        """
+        form = self._dual_form(y)
+        return None if form is None else form.gap(raw, dual)
+
+    def _of_output(self, output):
+        """The loss of one of several outputs by itself."""
+        return self
 
     def _constant(self, y, weight):
         """The raw prediction of the best constant model, for each column of y (n, k)."""

@@ -21,7 +21,7 @@ BATCH_SIZE = 64
 # By how much of itself, and of the first call's, an objective may rise in a pass.
 SLACK = 0.1, 0.01
 # In units of the targets, a step of the best constant that a network's output follows.
-FAR = 2.0
+FAR = 0.5
 # The least that rates are cut to where passes raise the objective.
 LEAST = 1e-3
 

@@ -35,6 +35,9 @@ class Objective:
     l1: float
     fit_intercept: bool
     cache: Cache = field(default_factory=Cache)  # shared by problems on the same rows
+    # What columns of X are less than the user's, and whether X are coordinates in the rows' span.
+    offset: np.ndarray | float = 0.0
+    in_row_space: bool = False
 
     @property
     def n(self):
@@ -57,7 +60,9 @@ class Objective:
     @property
     def holdable(self):
         """Whether a float64 copy of all rows used is small enough to be held."""
-        return self.n * self.row_size <= (SPARSE_SIZE if self.sparse else SAMPLE_SIZE)
+        # Those in the rows' span have been made as one matrix already, all of which is needed.
+        size = self.n * self.row_size
+        return self.in_row_space or size <= (SPARSE_SIZE if self.sparse else SAMPLE_SIZE)
 
     @property
     def breakpoints(self):

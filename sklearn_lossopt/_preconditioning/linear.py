@@ -9,6 +9,7 @@ import numpy as np
 
 from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._linalg import MATRIX_SIZE, times, whitener
+from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
 
 
@@ -86,6 +87,9 @@ class LinearPreconditioner:
     network = scale = None
 
     def __init__(self, objective, precondition, batch_size, start, statistics=None):
+        self.changes = []
+        if precondition is not False and statistics is None:
+            objective, self.changes = equivalent(objective)
         self.objective = objective
         k, d = objective.n_outputs, objective.d
         self.shift = self.metric = self.metric_inverse = self.shared = None
@@ -117,6 +121,8 @@ class LinearPreconditioner:
 
     def place(self, coef, intercept):
         """Go to coefficients (k, d) and intercepts (k,) for rows as they are."""
+        for change in self.changes:
+            coef, intercept = change.from_user(coef, intercept)
         self.weights[:, :-1] = coef
         self.weights[:, -1] = intercept
         if self.shift is not None:
@@ -190,7 +196,15 @@ class LinearPreconditioner:
         coef, intercept = W[:, :-1], W[:, -1].copy()
         if self.shift is not None:
             intercept -= coef @ self.shift.astype(np.float64)
+        for change in reversed(self.changes):
+            coef, intercept = change.to_user(coef, intercept)
         return coef, intercept
+
+    def apply(self, objective):
+        """An objective on other rows, which the weights are for as they are."""
+        for change in self.changes:
+            objective = change.rows(objective)
+        return objective
 
     def rounded(self, coef, intercept):
         """Both in the type of X."""

@@ -67,7 +67,8 @@ class HessianModel:
 
     def _sample(self, size):
         objective = self.objective
-        index = objective.subsample(int(size / objective.row_size))
+        count = objective.n if objective.in_row_space else int(size / objective.row_size)
+        index = objective.subsample(count)
         x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
         weight = np.ones((x.shape[0], 1))
         if objective.weight is not None:

@@ -8,7 +8,6 @@ from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._linalg import (
     extended,
     gram,
-    row_basis,
     scale_columns,
     scale_rows,
     squares,
@@ -35,13 +34,8 @@ class ScaledRows:
         d = objective.d
         self.block = max(1, int(BLOCK_SIZE / objective.row_size))
         whole = objective.holdable
-        self.basis, self.scale = None, np.ones(d + 1)
+        self.scale = np.ones(d + 1)
         self.held = self._read(slice(0, objective.n)) if whole else None
-        spans = objective.l2 > 0 and objective.l1 == 0 and not objective.sparse
-        if whole and objective.n < d and spans:
-            # Fewer rows than columns: the optimum lies in their span.
-            self.basis = row_basis(self.held[:, :-1])
-            self.held = self.held @ self.basis
         self.share = np.ones(objective.n)
         if objective.weight is not None:
             self.share = objective.weight[objective.subsample(objective.n)].astype(np.float64)
@@ -70,12 +64,11 @@ class ScaledRows:
 
     def coordinates(self, w):
         """Extended weights (d + 1,) in the scaled coordinates."""
-        return (w if self.basis is None else w @ self.basis) * self.scale
+        return w * self.scale
 
     def weights(self, v):
         """The extended weights that scaled coordinates stand for."""
-        w = v / self.scale
-        return w if self.basis is None else self.basis @ w
+        return v / self.scale
 
     def take(self, index):
         return self._read(index) if self.held is None else self.held[index]

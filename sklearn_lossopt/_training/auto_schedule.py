@@ -164,9 +164,9 @@ class AugmentedLagrangianCorrector:
 
     def _start(self):
         run, objective = self.run, self.run.objective
-        shift, spans = run.preconditioner.shift, objective.l2 > 0 and objective.l1 == 0
+        shift = run.preconditioner.shift
         rows = extended = objective.cached(
-            "scaled rows", (shift, spans), lambda: ScaledRows(objective, shift)
+            "scaled rows", (shift,), lambda: ScaledRows(objective, shift)
         )
         if objective.l1 > 0:
             extended = WithUnitRows(rows, objective.l1)
@@ -189,6 +189,11 @@ class AugmentedLagrangianCorrector:
                     rows.coordinates(run.saved[r].astype(np.float64)),
                 )
             )
+            if objective.in_row_space and objective.l2 > 0:
+                # As many directions as rows, all curved in the dual: where its curvature is as large,
+                # duals arrive in a few outer steps, and the smooth problems bend less.
+                curvature = np.mean(rows.scale[:-1] ** 2) / objective.l2
+                self.solvers[-1].width = max(self.solvers[-1].width, 0.2 * curvature)
 
     def step(self):
         run = self.run

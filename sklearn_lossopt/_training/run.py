@@ -106,7 +106,7 @@ class Fit:
         optimizer = settings.optimizer
         self.batch_size = self._batch_size()
         self.preconditioner = preconditioner = self._place(start)
-        fresh = State.fresh(objective, optimizer, seed, settings.network)
+        fresh = State.fresh(self.objective, optimizer, seed, settings.network)
         self.state = self._go_on(fresh, state, start)
         self.weights = preconditioner.weights
         self.mean = IterateAverage(self)
@@ -123,6 +123,9 @@ class Fit:
         self.gradient = np.empty(preconditioner.weights.shape)
         self.gap = self.estimate = math.inf
         self.warning = None
+        if validation is not None and validation.objective is not None:
+            rows = preconditioner.apply(validation.objective)
+            validation = replace(validation, objective=rows)
         self.monitor = Monitor(self, validation, observer)
 
     def _go_on(self, fresh, state, start):
@@ -156,7 +159,7 @@ class Fit:
         preconditioner = LinearPreconditioner(
             self.objective, self.settings.precondition, self.batch_size, start
         )
-        self.hessian = preconditioner.hessian
+        self.objective, self.hessian = preconditioner.objective, preconditioner.hessian
         return preconditioner
 
     def _auto_rate(self):
@@ -183,7 +186,7 @@ class Fit:
         if (
             converged
             and self.objective.X.dtype == np.float32
-            and self.preconditioner.shift is not None
+            and (self.preconditioner.shift is not None or self.preconditioner.changes)
         ):
             result.converged = self._survives(result.coef, result.intercept)
             result.loss_curve = self.curve
@@ -264,8 +267,7 @@ class Fit:
     def _survives(self, coef, intercept):
         """Whether the model is still as good once its intercept, for columns that are not
         centred, is rounded to float32."""
-        self.weights[:, :-1] = coef
-        self.weights[:, -1] = intercept + coef.astype(np.float64) @ self.preconditioner.shift
+        self.preconditioner.place(coef, intercept)
         value, before = self.evaluate(), self.curve[-1]
         self.curve[-1] = value
         if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):

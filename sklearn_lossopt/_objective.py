@@ -191,7 +191,12 @@ class Objective:
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
         mean = sums[0] / mass
-        return rough + mean, np.maximum(sums[1] / mass - mean**2, 0)
+        variance = np.maximum(sums[1] / mass - mean**2, 0)
+        mean += rough
+        # A mean of equal numbers is rounded: less it, they would be no 0.
+        constant = variance <= (4 * np.finfo(float).eps * mean) ** 2
+        first = self.X[0 if self.rows is None else self.rows[0]]
+        return np.where(constant, first, mean), np.where(constant, 0.0, variance)
 
     def raw_moment(self):
         """Weighted mean square of each column, float64."""

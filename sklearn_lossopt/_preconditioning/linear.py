@@ -11,6 +11,11 @@ from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._linalg import MATRIX_SIZE, times, whitener
 from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
+from sklearn_lossopt._solvers.null_space import MOST_COLUMNS, null_space
+from sklearn_lossopt._solvers.scaled_rows import ScaledRows
+
+# Where less than this is left of a column's curvature, columns may depend on each other.
+SINGULAR = 1e-8
 
 
 def whitens(objective, precondition, batch_size):
@@ -92,7 +97,22 @@ class LinearPreconditioner:
             objective, self.changes = equivalent(objective)
         self.objective = objective
         k, d = objective.n_outputs, objective.d
-        self.shift = self.metric = self.metric_inverse = self.shared = None
+        self.shift = self.metric = self.metric_inverse = self.shared = self.null = None
+        # Whether weights may have parts that no row's prediction shows.
+        self.leaves_directions = (
+            bool(precondition)
+            and statistics is None
+            and objective.l2 == objective.l1 == 0
+            and objective.d > MOST_COLUMNS
+            and not objective.in_row_space
+        )
+        # Without a penalty, of all classes' weights that predict the same, the smallest.
+        self.centre_classes = (
+            precondition is not False
+            and objective.target_kind == "class"
+            and objective.loss.shift_invariant
+            and objective.l2 == objective.l1 == 0
+        )
         self.loss_scale = 1.0
         self.whiten = False
         self.weights = np.zeros((k, d + 1), objective.X.dtype)
@@ -109,6 +129,13 @@ class LinearPreconditioner:
             self.shared = objective.cached_while_used(
                 "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
             )
+            if statistics is None and self._may_be_dependent():
+                self.null = self.hessian.null = self._null_space()
+            if self.null is not None and self.whiten:
+                self.shared = objective.cached_while_used(
+                    "metric", (*parts, self.null),
+                    lambda: Metric(*self._first_metric(statistics, variance)),
+                )  # fmt: skip
             self.metric, self.metric_inverse = self.shared.matrix, self.shared.inverse
         else:
             self.hessian = HessianModel(objective, None)
@@ -127,6 +154,8 @@ class LinearPreconditioner:
         self.weights[:, -1] = intercept
         if self.shift is not None:
             self.weights[:, -1] += np.asarray(coef, np.float64) @ self.shift
+        if self.null is not None:
+            self.weights[...] = self.null.remove(self.weights.astype(np.float64))
         self.to_coordinates()
 
     def _shift(self, statistics):
@@ -141,6 +170,29 @@ class LinearPreconditioner:
             self.shift = objective.cached("shift", (), lambda: mean.astype(dtype))
             return variance
         return objective.raw_moment()
+
+    def _may_be_dependent(self):
+        """Whether columns that depend on each other would leave directions without curvature."""
+        objective = self.objective
+        if objective.l1 > 0 or objective.in_row_space or objective.d > MOST_COLUMNS:
+            return False
+        if objective.l2 == 0 or not self.whiten:
+            return objective.l2 == 0
+        # The part of each column's curvature that those before it leave.
+        inverse = self.shared.inverse[0]
+        left = np.diagonal(inverse) ** 2 / np.einsum("ij,ij->j", inverse, inverse)
+        return bool(left.min() < SINGULAR)
+
+    def _null_space(self):
+        objective, shift = self.objective, self.shift
+        offset = objective.offset if shift is None else shift.astype(np.float64)
+        return objective.cached(
+            "null space", (shift,),
+            lambda: null_space(
+                ScaledRows(objective, shift), objective.fit_intercept, offset,
+                np.finfo(objective.X.dtype).eps,
+            ),
+        )  # fmt: skip
 
     def _first_metric(self, statistics, variance):
         h = self.bound
@@ -193,6 +245,11 @@ class LinearPreconditioner:
 
     def unshift(self, W):
         """Coefficients (k, d) and intercepts (k,) for rows as they are, from float64 weights."""
+        if self.centre_classes:
+            W = W.copy()
+            W[:, :-1] -= W[:, :-1].mean(axis=0)
+        if self.null is not None:
+            W = self.null.remove(W)
         coef, intercept = W[:, :-1], W[:, -1].copy()
         if self.shift is not None:
             intercept -= coef @ self.shift.astype(np.float64)

@@ -113,7 +113,8 @@ class NetworkPreconditioner:
         A typical size of the loss; the penalty is multiplied by it.
     """
 
-    metric = shared = None
+    metric = shared = null = None
+    leaves_directions = False
 
     def __init__(self, objective, precondition, architecture, seed, start, statistics=None):
         self.objective = objective

@@ -79,6 +79,11 @@ class CentredColumns:
 
     def __init__(self, objective, offset):
         self.offset = offset
+        # A mean of equal numbers is rounded: less it, they would be no 0.
+        far = np.flatnonzero(offset)
+        columns = objective.X[:, far].tocsc()
+        low, high = (f.reduceat(columns.data, columns.indptr[:-1]) for f in (np.minimum, np.maximum))
+        offset[far] = np.where(low == high, low, offset[far])
         self.X = self._less(objective.X)
 
     def _less(self, X):
@@ -117,9 +122,9 @@ class CentredColumns:
 class RowSpace:
     """Rows in an orthonormal basis Q (d, r) of the span of all rows less their mean, r <= n.
 
-    With a penalty on \|w\|_2 the optimum lies in that span (the representer theorem; Kimeldorf and
+    With a penalty on |w|_2 the optimum lies in that span (the representer theorem; Kimeldorf and
     Wahba 1970); without one, it holds the smallest of many, to which vanishing penalties lead.
-    Predictions and \|w\|_2 are the same for v in w = Q v. Q is not formed: with A for the rows used,
+    Predictions and |w|_2 are the same for v in w = Q v. Q is not formed: with A for the rows used,
     it is A' T, where T (n, r) comes from the eigenvectors U of A A' and the singular values s, and the
     rows become U diag(s). Small singular values are found again in what the large ones leave, so
     that they are not lost in the rounding of squares.

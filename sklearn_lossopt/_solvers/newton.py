@@ -45,6 +45,8 @@ class HessianModel:
         self.y_scale = objective.y_scale()
         self.whiteners = None
         self.iterations = 0
+        # Directions without curvature that the rows do not have, for steps to stay out of.
+        self.null = None
 
     @cached_property
     def basis(self):
@@ -105,7 +107,9 @@ class HessianModel:
         return self.with_penalty(H)
 
     def with_penalty(self, H):
-        """Add the penalty's curvature in place."""
+        """Add the penalty's curvature in place, and some where no row has any."""
+        if self.null is not None:
+            self.null.curve(H)
         diagonal = np.diagonal(H).copy()
         diagonal[:-1] += self.objective.l2
         if not self.objective.fit_intercept:
@@ -145,6 +149,10 @@ class HessianModel:
         """
         if self.objective.l1 > 0:
             return proximal_newton_direction(self, weights, gradient, floor)
+        loss = self.objective.loss
+        if self.objective.l2 == 0 and self.objective.target_kind == "class" and loss.shift_invariant:
+            # No loss and no penalty changes where all outputs' weights move alike: rounding alone.
+            gradient = gradient - gradient.mean(axis=0)
         if self.basis is None:
             return self._newton_direction(self.sample[0], weights, gradient, floor)
         # Within the span of the rows; outside of it there is the penalty alone.

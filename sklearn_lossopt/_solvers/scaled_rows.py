@@ -26,15 +26,17 @@ class ScaledRows:
     ----------
     objective : Objective
     shift : ndarray of shape (d,) or None
+    null : NullSpace or None
+        Directions that dense rows have no part in beyond rounding, which is taken out.
     """
 
-    def __init__(self, objective, shift):
+    def __init__(self, objective, shift, null=None):
         # Kept by the problem's memo, it must not keep that in turn.
         self.objective, self.shift = replace(objective, cache=Cache()), shift
         d = objective.d
         self.block = max(1, int(BLOCK_SIZE / objective.row_size))
         whole = objective.holdable
-        self.scale = np.ones(d + 1)
+        self.scale, self.null = np.ones(d + 1), None
         self.held = self._read(slice(0, objective.n)) if whole else None
         self.share = np.ones(objective.n)
         if objective.weight is not None:
@@ -43,15 +45,21 @@ class ScaledRows:
         sums = sum(self.share[part] @ squares(rows) for part, rows in self.blocks())
         sums[sums == 0] = 1.0
         self.scale = np.sqrt(sums)
+        if null is not None and not objective.sparse:
+            self.null = null.across / self.scale
         if whole:
-            self.held = scale_columns(self.held, 1 / self.scale)
+            self.held = self._scaled(self.held)
 
     def _read(self, index):
         """Rows by position among the rows used."""
         objective = self.objective
         index = index if objective.rows is None else objective.rows[index]
         x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
-        return scale_columns(x, 1 / self.scale)
+        return self._scaled(x)
+
+    def _scaled(self, x):
+        x = scale_columns(x, 1 / self.scale)
+        return x if self.null is None else x - (x @ self.null.T) @ self.null
 
     def blocks(self):
         n = self.objective.n

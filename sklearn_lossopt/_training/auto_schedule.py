@@ -105,6 +105,9 @@ class NewtonCorrector:
     def __init__(self, run):
         self.run = run
         self.floor = 1e-2
+        # Flat rows of a margin loss hold a point beyond all margins back from the optimum, which
+        # lies on them; where any rows can be fitted, the way from a constant model is short.
+        self.from_constant = run.objective.in_row_space
 
     @property
     def nbytes(self):
@@ -120,6 +123,9 @@ class NewtonCorrector:
     def step(self):
         run = self.run
         run.restore()
+        if self.from_constant:
+            self.from_constant = False
+            self._start_again()
         direction = run.newton(self.floor * run.preconditioner.bound)
         # Near the optimum F is flat to rounding where the step still mends the coefficients.
         near = run.gap <= 1e-6 * abs(run.best)
@@ -148,6 +154,21 @@ class NewtonCorrector:
         run.restore()
 
 
+    def _start_again(self):
+        """Keep the point of full steps from the best constant model, if it is better."""
+        run = self.run
+        run.weights[...] = 0.0
+        run.weights[:, -1] = run.objective.best_constant()
+        value, best = run.evaluate(), math.inf
+        while value < best:
+            best = value
+            if best < run.best:
+                run.keep(best)
+            run.weights[...] = run.weights.astype(np.float64) + run.newton(0.0)
+            value = run.evaluate()
+        run.restore()
+
+
 class AugmentedLagrangianCorrector:
     """Proximal Newton steps for piecewise linear losses, started where the optimizer is."""
 
@@ -164,9 +185,9 @@ class AugmentedLagrangianCorrector:
 
     def _start(self):
         run, objective = self.run, self.run.objective
-        shift = run.preconditioner.shift
+        shift, null = run.preconditioner.shift, run.preconditioner.null
         rows = extended = objective.cached(
-            "scaled rows", (shift,), lambda: ScaledRows(objective, shift)
+            "scaled rows", (shift, null), lambda: ScaledRows(objective, shift, null)
         )
         if objective.l1 > 0:
             extended = WithUnitRows(rows, objective.l1)
@@ -192,7 +213,7 @@ class AugmentedLagrangianCorrector:
             if objective.in_row_space and objective.l2 > 0:
                 # As many directions as rows, all curved in the dual: where its curvature is as large,
                 # duals arrive in a few outer steps, and the smooth problems bend less.
-                curvature = np.mean(rows.scale[:-1] ** 2) / objective.l2
+                curvature = np.exp(np.mean(np.log(rows.scale[:-1] ** 2))) / objective.l2
                 self.solvers[-1].width = max(self.solvers[-1].width, 0.2 * curvature)
 
     def step(self):
@@ -222,7 +243,9 @@ class AugmentedLagrangianCorrector:
         run = self.run
         value = self._place([solver.v for solver in self.solvers])
         gap = sum(solver.gap for solver in self.solvers)
-        least = value - gap
+        # No loss whose slopes change their sign at its breakpoints is below 0.
+        bounded = all((s.low <= 0).all() and (s.high >= 0).all() for s in self.solvers)
+        least = max(value - gap, 0.0) if bounded else value - gap
         if run.objective.l1 > 0:
             sparse = self._place([self._sparse(solver) for solver in self.solvers])
             if sparse <= value + np.clip(gap, 1e-10 * abs(value), 1e-6 * abs(value)):

@@ -19,6 +19,7 @@ from sklearn_lossopt._training.auto_schedule import (
     NewtonCorrector,
     Pocket,
 )
+from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training.averaging import IterateAverage
 from sklearn_lossopt._training.bank import Epochs
 from sklearn_lossopt._training.minimize import WholeObjective
@@ -121,7 +122,7 @@ class Fit:
         )
         self.curve, self.epoch = [], 0
         self.gradient = np.empty(preconditioner.weights.shape)
-        self.gap = self.estimate = math.inf
+        self.gap = self.estimate = self.start = math.inf
         self.warning = None
         if validation is not None and validation.objective is not None:
             rows = preconditioner.apply(validation.objective)
@@ -182,6 +183,7 @@ class Fit:
     def fit(self):
         with self.monitor.lines or nullcontext():
             converged = yield from self._train()
+        self._smallest()
         result = self.result(self.weights, converged)
         if (
             converged
@@ -263,6 +265,27 @@ class Fit:
             # Adding a number to all columns changes nothing.
             W[:, d] -= W[:, d].mean()
         return self.preconditioner.unshift(W)
+
+    def _smallest(self):
+        """See to it that weights without a penalty are the smallest of those that predict the
+        same, if rounding lets them predict the same."""
+        preconditioner, objective = self.preconditioner, self.objective
+        if preconditioner.leaves_directions:
+            better = smallest(objective, preconditioner.shift, self.weights.astype(np.float64))
+            if self._as_good(better):
+                self.weights[...] = better
+                preconditioner.to_coordinates()
+        null = preconditioner.null
+        if null is not None and not self._as_good(null.remove(self.weights.astype(np.float64))):
+            preconditioner.null = None
+
+    def _as_good(self, weights):
+        """Whether F at other weights is the same within tolerance."""
+        saved, before = self.weights.copy(), self.evaluate()
+        self.weights[...] = weights
+        value = self.evaluate()
+        self.weights[...] = saved
+        return value - before <= self.target(before)
 
     def _survives(self, coef, intercept):
         """Whether the model is still as good once its intercept, for columns that are not

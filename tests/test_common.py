@@ -60,6 +60,8 @@ quietly = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarn
     [ESTIMATORS[task](loss, optimizer) for task, loss, optimizer in COVER]
     + [ESTIMATORS[task](early_stopping=True) for task in ESTIMATORS]
     + [ESTIMATORS[task](hidden_layer_sizes=(8,)) for task in ESTIMATORS]
+    + [ESTIMATORS["classification"](loss, l1_ratio=0.5) for loss in ("log_loss", "hinge")]
+    + [ESTIMATORS["regression"](loss, l1_ratio=0.5) for loss in ("squared_error", "huber")]
 )
 def test_conforms_to_scikit_learn(estimator, check):
     check(estimator)

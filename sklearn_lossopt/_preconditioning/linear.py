@@ -8,14 +8,11 @@ from hashlib import blake2b
 import numpy as np
 
 from sklearn_lossopt._cache import Cache
-from sklearn_lossopt._linalg import MATRIX_SIZE, times, whitener
+from sklearn_lossopt._linalg import MATRIX_SIZE, singular, times
 from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
 from sklearn_lossopt._solvers.null_space import MOST_COLUMNS, null_space
 from sklearn_lossopt._solvers.scaled_rows import ScaledRows
-
-# Where less than this is left of a column's curvature, columns may depend on each other.
-SINGULAR = 1e-8
 
 
 def whitens(objective, precondition, batch_size):
@@ -129,9 +126,11 @@ class LinearPreconditioner:
             self.shared = objective.cached_while_used(
                 "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
             )
-            if statistics is None and self._may_be_dependent():
-                self.null = self.hessian.null = self._null_space()
-            if self.null is not None and self.whiten:
+            if statistics is None and self._may_be_dependent(h * variance):
+                self.null = self._null_space()
+            if self.null is not None and self.whiten and objective.l2 == 0:
+                # Steps are to stay out of them; a penalty's curvature is enough for that.
+                self.hessian.null = self.null
                 self.shared = objective.cached_while_used(
                     "metric", (*parts, self.null),
                     lambda: Metric(*self._first_metric(statistics, variance)),
@@ -171,17 +170,15 @@ class LinearPreconditioner:
             return variance
         return objective.raw_moment()
 
-    def _may_be_dependent(self):
+    def _may_be_dependent(self, curvature):
         """Whether columns that depend on each other would leave directions without curvature."""
         objective = self.objective
         if objective.l1 > 0 or objective.in_row_space or objective.d > MOST_COLUMNS:
             return False
         if objective.l2 == 0 or not self.whiten:
-            return objective.l2 == 0
-        # The part of each column's curvature that those before it leave.
-        inverse = self.shared.inverse[0]
-        left = np.diagonal(inverse) ** 2 / np.einsum("ij,ij->j", inverse, inverse)
-        return bool(left.min() < SINGULAR)
+            varying = curvature[curvature > 0]
+            return objective.l2 <= 1e-8 * (np.median(varying) if len(varying) else 0.0)
+        return singular(self.shared.inverse[0])
 
     def _null_space(self):
         objective, shift = self.objective, self.shift
@@ -197,7 +194,7 @@ class LinearPreconditioner:
     def _first_metric(self, statistics, variance):
         h = self.bound
         if self.whiten and statistics is None:
-            return self._metric([whitener(self.hessian.matrix(h))])
+            return self._metric([self.hessian.first_whitener(h)])
         if self.whiten:
             return self._metric([statistics.whitener(h)])
         scale = np.sqrt(np.append(h * variance + self.objective.l2, h))

@@ -5,6 +5,7 @@ taken to the other rows and back without a change of their predictions.
 """
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from scipy import linalg, sparse
@@ -21,8 +22,9 @@ MOST_ROWS = 3000
 MOST_SPARSE_ROWS = 1000
 # Numbers in one block of columns.
 BLOCK_SIZE = 2_000_000
-# Squared singular values that are taken from one Gram matrix, relative to the largest.
-GRAM_ACCURACY = 1e-8
+# Squared singular values that are taken from one Gram matrix, relative to the largest: the others
+# are left with rounding over this of those that are taken.
+GRAM_ACCURACY = 1e-5
 # Singular values below this part of the largest are rounding.
 ROUNDING = 1e-13
 # Rows whose lengths differ by more are brought to one length first.
@@ -38,10 +40,11 @@ def equivalent(objective):
     changes : list of CentredColumns or RowSpace
     """
     changes = []
-    for name, make in (("centred columns", _centred_columns), ("row space", _row_space)):
-        if make is _row_space and objective.l1 > 0:
-            break
-        change = objective.cached(name, (), lambda: make(objective))
+    makers = [("centred columns", _centred_columns)]
+    if objective.l1 == 0:
+        makers.append(("row space", _row_space))
+    for name, make in makers:
+        change = objective.cached(name, (), partial(make, objective))
         if change is not None:
             changes.append(change)
             objective = change.apply(objective)

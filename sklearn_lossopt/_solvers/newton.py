@@ -12,8 +12,10 @@ from sklearn_lossopt._linalg import (
     gram,
     row_basis,
     row_blocks,
+    row_whitener,
     scale_columns,
     scale_rows,
+    singular,
     squares,
     weighted_grams,
     whitener,
@@ -109,7 +111,8 @@ class HessianModel:
     def with_penalty(self, H):
         """Add the penalty's curvature in place, and some where no row has any."""
         if self.null is not None:
-            self.null.curve(H)
+            rows = self.null.rows(np.diagonal(H))
+            H += rows.T @ rows
         diagonal = np.diagonal(H).copy()
         diagonal[:-1] += self.objective.l2
         if not self.objective.fit_intercept:
@@ -187,8 +190,32 @@ class HessianModel:
         return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
     def _whiten(self, x, h):
-        matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
-        self.whiteners = [whitener(self.with_penalty(H)) for H in matrices]
+        share = h * (self.sample[2] / x.shape[0])
+        matrices = weighted_grams(x, share)
+        self.whiteners = [
+            self._whitener(x, part, self.with_penalty(H))
+            for part, H in zip(share.T, matrices, strict=True)
+        ]
+
+    def first_whitener(self, h):
+        """The ``whitener`` of the curvature of h in all rows."""
+        x, _, weight = self.sample
+        return self._whitener(x, h * weight[:, 0] / x.shape[0], self.matrix(h))
+
+    def _whitener(self, x, share, H):
+        """The ``whitener`` of a Hessian, which is that of rows x with these weights."""
+        found = whitener(H)
+        exact = not self.objective.sparse and self.objective.X.dtype == np.float64
+        if not (exact and share.min() > 0 and singular(found[1])):
+            return found
+        parts = [np.sqrt(share)[:, None] * x]
+        if self.objective.l2 > 0:
+            parts.append(np.sqrt(self.objective.l2) * np.eye(x.shape[1])[:-1])
+        if self.null is not None:
+            parts.append(self.null.rows(np.einsum("ij,ij->j", parts[0], parts[0])))
+        if not self.objective.fit_intercept:
+            parts.append(np.eye(x.shape[1])[-1:])
+        return row_whitener(np.vstack(parts))
 
     def _iterate(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is

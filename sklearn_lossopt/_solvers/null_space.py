@@ -108,10 +108,10 @@ class NullSpace:
         self.directions = N / np.linalg.norm(N[:-1], axis=0)
         self.Q, self.R = linalg.qr(self.directions[:-1], mode="economic", check_finite=False)
 
-    def curve(self, H):
-        """Give the directions the typical curvature of a Hessian's columns, in place."""
-        typical = np.mean(np.diagonal(H) / self.scale**2) or 1.0
-        H += typical * (self.across.T @ self.across)
+    def rows(self, diagonal):
+        """Rows (q, d + 1) whose products with one another give the directions a typical curvature
+        of the columns, of which the Hessian has this diagonal."""
+        return np.sqrt(np.mean(diagonal / self.scale**2) or 1.0) * self.across
 
     def remove(self, W):
         """Extended weights (k, d + 1) with the same predictions and the smallest coefficients."""

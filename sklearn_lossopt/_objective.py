@@ -49,6 +49,9 @@ class Objective:
     l2: float
     l1: float
     fit_intercept: bool
+    # What columns of X are less than the user's, and whether X are coordinates in the rows' span.
+    offset: np.ndarray | float = 0.0
+    in_row_space: bool = False
     cache: Cache = field(default_factory=Cache)
 
     @property
@@ -74,7 +77,11 @@ class Objective:
     @property
     def holdable(self):
         """Whether a float64 copy of all rows used is small enough to be held."""
-        return self.n * self.row_size <= (MAX_SPARSE_ENTRIES if self.sparse else MAX_SAMPLE_ENTRIES)
+        # Those in the rows' span have been made as one matrix already, all of which is needed.
+        size = self.n * self.row_size
+        return self.in_row_space or size <= (
+            MAX_SPARSE_ENTRIES if self.sparse else MAX_SAMPLE_ENTRIES
+        )
 
     @property
     def breakpoints(self):
@@ -206,7 +213,12 @@ class Objective:
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
         mean = sums[0] / mass
-        return rough + mean, np.maximum(sums[1] / mass - mean**2, 0)
+        variance = np.maximum(sums[1] / mass - mean**2, 0)
+        mean += rough
+        # A mean of equal numbers is rounded: less it, they would be no 0.
+        constant = variance <= (4 * np.finfo(float).eps * mean) ** 2
+        first = self.X[0 if self.sample_indices is None else self.sample_indices[0]]
+        return np.where(constant, first, mean), np.where(constant, 0.0, variance)
 
     def raw_moment(self):
         """Weighted mean square of each column, float64."""

@@ -92,7 +92,8 @@ class ChunkFit:
             )
         else:
             step = stream.constant_step
-            if start is not None and np.max(np.abs(step)) > FAR * statistics.y_scale:
+            known = statistics is not None and start is not None
+            if known and np.max(np.abs(step)) > FAR * statistics.y_scale:
                 # The output follows the best constant: updates are short beside a start far away,
                 # and the memory is of gradients in other units.
                 coefs, (*hidden, last) = start

@@ -122,9 +122,7 @@ class Convergence:
         good : bool
             Whether it still is as good. Sets ``warning`` otherwise.
         """
-        weights, shift = self.iterate.weights, self.iterate.preconditioner.shift
-        weights[:, :-1] = coef
-        weights[:, -1] = intercept + coef.astype(np.float64) @ shift
+        self.iterate.preconditioner.place(coef, intercept)
         value = self.iterate.evaluate()
         if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):
             return value, True

@@ -1,5 +1,7 @@
 """Second-order steps that correct a fit between its epochs, and estimate how far it has to go."""
 
+import math
+
 import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE
@@ -56,6 +58,9 @@ class NewtonCorrector:
     def __init__(self, iterate, incumbent, convergence):
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
         self.floor = 1e-2
+        # Flat rows of a margin loss hold a point beyond all margins back from the optimum, which
+        # lies on them. Where any rows can be fitted, the way from a constant model is short.
+        self.from_constant = iterate.objective.in_row_space
 
     @property
     def nbytes(self):
@@ -76,6 +81,9 @@ class NewtonCorrector:
         """One Newton step from the incumbent, as far as it lowers F."""
         iterate, incumbent, convergence = self.iterate, self.incumbent, self.convergence
         incumbent.restore()
+        if self.from_constant:
+            self.from_constant = False
+            self._start_again()
         direction = convergence.newton_direction(self.floor * iterate.preconditioner.bound)
         # Near the optimum F is flat to rounding where the step still mends the coefficients.
         near = convergence.gap <= 1e-6 * abs(incumbent.value)
@@ -92,6 +100,21 @@ class NewtonCorrector:
         whiteners = iterate.preconditioner.hessian.whiteners
         if whiteners is not None and not iterate.objective.sparse:
             iterate.set_metric(whiteners)
+        incumbent.restore()
+
+    def _start_again(self):
+        """Keep the point of full steps from the best constant model, if it is better."""
+        iterate, incumbent = self.iterate, self.incumbent
+        iterate.weights[...] = 0.0
+        iterate.weights[:, -1] = iterate.objective.best_constant()
+        value, best = iterate.evaluate(), math.inf
+        while value < best:
+            best = value
+            if best < incumbent.value:
+                incumbent.keep(best)
+            direction = self.convergence.newton_direction()
+            iterate.weights[...] = iterate.weights.astype(np.float64) + direction
+            value = iterate.evaluate()
         incumbent.restore()
 
     def _search(self, direction, near):
@@ -159,11 +182,10 @@ class AugmentedLagrangianCorrector:
 
     def _start(self):
         """The rows, and a solver for each output."""
-        objective, shift = self.iterate.objective, self.iterate.preconditioner.shift
+        objective, preconditioner = self.iterate.objective, self.iterate.preconditioner
+        shift, null = preconditioner.shift, preconditioner.null
         rows = extended = objective.cached(
-            "scaled rows",
-            (shift, objective.l2 > 0 and objective.l1 == 0),
-            lambda: ScaledRows(objective, shift),
+            "scaled rows", (shift, null), lambda: ScaledRows(objective, shift, null)
         )
         if objective.l1 > 0:
             extended = WithUnitRows(rows, objective.l1)
@@ -181,6 +203,12 @@ class AugmentedLagrangianCorrector:
             solvers.append(
                 AugmentedLagrangian(extended, breakpoints, penalty / rows.scale**2, y_scale, start)
             )
+        if objective.in_row_space and objective.l2 > 0:
+            # As many directions as rows, all curved in the dual. With a width of the size of that
+            # curvature, duals arrive in a few outer steps, and the smooth problems bend less.
+            curvature = np.exp(np.mean(np.log(rows.scale[:-1] ** 2))) / objective.l2
+            for solver in solvers:
+                solver.widen(0.2 * curvature)
         return rows, solvers
 
     def _judge(self):
@@ -188,7 +216,9 @@ class AugmentedLagrangianCorrector:
         incumbent, l1 = self.incumbent, self.iterate.objective.l1
         value = self._place([solver.v for solver in self.solvers])
         gap = sum(solver.gap for solver in self.solvers)
-        least = value - gap
+        # No loss whose slopes change their sign at its breakpoints is below 0.
+        bounded = all(solver.bounded_below for solver in self.solvers)
+        least = max(value - gap, 0.0) if bounded else value - gap
         if l1 > 0:
             sparse = self._place([self._sparse(solver) for solver in self.solvers])
             if sparse <= value + np.clip(gap, 1e-10 * abs(value), 1e-6 * abs(value)):

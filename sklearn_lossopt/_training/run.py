@@ -9,6 +9,7 @@ import numpy as np
 
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
 from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
+from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training import defaults
 from sklearn_lossopt._training.auto_schedule import AutoSchedule
 from sklearn_lossopt._training.averaging import IterateAverage
@@ -75,8 +76,10 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
         yield from loop.run()
         converged = conclude(loop, convergence)
 
+    take_smallest(iterate, convergence)
     result = monitor.result(iterate.weights)
-    if converged and objective.X.dtype == np.float32 and preconditioner.shift is not None:
+    moved = preconditioner.shift is not None or preconditioner.changes
+    if converged and objective.X.dtype == np.float32 and moved:
         curve[-1], converged = convergence.survives_rounding(
             result.coef, result.intercept, curve[-1]
         )
@@ -139,6 +142,22 @@ def conclude(loop, convergence):
     strategy.check(curve, returned)
     corrected = strategy.corrector is not None
     return convergence.conclude(curve, returned, monitor.stopped, strategy.exhausted, corrected)
+
+
+def take_smallest(iterate, convergence):
+    """Without a penalty, return the smallest of the weights that predict the same, if rounding
+    lets them predict the same."""
+    preconditioner, tolerance = iterate.preconditioner, convergence.target
+    if preconditioner.leaves_directions:
+        better = smallest(iterate.objective, preconditioner.shift, iterate.weights.astype(float))
+        if iterate.rise(better) <= tolerance(iterate.evaluate()):
+            iterate.weights[...] = better
+            preconditioner.to_coordinates()
+    null = preconditioner.null
+    if null is not None:
+        rise = iterate.rise(null.remove(iterate.weights.astype(float)))
+        if rise > tolerance(iterate.evaluate()):
+            preconditioner.forget_null_space()
 
 
 def fit_result(settings, iterate, average, rate, curve, weights):

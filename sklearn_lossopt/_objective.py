@@ -15,6 +15,8 @@ from sklearn_lossopt.losses._base import measured_curvature
 MAX_SAMPLE_ENTRIES = 2_000_000
 # The same where rows are sparse and all are needed: they cannot be read again as cheaply.
 MAX_SPARSE_ENTRIES = 16_000_000
+# Numbers in the rows that are predicted at once.
+PREDICTED_ENTRIES = 200_000
 
 TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
 
@@ -190,6 +192,19 @@ class Objective:
                 "Divide y by a constant first."
             )
         return size
+
+    def predicts_finite(self, coef, intercept):
+        """Whether a linear model's predictions of all rows used are finite, of a log link too."""
+        if type(self.loss)._predict is Loss._predict:
+            return True
+        size = max(1, int(PREDICTED_ENTRIES / self.row_size))
+        used = self.sample_indices
+        parts = (slice(start, start + size) for start in range(0, self.n, size))
+        with np.errstate(all="ignore"):
+            return all(
+                np.isfinite(self.loss._predict(rows @ coef.T + intercept)).all()
+                for rows in (self.X[part if used is None else used[part]] for part in parts)
+            )
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""

@@ -1,4 +1,4 @@
-"""Rows that do not determine the coefficients, or hardly do: the smallest of those that are as good.
+"""Rows that do not determine the coefficients, or hardly do: the smallest of those as good.
 
 That is what comes as alpha goes to 0, what ``LinearRegression`` returns for the squared error, and
 what any loss has once its rows are taken to as many coordinates as they have directions.
@@ -16,7 +16,6 @@ from scipy import sparse
 from scipy.optimize import linprog, minimize
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import PolynomialFeatures

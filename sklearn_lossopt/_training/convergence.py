@@ -26,7 +26,8 @@ class Convergence:
     """
 
     def __init__(self, iterate, settings):
-        self.iterate, self.tol, self.max_iter = iterate, settings.tol, settings.max_iter
+        self.iterate, self.settings = iterate, settings
+        self.tol, self.max_iter = settings.tol, settings.max_iter
         self.start = self.gap = self.estimate = math.inf
         self.warning = None
 
@@ -104,9 +105,9 @@ class Convergence:
         if stopped:
             return reached
         if not corrected:
-            return self._certify(value)
+            return self._certify(value, len(curve), corrected)
         if self.tol > 0 and not reached:
-            self._warn(value)
+            self._warn(value, len(curve), corrected)
         return reached
 
     def survives_rounding(self, coef, intercept, before):
@@ -127,22 +128,23 @@ class Convergence:
         if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):
             return value, True
         self.gap = value - before
-        self._warn(value)
+        self._warn(value, 0, True)
         return value, False
 
-    def _certify(self, value):
+    def _certify(self, value, epochs, corrected):
         """Estimate the gap at the final weights; returns whether it is below tolerance."""
         if self.tol == 0 or self.iterate.preconditioner.hessian is None:
             return False
         if not self.iterate.objective.loss.learns_at_optimum:
-            return False
+            # No loss is below 0: with all rows right and no penalty there is no more to find.
+            return value == 0 and bool(self.iterate.weights[:, :-1].any())
         self.newton_direction()
         if self.gap <= self.target(value):
             return True
-        self._warn(value)
+        self._warn(value, epochs, corrected)
         return False
 
-    def _warn(self, value):
+    def _warn(self, value, epochs, corrected):
         gap = "cannot be estimated here"
         estimate = min(self.gap, self.estimate)
         if math.isfinite(estimate):
@@ -151,7 +153,36 @@ class Convergence:
                 gap += " or more"
         self.warning = (
             f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
-            f"the optimum {gap} (tol={self.tol:g}). Increase max_iter "
-            f"(now {self.max_iter}), or use learning_rate='auto', schedule='auto' and "
-            f"precondition='auto'."
+            f"the optimum {gap} (tol={self.tol:g}). {self._advice(epochs, corrected)}"
         )
+
+    def _advice(self, epochs, corrected):
+        """What a fit that ended above its tolerance can do about it, by the cause."""
+        settings, dtype = self.settings, self.iterate.objective.X.dtype
+        remedies = []
+        if epochs >= self.max_iter:
+            remedies.append(f"increase max_iter (now {self.max_iter})")
+        given = [
+            f"{name}='auto'"
+            for name, own in (
+                ("learning_rate", settings.learning_rate is not None),
+                ("schedule", settings.schedule is not None),
+                ("precondition", settings.precondition not in ("auto", "whiten")),
+            )
+            if own
+        ]
+        if given:
+            remedies.append(f"use {' and '.join(given)}")
+        if remedies:
+            text = ", or ".join(remedies)
+            return f"{text[0].upper()}{text[1:]}."
+        if not corrected:
+            return (
+                f"It ended after {epochs} epochs because steps made no more progress. No "
+                "certificate of the optimum exists for this loss on data of this size and kind: "
+                "compare with another random_state."
+            )
+        text = f"It ended because no step lowers the objective any further in {dtype}."
+        if dtype == np.float32:
+            return f"{text} Pass X as float64, or use a larger tol."
+        return f"{text} Scale columns of very different sizes, increase alpha, or use a larger tol."

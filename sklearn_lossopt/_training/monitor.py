@@ -92,6 +92,8 @@ class Monitor:
         self.stopping = validation is not None and validation.stop
         self.stopped = False
         self.validation_curve, self.best_iter, self.saved = [], None, None
+        # The weights that were validated last.
+        self.judged = None
         self.best = self.reference = math.inf
         self.since = 0
         self.mean_loss = None
@@ -103,6 +105,8 @@ class Monitor:
     def nbytes(self):
         """Of what judges the fit, and of the best epoch's arrays."""
         size = 0 if self.mean_loss is None else self.mean_loss.trainer.nbytes
+        if self.validation is not None:
+            size += self.iterate.weights.nbytes
         if self.stopping:
             size += sum([array.nbytes for array in self._arrays(self.iterate.weights)])
         return size
@@ -157,6 +161,11 @@ class Monitor:
 
     def _validate(self, weights):
         settings, curve = self.settings, self.validation_curve
+        if self.judged is not None and np.array_equal(weights, self.judged):
+            # An epoch that changed nothing is no evidence against going on.
+            curve.append(curve[-1])
+            return
+        self.judged = weights.copy()
         if self.mean_loss is not None:
             value = self.mean_loss(weights)
             cost = math.inf if math.isnan(value) else value

@@ -7,6 +7,7 @@ from itertools import chain
 
 import numpy as np
 
+from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
 from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
 from sklearn_lossopt._solvers.null_space import smallest
@@ -17,7 +18,7 @@ from sklearn_lossopt._training.convergence import Convergence
 from sklearn_lossopt._training.corrections import make_corrector
 from sklearn_lossopt._training.fixed_schedule import FixedSchedule
 from sklearn_lossopt._training.iterate import Iterate
-from sklearn_lossopt._training.loop import TrainingLoop, trainer
+from sklearn_lossopt._training.loop import REMEDY, TrainingLoop, trainer
 from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.pocket import Pocket
@@ -54,6 +55,7 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
     settings = defaults.with_schedule(objective, settings)
     batch_size = defaults.batch_size(objective, settings)
 
+    given = objective
     preconditioner = make_preconditioner(objective, settings, batch_size, seed, start)
     objective = preconditioner.objective
     state = resume(objective, settings, preconditioner, seed, start, state)
@@ -78,6 +80,11 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
 
     take_smallest(iterate, convergence)
     result = monitor.result(iterate.weights)
+    if settings.network is None and not given.predicts_finite(result.coef, result.intercept):
+        raise DivergenceError(
+            f"Training diverged: the model predicts infinite numbers after epoch {len(curve)} with "
+            f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {REMEDY}"
+        )
     moved = preconditioner.shift is not None or preconditioner.changes
     if converged and objective.X.dtype == np.float32 and moved:
         curve[-1], converged = convergence.survives_rounding(

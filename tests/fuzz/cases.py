@@ -124,7 +124,10 @@ def legal(case):
         dropped |= {"early_stopping"}
     if case["loss"] not in LOSS_PARAMETERS:
         dropped |= {"loss_parameter"}
-    return {name: value for name, value in case.items() if name not in dropped}
+    kept = {name: value for name, value in case.items() if name not in dropped}
+    if kept.get("tol") == 0 and "max_iter" not in kept:
+        kept["max_iter"] = 20  # all of them are made
+    return kept
 
 
 def value(case, name):
@@ -213,7 +216,7 @@ def make_targets(case, X, rng):
     if value(case, "y_dtype") == "int64":
         y = np.clip(np.round(y), -(2.0**53), 2.0**53)
         y = np.maximum(y, 1) if case["loss"] in POSITIVE_TARGETS else y
-    y = y.astype(value(case, "y_dtype"))
+    y = cast(y, value(case, "y_dtype"))
     return y[:, 0] if columns == 1 else y
 
 

@@ -4,11 +4,13 @@ A case is a dictionary of JSON values, so that one line repeats it. What it leav
 value of its list in ``CHOICES``, which is the simplest one.
 """
 
+import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from catalogue import OPTIMIZERS, PAIRS, POSITIVE_TARGETS, SCHEDULES, combine, make, optimizer_of
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -96,6 +98,25 @@ def cases(draw):
             if value != choices[0]:
                 case[name] = value
     return legal(case)
+
+
+def draw(number, start):
+    """Different cases, always the same ones for the same start."""
+    found, block = {}, 0
+    while len(found) < number:
+        # In few examples at a time: hypothesis would go on to vary those that it has drawn.
+        @seed(start * 10**6 + block)
+        @settings(
+            max_examples=5, database=None, deadline=None, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(cases())
+        def collect(case):
+            found.setdefault(json.dumps(case, sort_keys=True), case)
+
+        collect()
+        block += 1
+    return list(found.values())[:number]
 
 
 def legal(case):

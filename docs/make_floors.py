@@ -29,7 +29,7 @@ def imported_modules(path):
 
 
 def imports():
-    """The rooms that each room imports, by name; the public `__init__` and `__main__` are left out."""
+    """The rooms that each room imports, without the public `__init__` and `__main__`."""
     rooms = {room(path) for path in PACKAGE.rglob("*.py")} - {"__init__", "__main__"}
     found = {name: set() for name in rooms}
     for path in PACKAGE.rglob("*.py"):

@@ -148,3 +148,22 @@ def whitener(matrix):
     factor = unit_cholesky(matrix / scale / scale[:, None], 1e-10)
     inverse = linalg.solve_triangular(factor, np.eye(len(scale)), lower=True, check_finite=False)
     return np.ascontiguousarray(inverse.T / scale[:, None]), factor.T * scale
+
+
+def singular(inverse):
+    """Whether little is left of a column's curvature by those before it, given a ``whitener``'s
+    inverse: directions are then as flat as rounding makes them."""
+    left = np.diagonal(inverse) ** 2 / np.einsum("ij,ij->j", inverse, inverse)
+    return bool(left.min() < 1e-8)
+
+
+def row_whitener(rows):
+    """The ``whitener`` of rows' rows, from the rows themselves: exact in directions that are lost
+    in the rounding of the product."""
+    scale = np.linalg.norm(rows, axis=0)
+    scale[scale == 0] = 1.0
+    R = linalg.qr(rows / scale, mode="r", overwrite_a=True, check_finite=False)[0][: len(scale)]
+    diagonal = np.diagonal(R)
+    R[np.diag_indices_from(R)] = np.copysign(np.maximum(np.abs(diagonal), 1e-12), diagonal)
+    inverse = linalg.solve_triangular(R, np.eye(len(scale)), check_finite=False)
+    return np.ascontiguousarray(inverse / scale[:, None]), R * scale

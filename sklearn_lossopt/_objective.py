@@ -15,6 +15,8 @@ from sklearn_lossopt.losses._base import measured_curvature
 MAX_SAMPLE_ENTRIES = 2_000_000
 # The same where rows are sparse and all are needed: they cannot be read again as cheaply.
 MAX_SPARSE_ENTRIES = 16_000_000
+# Numbers in the rows that are predicted at once.
+PREDICTED_ENTRIES = 200_000
 
 TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
 
@@ -49,6 +51,9 @@ class Objective:
     l2: float
     l1: float
     fit_intercept: bool
+    # What columns of X are less than the user's, and whether X are coordinates in the rows' span.
+    offset: np.ndarray | float = 0.0
+    in_row_space: bool = False
     cache: Cache = field(default_factory=Cache)
 
     @property
@@ -74,7 +79,11 @@ class Objective:
     @property
     def holdable(self):
         """Whether a float64 copy of all rows used is small enough to be held."""
-        return self.n * self.row_size <= (MAX_SPARSE_ENTRIES if self.sparse else MAX_SAMPLE_ENTRIES)
+        # Those in the rows' span have been made as one matrix already, all of which is needed.
+        size = self.n * self.row_size
+        return self.in_row_space or size <= (
+            MAX_SPARSE_ENTRIES if self.sparse else MAX_SAMPLE_ENTRIES
+        )
 
     @property
     def breakpoints(self):
@@ -212,6 +221,19 @@ class Objective:
             )
         return size
 
+    def predicts_finite(self, coef, intercept):
+        """Whether a linear model's predictions of all rows used are finite, of a log link too."""
+        if type(self.loss)._predict is Loss._predict:
+            return True
+        size = max(1, int(PREDICTED_ENTRIES / self.row_size))
+        used = self.sample_indices
+        parts = (slice(start, start + size) for start in range(0, self.n, size))
+        with np.errstate(all="ignore"):
+            return all(
+                np.isfinite(self.loss._predict(rows @ coef.T + intercept)).all()
+                for rows in (self.X[part if used is None else used[part]] for part in parts)
+            )
+
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""
         return (
@@ -234,7 +256,12 @@ class Objective:
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
         mean = sums[0] / mass
-        return rough + mean, np.maximum(sums[1] / mass - mean**2, 0)
+        variance = np.maximum(sums[1] / mass - mean**2, 0)
+        mean += rough
+        # A mean of equal numbers is rounded: less it, they would be no 0.
+        constant = variance <= (4 * np.finfo(float).eps * mean) ** 2
+        first = self.X[0 if self.sample_indices is None else self.sample_indices[0]]
+        return np.where(constant, first, mean), np.where(constant, 0.0, variance)
 
     def raw_moment(self):
         """Weighted mean square of each column, float64."""

@@ -24,9 +24,14 @@ def pytest_collection_modifyitems(items):
 def values_of(item):
     """Yield the parameters of a case with their values, or what tells one value from others."""
     for name, value in item.callspec.params.items() if hasattr(item, "callspec") else ():
-        for key, part in value.items() if isinstance(value, dict) else [(None, value)]:
-            known = part if isinstance(part, str | float | bool) else id(part)
-            yield item.path, item.originalname, name, key, known
+        if not isinstance(value, dict):
+            known = value if isinstance(value, str | float | bool) else id(value)
+            yield item.path, item.originalname, name, known
+            continue
+        # A recorded case has a name of its own; what else it has is shared.
+        for key, part in value.items():
+            if key != "name" and isinstance(part, str | float | bool):
+                yield item.path, item.originalname, key, part
 
 
 @pytest.fixture

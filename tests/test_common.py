@@ -5,7 +5,6 @@ import copy
 import pickle
 import re
 import warnings
-from unittest import SkipTest
 
 import joblib
 import numpy as np
@@ -30,6 +29,7 @@ from catalogue import (
     spellings,
     takes,
 )
+from conformance import failed_checks
 from cover import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -40,7 +40,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils.estimator_checks import estimator_checks_generator
 from threadpoolctl import threadpool_info
 
 from sklearn_lossopt import losses, optimizers
@@ -57,22 +56,6 @@ each_case = pytest.mark.parametrize("task, loss, optimizer", COVER)
 quietly = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def failures(estimator, without=()):
-    """The checks that an estimator does not pass, and why; a check that is skipped is one."""
-    found, passed = {}, 0
-    for copy_, check in estimator_checks_generator(estimator):
-        name = check.func.__name__
-        if name in without:
-            continue
-        try:
-            check(copy_)
-            passed += 1
-        except (Exception, SkipTest) as error:
-            found[name] = error
-    assert passed + len(found) > 40
-    return found
-
-
 # The kind of sparse rows is converted before anything asks for the loss or the optimizer; the fits
 # of all kinds that these checks make take half of the suite's time.
 CONTAINERS = {"check_estimator_sparse_array", "check_estimator_sparse_matrix"}
@@ -83,14 +66,14 @@ CONTAINERS = {"check_estimator_sparse_array", "check_estimator_sparse_matrix"}
 @each_triple
 def test_every_combination_conforms_to_scikit_learn(task, loss, optimizer):
     without = CONTAINERS if (task, loss, optimizer) not in COVER else ()
-    assert failures(ESTIMATORS[task](loss, optimizer), without) == {}
+    assert failed_checks(ESTIMATORS[task](loss, optimizer), without) == {}
 
 
 @quietly
 @each_task
 @pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"hidden_layer_sizes": (8,)}])
 def test_every_kind_of_estimator_conforms_to_scikit_learn(task, settings):
-    assert failures(ESTIMATORS[task](**settings)) == {}
+    assert failed_checks(ESTIMATORS[task](**settings)) == {}
 
 
 # Real data ----------------------------------------------------------------------------------------
@@ -109,6 +92,7 @@ def test_every_combination_fits_raw_data(task, loss, optimizer):
         assert model.score(X, y) > (0 if loss in NO_SCORE else score), name
 
 
+@pytest.mark.slow
 @each_task
 @pytest.mark.parametrize("optimizer", spellings(optimizers))
 def test_an_alias_is_its_name(task, optimizer):

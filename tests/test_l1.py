@@ -276,6 +276,7 @@ def test_raw_polynomials(degree, alpha, l1_ratio):
     assert squares_gap(model, X, y) <= 2e-6 * squares(model, X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha, l1_ratio", [(0.05, 1.0), (0.5, 1.0), (0.1, 0.5), (0.5, 0.05)])
 def test_more_columns_than_rows(alpha, l1_ratio):
     X, y = wide()
@@ -550,6 +551,7 @@ def test_estimates_of_runs_stopped_early(schedule, optimizer, max_iter):
     assert told or schedule == "auto"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive", "hinge"])
 def test_estimates_for_kinks_stopped_early(loss, l1_ratio):

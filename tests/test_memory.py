@@ -103,6 +103,7 @@ print(most, X.nbytes)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="RssAnon is Linux's")
 @pytest.mark.parametrize("settings", [{"max_iter": 3, "tol": 0}, TEXTBOOK])
 def test_a_mapped_file_is_not_copied(settings, tmp_path):

@@ -149,7 +149,8 @@ def test_an_editable_installation_rebuilds_on_import(checkout, tmp_path):
     )
     made = python(
         "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--no-index",
-        "--ignore-installed", "-Csetup-args=-Doptimization=0", "-e", ".", folder=checkout, program=program, PATH=path,
+        "--ignore-installed", "-Csetup-args=-Doptimization=0", "-e", ".",
+        folder=checkout, program=program, PATH=path,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
 

@@ -241,7 +241,7 @@ class BaseGradientEstimator(
         objective = self._objective(data.rows, data.encoding, loss, cache)
         objective = replace(objective, loss=loss._prepared(partial(residual_scale, objective)))
         start = self._start(objective, settings) if self.warm_start else None
-        state = None if start is None else self._memory(settings.optimizer, start.dtype)
+        state = None if start is None else self._memory(settings.optimizer, objective.X.dtype)
         self._forget_fit(settings.network)
 
         validated = data.validation is not None

@@ -8,8 +8,11 @@ from hashlib import blake2b
 import numpy as np
 
 from sklearn_lossopt._cache import Cache
-from sklearn_lossopt._linalg import MATRIX_SIZE, times, whitener
+from sklearn_lossopt._linalg import MATRIX_SIZE, singular, times
+from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
+from sklearn_lossopt._solvers.null_space import MOST_COLUMNS, null_space
+from sklearn_lossopt._solvers.scaled_rows import ScaledRows
 
 
 def whitens(objective, precondition, batch_size):
@@ -87,9 +90,27 @@ class LinearPreconditioner:
     network = scale = None
 
     def __init__(self, objective, precondition, batch_size, start, statistics=None):
+        self.changes = []
+        if precondition is not False and statistics is None:
+            objective, self.changes = equivalent(objective)
         self.objective = objective
         k, d = objective.n_outputs, objective.d
-        self.shift = self.metric = self.metric_inverse = self.shared = None
+        self.shift = self.metric = self.metric_inverse = self.shared = self.null = None
+        # Whether weights may have parts that no row's prediction shows.
+        self.leaves_directions = (
+            bool(precondition)
+            and statistics is None
+            and objective.l2 == objective.l1 == 0
+            and objective.d > MOST_COLUMNS
+            and not objective.in_row_space
+        )
+        # Without a penalty, of all classes' weights that predict the same, the smallest.
+        self.centre_classes = (
+            precondition is not False
+            and objective.target_kind == "class"
+            and objective.loss.shift_invariant
+            and objective.l2 == objective.l1 == 0
+        )
         self.loss_scale, self.bound = 1.0, 0.0
         self.whiten = False
         self.weights = np.zeros((k, d + 1), objective.X.dtype)
@@ -105,6 +126,15 @@ class LinearPreconditioner:
             self.shared = objective.cached_while_used(
                 "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
             )
+            if statistics is None and self._may_be_dependent(h * variance):
+                self.null = self._null_space()
+            if self.null is not None and self.whiten and objective.l2 == 0:
+                # Steps are to stay out of them; a penalty's curvature is enough for that.
+                self.hessian.stay_out_of(self.null)
+                self.shared = objective.cached_while_used(
+                    "metric", (*parts, self.null),
+                    lambda: Metric(*self._first_metric(statistics, variance)),
+                )  # fmt: skip
             self.metric, self.metric_inverse = self.shared.matrix, self.shared.inverse
         else:
             self.hessian = HessianModel(objective, None)
@@ -117,10 +147,14 @@ class LinearPreconditioner:
 
     def place(self, coef, intercept):
         """Go to coefficients (k, d) and intercepts (k,) for rows as they are."""
+        for change in self.changes:
+            coef, intercept = change.from_user(coef, intercept)
         self.weights[:, :-1] = coef
         self.weights[:, -1] = intercept
         if self.shift is not None:
             self.weights[:, -1] += np.asarray(coef, np.float64) @ self.shift
+        if self.null is not None:
+            self.weights[...] = self.null.remove(self.weights.astype(np.float64))
         self.to_coordinates()
 
     def _shift(self, statistics):
@@ -137,11 +171,32 @@ class LinearPreconditioner:
             return variance
         return objective.raw_moment()
 
+    def _may_be_dependent(self, curvature):
+        """Whether columns that depend on each other would leave directions without curvature."""
+        objective = self.objective
+        if objective.l1 > 0 or objective.in_row_space or objective.d > MOST_COLUMNS:
+            return False
+        if objective.l2 == 0 or not self.whiten:
+            varying = curvature[curvature > 0]
+            return objective.l2 <= 1e-8 * (np.median(varying) if len(varying) else 0.0)
+        return singular(self.shared.inverse[0])
+
+    def _null_space(self):
+        objective, shift = self.objective, self.shift
+        offset = objective.offset if shift is None else shift.astype(np.float64)
+        return objective.cached(
+            "null space", (shift,),
+            lambda: null_space(
+                ScaledRows(objective, shift), objective.fit_intercept, offset,
+                np.finfo(objective.X.dtype).eps,
+            ),
+        )  # fmt: skip
+
     def _first_metric(self, statistics, variance):
         """T and its inverse at the start, from bounds of the curvature."""
         h = self.bound
         if self.whiten and statistics is None:
-            return self._metric([whitener(self.hessian.matrix(h))])
+            return self._metric([self.hessian.first_whitener(h)])
         if self.whiten:
             return self._metric([statistics.whitener(h)])
         scale = np.sqrt(np.append(h * variance + self.objective.l2, h))
@@ -191,10 +246,27 @@ class LinearPreconditioner:
 
     def unshift(self, W):
         """Coefficients (k, d) and intercepts (k,) for rows as they are, from float64 weights."""
+        if self.centre_classes:
+            W = W.copy()
+            W[:, :-1] -= W[:, :-1].mean(axis=0)
+        if self.null is not None:
+            W = self.null.remove(W)
         coef, intercept = W[:, :-1], W[:, -1].copy()
         if self.shift is not None:
             intercept -= coef @ self.shift.astype(np.float64)
+        for change in reversed(self.changes):
+            coef, intercept = change.to_user(coef, intercept)
         return coef, intercept
+
+    def forget_null_space(self):
+        """Keep the weights' parts along directions that the rows do not have."""
+        self.null = None
+
+    def apply(self, objective):
+        """An objective on other rows, which the weights are for as they are."""
+        for change in self.changes:
+            objective = change.rows(objective)
+        return objective
 
     def rounded(self, coef, intercept):
         """Both in the type of X."""

@@ -115,7 +115,9 @@ class NetworkPreconditioner:
     """
 
     # A network is trained in its weights, and nothing is known of its second derivatives.
-    metric = shared = hessian = None
+    metric = shared = hessian = null = None
+    leaves_directions = False
+    changes = ()
 
     def __init__(self, objective, precondition, architecture, seed, start, statistics=None):
         dtype, k = objective.X.dtype, objective.n_outputs
@@ -143,6 +145,10 @@ class NetworkPreconditioner:
             self._draw(architecture, np.random.default_rng([seed, 1]))
         else:
             self._place(*start)
+
+    def apply(self, objective):
+        """An objective on other rows, which the weights are for as they are."""
+        return objective
 
     def layers(self, flat):
         """Views (n_out, n_in + 1) of each layer's parameters."""

@@ -41,6 +41,10 @@ class Preconditioner(Protocol):
         Second-order information. None where there is none: no certificate then, and no learning
         rate from the curvature. Otherwise ``bound``, ``set_metric`` and ``smoothness_and_noise``
         of ``LinearPreconditioner`` are there too.
+    null : NullSpace or None
+        Directions that no row's prediction shows, which coefficients have no part in.
+    leaves_directions : bool
+        Whether weights may have such parts that are not known.
     """
 
     objective: Objective
@@ -53,6 +57,11 @@ class Preconditioner(Protocol):
     loss_scale: float
     network: tuple | None
     hessian: HessianModel | None
+    null: object | None
+    leaves_directions: bool
+
+    def apply(self, objective):
+        """An objective on other rows, which the weights are for as they are."""
 
     def to_coordinates(self):
         """Recompute the coordinates from the weights."""

@@ -117,6 +117,15 @@ class AugmentedLagrangian:
         # Whether v is the exact solution, see ``finish``.
         self.finished = False
 
+    @property
+    def bounded_below(self):
+        """Whether no row's loss is below 0: slopes change their sign at its breakpoints."""
+        return bool((self.low <= 0).all() and (self.high >= 0).all())
+
+    def widen(self, width):
+        """Begin with at least this width."""
+        self.width = max(self.width, width)
+
     def _dual(self, z, theta):
         u = z - self.c
         u /= self.width

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients, squares, whitener
+from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
 from sklearn_lossopt._solvers.proximal_newton import QuadraticModel, minimise, thresholds
 
@@ -28,6 +29,7 @@ def residual_scale(objective, epsilon):
 
 
 def _residual_scale(objective, epsilon):
+    objective, _ = equivalent(objective)
     shift = objective.moments()[0] if objective.fit_intercept and not objective.sparse else None
     hessian = HessianModel(objective, shift, MAX_SCALE_ENTRIES)
     y = hessian.sample[1].astype(np.float64)

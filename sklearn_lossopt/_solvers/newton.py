@@ -11,8 +11,10 @@ from sklearn_lossopt._linalg import (
     gram,
     row_basis,
     row_blocks,
+    row_whitener,
     scale_columns,
     scale_rows,
+    singular,
     squares,
     weighted_grams,
     whitener,
@@ -55,6 +57,12 @@ class HessianModel:
         # Of the last direction: the function that multiplies (k, d + 1) by the inverse Hessian,
         # whether by iterations, and with an l1 penalty the Hessian's diagonal.
         self.solve, self.iterated, self.model_diagonal = None, False, None
+        # Directions without curvature that the rows do not have, for steps to stay out of.
+        self.null = None
+
+    def stay_out_of(self, null):
+        """Give the directions of a NullSpace a curvature, for steps to have no part in them."""
+        self.null = null
 
     @lazy_property
     def basis(self):
@@ -77,7 +85,8 @@ class HessianModel:
 
     def _sample(self, size):
         objective = self.objective
-        index = objective.subsample(int(size / objective.row_size))
+        count = objective.n if objective.in_row_space else int(size / objective.row_size)
+        index = objective.subsample(count)
         x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
         weight = np.ones((x.shape[0], 1))
         if objective.weight is not None:
@@ -114,7 +123,10 @@ class HessianModel:
         return self.with_penalty(H)
 
     def with_penalty(self, H):
-        """Add the penalty's curvature in place."""
+        """Add the penalty's curvature in place, and some where no row has any."""
+        if self.null is not None:
+            rows = self.null.rows(np.diagonal(H))
+            H += rows.T @ rows
         diagonal = np.diagonal(H).copy()
         diagonal[:-1] += self.objective.l2
         if not self.objective.fit_intercept:
@@ -154,6 +166,14 @@ class HessianModel:
         """
         if self.objective.l1 > 0:
             return proximal_newton_direction(self, weights, gradient, floor)
+        loss = self.objective.loss
+        if (
+            self.objective.l2 == 0
+            and self.objective.target_kind == "class"
+            and loss.shift_invariant
+        ):
+            # No loss and no penalty changes where all outputs' weights move alike: rounding alone.
+            gradient = gradient - gradient.mean(axis=0)
         if self.basis is None:
             return self._newton_direction(self.sample[0], weights, gradient, floor)
         # Within the span of the rows; outside of it there is the penalty alone.
@@ -194,10 +214,33 @@ class HessianModel:
 
     def _whiten(self, x, h):
         """Factor each output's own block of the Hessian."""
-        matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
+        share = h * (self.sample[2] / x.shape[0])
+        matrices = weighted_grams(x, share)
         matrices = [self.with_penalty(H) for H in matrices]
         self.flat = np.stack([np.diagonal(H) <= 0 for H in matrices])
-        self.whiteners = [whitener(H) for H in matrices]
+        self.whiteners = [
+            self._whitener(x, part, H) for part, H in zip(share.T, matrices, strict=True)
+        ]
+
+    def first_whitener(self, h):
+        """The ``whitener`` of the curvature of h in all rows."""
+        x, _, weight = self.sample
+        return self._whitener(x, h * weight[:, 0] / x.shape[0], self.matrix(h))
+
+    def _whitener(self, x, share, H):
+        """The ``whitener`` of a Hessian, which is that of rows x with these weights."""
+        found = whitener(H)
+        exact = not self.objective.sparse and self.objective.X.dtype == np.float64
+        if not (exact and share.min() > 0 and singular(found[1])):
+            return found
+        parts = [np.sqrt(share)[:, None] * x]
+        if self.objective.l2 > 0:
+            parts.append(np.sqrt(self.objective.l2) * np.eye(x.shape[1])[:-1])
+        if self.null is not None:
+            parts.append(self.null.rows(np.einsum("ij,ij->j", parts[0], parts[0])))
+        if not self.objective.fit_intercept:
+            parts.append(np.eye(x.shape[1])[-1:])
+        return row_whitener(np.vstack(parts))
 
     def _seen(self, multiply):
         """The inverse Hessian, infinite along coordinates without any curvature."""

@@ -259,7 +259,7 @@ def minimise(model, weights, gradient, threshold):
     left, decrement = np.inf, 0.0
     if not whole and 2 * np.count_nonzero(u) > min(MATRIX_SIZE, len(model.share)):
         # Nearly as many as there are rows would make their matrix singular.
-        u = np.where(threshold > 0, 0.0, u)
+        u = np.where(usable & (threshold > 0), 0.0, u)
         slope = gradient + model.product(u - weights)
     for _ in range(1 if whole else ENLARGEMENTS):
         working = usable if whole else _working_set(u, slope, threshold, scale)
@@ -285,7 +285,7 @@ def minimise(model, weights, gradient, threshold):
 
 def _working_set(u, slope, threshold, scale):
     """Coefficients that are not 0, intercepts, and the zeros that violate optimality most."""
-    working = (u != 0) | (threshold == 0)
+    working = np.isfinite(threshold) & ((u != 0) | (threshold == 0))
     excess = np.where(working, 0.0, np.maximum(np.abs(slope) - threshold, 0) / scale)
     most = min(max(50, int(working.sum())), len(u))
     return working | ((excess > 0) & (excess >= np.partition(excess, -most)[-most]))
@@ -305,8 +305,11 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
     share = weight / weight.sum()
     raw = x @ weights.T
     found = objective.loss._curvature(y, raw)
-    threshold = thresholds(objective)
+    threshold = np.tile(thresholds(objective), (len(weights), 1))
     if objective.target_kind == "class":
+        if objective.loss.shift_invariant:
+            # All intercepts moved alike change nothing: the last one stays.
+            threshold[-1, -1] = np.inf
         along = objective.loss._curvature_operator(y, raw)
         models = [(slice(None), QuadraticModel(x, share, along, len(weights), objective.l2))]
         raised = False
@@ -320,9 +323,9 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
     moved, decrement, solved = np.empty_like(weights), 0.0, True
     for part, model in models:
         u, gain, done = minimise(
-            model, weights[part].ravel(), gradient[part].ravel(), np.tile(threshold, model.k)
+            model, weights[part].ravel(), gradient[part].ravel(), threshold[part].ravel()
         )
-        moved[part] = u.reshape(-1, len(threshold))
+        moved[part] = u.reshape(weights[part].shape)
         decrement, solved = decrement + gain, solved and done
     direction = moved - weights
     hessian.model_diagonal = np.concatenate([model.diagonal for _, model in models])

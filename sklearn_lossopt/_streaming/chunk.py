@@ -17,6 +17,8 @@ from sklearn_lossopt._training.state import FitResult
 BATCH_SIZE = 64
 # By how much of itself, and of the first call's, an objective may rise in a pass.
 SLACK = 0.1, 0.01
+# In units of the targets, a step of the best constant that a network's output follows.
+FAR = 0.5
 # The least that rates are cut to where passes raise the objective.
 LEAST = 1e-3
 
@@ -89,10 +91,15 @@ class ChunkFit:
                 objective, settings.precondition, self.size, start, statistics
             )
         else:
-            if start is not None and np.any(stream.constant_step):
-                # The output follows the best constant: steps are short beside a start far away.
+            step = stream.constant_step
+            known = statistics is not None and start is not None
+            if known and np.max(np.abs(step)) > FAR * statistics.y_scale:
+                # The output follows the best constant: updates are short beside a start far away,
+                # and the memory is of gradients in other units.
                 coefs, (*hidden, last) = start
-                start = coefs, [*hidden, last + stream.constant_step]
+                start = coefs, [*hidden, last + step]
+                stream.state.slots[...] = 0
+                stream.state.steps[...] = 0
             architecture = with_dropout(settings.network, settings.precondition is False)
             preconditioner = NetworkPreconditioner(
                 objective, settings.precondition, architecture, stream.state.seed, start, statistics

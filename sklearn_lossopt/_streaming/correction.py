@@ -1,5 +1,7 @@
 """Newton steps on the estimated objective of all rows seen, between passes of the optimizer."""
 
+import math
+
 import numpy as np
 
 from sklearn_lossopt._linalg import conjugate_gradients, unit_cholesky, weighted_grams, whitener
@@ -15,8 +17,7 @@ FLOOR, LEAST_FLOOR = 1e-2, 1e-6
 TOLERANCE = 1e-5
 # Parts of a pass that are tried.
 PARTS = 1.0, 0.25, 0.05
-# By how many times the share of columns in rows the rows kept may be worse off than at another
-# model, as part of their objective, for a minimum to be believed.
+# Standard errors by which a minimum may be worse for the rows kept than another model.
 NOISE = 3.0
 # Widths over which breakpoints are rounded off, in median distances of rows from them: of the
 # first step, by what it shrinks, and of the last.
@@ -87,10 +88,11 @@ class Correction:
         """Whether the minimum is a good one for the rows kept, too."""
         if self.estimate.models is None or not len(self.estimate.x):
             return
-        best, *others = sorted(self.estimate.value_of_kept(self.loss, each) for each in starts)
-        size = self.objective.d + 1
-        noise = NOISE * size / len(self.estimate.x) * abs(best) + 0.05 * (others[-1] - best)
-        self.credible = bool(self.estimate.value_of_kept(self.loss, W) <= best + noise)
+        best = min((self.estimate.of_kept(self.loss, each) for each in starts), key=np.sum)
+        change = self.estimate.of_kept(self.loss, W) - best
+        # The standard error of the sum of the rows' changes.
+        noise = math.sqrt(float(np.sum((change - change.mean()) ** 2)))
+        self.credible = bool(np.sum(change) <= NOISE * noise)
 
     def _curvature(self, raw):
         """Of each row, raised to a part of their mean or, if no row has any, of its bound."""

@@ -177,10 +177,9 @@ class Estimate:
             gradient = gradient + (along - self.models.linear) / self.total
         return value, gradient
 
-    def value_of_kept(self, loss, W):
-        """The objective of the rows kept alone."""
-        value = loss.value_and_slope(self.target, self.x @ W.T)[0]
-        return self.penalty(W) + float(self.share[:, 0] @ value)
+    def of_kept(self, loss, W):
+        """What each of the rows kept adds to their objective."""
+        return self.share[:, 0] * loss.value_and_slope(self.target, self.x @ W.T)[0]
 
     def mean_curvature(self, loss, W):
         """Of the rows kept, for each output (k,); None where rows' own say more."""

@@ -51,11 +51,11 @@ class Memory:
     due : int
         The number of rows at which the next correction comes.
     doubled : int
-        The number of rows at which the best constant was last looked at.
+        The number of rows at which the best constant was last looked at; 0 to look again.
     before : Reservoir or None
         During a call, that of the call before.
     value : float
-        The estimate before the last correction.
+        The estimate after the last correction.
     """
 
     identity: tuple
@@ -210,8 +210,10 @@ class Memory:
         model = estimate.unshift(W)
         changed = not value <= self.value + RISE * abs(self.value)
         if self.rows >= self.due or changed:
-            self.value = value
-            model = self._corrected(objective, estimate, model, bound, y_scale)
+            if changed:
+                self.doubled = 0
+            model, W = self._corrected(objective, estimate, model, bound, y_scale)
+            self.value = estimate.value_and_gradient(loss, W)[0]
         return model, length
 
     def _corrected(self, objective, estimate, here, bound, y_scale):
@@ -230,7 +232,7 @@ class Memory:
         self.due = self.rows + max(1, self.rows // growth)
         if self.reservoir is not None:
             self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
-        return self.incumbent
+        return self.incumbent, W
 
 
 def remembers(objective, settings):

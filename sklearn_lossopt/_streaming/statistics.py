@@ -169,11 +169,13 @@ class Stream:
 
     def _constant(self, objective):
         """Raw predictions of the best constant of the targets, found anew when there are twice as
-        many."""
+        many. Of numbers the earlier half does not count: a start far away is soon forgotten."""
         identity, seen, constant = self.constant
         self.constant_step = 0.0
         if identity != objective.loss._identity() or self.targets.seen >= 2 * seen:
             kept = self.targets.kept
+            if objective.loss.regression:
+                kept = kept[len(kept) // 2 :]
             columns = objective.target_kind != "values"
             before, constant = constant, best_constant(objective, kept, None, columns)
             if before is not None and identity == objective.loss._identity():

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from sklearn_lossopt._solvers.certificate import Certificate
-from sklearn_lossopt._training.advice import advice
 
 # Newton steps that are taken with the curvature of a sample of the rows.
 SAMPLED_STEPS = 5
@@ -35,13 +34,14 @@ class Convergence:
     """
 
     def __init__(self, iterate, settings):
-        self.iterate, self.settings, self.tol = iterate, settings, settings.tol
+        self.iterate, self.settings = iterate, settings
+        self.tol, self.max_iter = settings.tol, settings.max_iter
         self.start = self.gap = self.estimate = math.inf
         objective, hessian = iterate.objective, iterate.preconditioner.hessian
         self.separate = objective.target_kind == "values" and objective.n_outputs > 1
         self.certificate = None if hessian is None else Certificate(hessian)
         self.newton_steps = 0
-        self.advice = self.warning = None
+        self.warning = None
 
     # -- the gap ----------------------------------------------------------------------------
 
@@ -102,23 +102,19 @@ class Convergence:
             self.gap = math.inf
             return None
         target = self.target(iterate.evaluate(gradient=True))
-        W, gradient, certificate = (
-            iterate.weights.astype(np.float64),
-            iterate.gradient,
-            self.certificate,
-        )
-        direction, gap, valid = hessian.newton_direction(W, gradient, floor)
+        at, certificate = (iterate.weights.astype(np.float64), iterate.gradient), self.certificate
+        direction, gap, valid = hessian.newton_direction(*at, floor)
         self.newton_steps += 1
         if self.newton_steps > SAMPLED_STEPS and certificate.sampled:
             # The sample has not led to the optimum.
-            found = certificate.newton_direction(W, gradient, floor)
+            found = certificate.newton_direction(*at, floor)
             if found is not None:
                 (direction, gap), valid = found, False
         self.gap, self.estimate = gap if valid else math.inf, gap
         if gap <= target:
             self.gap = math.inf
             if valid or floor == 0:
-                share, direction = certificate.prove(W, gradient, direction, self.allowed)
+                share, direction = certificate.prove(*at, direction, self.allowed)
                 self.gap = share * target
         return direction
 
@@ -142,20 +138,19 @@ class Convergence:
         """
         value = curve[-1]
         reached = self.reached(value)
-        self.advice = advice(self.settings, self.iterate.objective, len(curve), corrected)
         if returned < len(curve):
             if not (stopped or exhausted or reached or self.tol == 0):
                 self.warning = (
-                    f"Validation had not stopped training after max_iter={self.settings.max_iter} "
+                    f"Validation had not stopped training after max_iter={self.max_iter} "
                     f"epochs; it was best after epoch {returned}. Increase max_iter."
                 )
             return False
         if stopped:
             return reached
         if not corrected:
-            return self._certify(value)
+            return self._certify(value, len(curve), corrected)
         if self.tol > 0 and not reached:
-            self._warn(value)
+            self._warn(value, len(curve), corrected)
         return reached
 
     def survives_rounding(self, coef, intercept, before):
@@ -171,33 +166,28 @@ class Convergence:
         good : bool
             Whether it still is as good. Sets ``warning`` otherwise.
         """
-        weights, shift = self.iterate.weights, self.iterate.preconditioner.shift
-        weights[:, :-1] = coef
-        weights[:, -1] = intercept + coef.astype(np.float64) @ shift
+        self.iterate.preconditioner.place(coef, intercept)
         value = self.iterate.evaluate()
         if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):
             return value, True
         self.gap = value - before
-        self._warn(value)
+        self._warn(value, 0, True)
         return value, False
 
-    def _certify(self, value):
+    def _certify(self, value, epochs, corrected):
         """Estimate the gap at the final weights; returns whether it is below tolerance."""
-        iterate = self.iterate
-        if self.tol == 0:
+        if self.tol == 0 or self.iterate.preconditioner.hessian is None:
             return False
-        if not iterate.objective.loss.learns_at_optimum:
-            # No loss is below 0: with all rows right and no penalty there is nothing left to learn.
-            return value == 0 and bool(iterate.weights.any())
-        if iterate.preconditioner.hessian is None:
-            return False
+        if not self.iterate.objective.loss.learns_at_optimum:
+            # No loss is below 0: with all rows right and no penalty there is no more to find.
+            return value == 0 and bool(self.iterate.weights[:, :-1].any())
         self.newton_direction()
         if self.gap <= self.target(value):
             return True
-        self._warn(value)
+        self._warn(value, epochs, corrected)
         return False
 
-    def _warn(self, value):
+    def _warn(self, value, epochs, corrected):
         gap = "cannot be estimated here"
         estimate = min(self.gap, self.estimate)
         if math.isfinite(estimate):
@@ -206,5 +196,36 @@ class Convergence:
                 gap += " or more"
         self.warning = (
             f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
-            f"the optimum {gap} (tol={self.tol:g}). {self.advice}"
+            f"the optimum {gap} (tol={self.tol:g}). {self._advice(epochs, corrected)}"
         )
+
+    def _advice(self, epochs, corrected):
+        """What a fit that ended above its tolerance can do about it, by the cause."""
+        settings, dtype = self.settings, self.iterate.objective.X.dtype
+        remedies = []
+        if epochs >= self.max_iter:
+            remedies.append(f"increase max_iter (now {self.max_iter})")
+        given = [
+            f"{name}='auto'"
+            for name, own in (
+                ("learning_rate", settings.learning_rate is not None),
+                ("schedule", settings.schedule is not None),
+                ("precondition", settings.precondition not in ("auto", "whiten")),
+            )
+            if own
+        ]
+        if given:
+            remedies.append(f"use {' and '.join(given)}")
+        if remedies:
+            text = ", or ".join(remedies)
+            return f"{text[0].upper()}{text[1:]}."
+        if not corrected:
+            return (
+                f"It ended after {epochs} epochs because steps made no more progress. No "
+                "certificate of the optimum exists for this loss on data of this size and kind: "
+                "compare with another random_state."
+            )
+        text = f"It ended because no step lowers the objective any further in {dtype}."
+        if dtype == np.float32:
+            return f"{text} Pass X as float64, or use a larger tol."
+        return f"{text} Scale columns of very different sizes, increase alpha, or use a larger tol."

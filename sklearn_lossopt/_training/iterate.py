@@ -46,6 +46,14 @@ class Iterate:
         """The objective F at the weights."""
         return self.trainer.evaluate(self.gradient if gradient else None)
 
+    def rise(self, weights):
+        """How much larger F is at other weights."""
+        saved, before = self.weights.copy(), self.evaluate()
+        self.weights[...] = weights
+        value = self.evaluate()
+        self.weights[...] = saved
+        return value - before
+
     def first_value(self):
         """F at the start, which often is a constant model that others have evaluated."""
         objective, weights = self.objective, self.weights

@@ -115,11 +115,10 @@ class AugmentedLagrangianCorrector:
 
     def _start(self):
         """The rows, and a solver for each output."""
-        objective, shift = self.iterate.objective, self.iterate.preconditioner.shift
+        objective, preconditioner = self.iterate.objective, self.iterate.preconditioner
+        shift, null = preconditioner.shift, preconditioner.null
         rows = extended = objective.cached(
-            "scaled rows",
-            (shift, objective.l2 > 0 and objective.l1 == 0),
-            lambda: ScaledRows(objective, shift),
+            "scaled rows", (shift, null), lambda: ScaledRows(objective, shift, null)
         )
         if objective.l1 > 0:
             extended = WithUnitRows(rows, objective.l1)
@@ -132,6 +131,12 @@ class AugmentedLagrangianCorrector:
             solvers.append(
                 self.make_solver(objective, extended, y, r, penalty / rows.scale**2, y_scale, start)
             )
+        if objective.in_row_space and objective.l2 > 0:
+            # As many directions as rows, all curved in the dual. With a width of the size of that
+            # curvature, duals arrive in a few outer steps, and the smooth problems bend less.
+            curvature = np.exp(np.mean(np.log(rows.scale[:-1] ** 2))) / objective.l2
+            for solver in solvers:
+                solver.widen(0.2 * curvature)
         return rows, solvers
 
     def _judge(self):
@@ -142,7 +147,9 @@ class AugmentedLagrangianCorrector:
             return
         value = self._place([solver.v for solver in self.solvers])
         gap = sum(solver.gap for solver in self.solvers)
-        least = value - gap
+        # No loss whose slopes change their sign at its breakpoints is below 0.
+        bounded = all(solver.bounded_below for solver in self.solvers)
+        least = max(value - gap, 0.0) if bounded else value - gap
         if l1 > 0:
             sparse = self._place([self._sparse(solver) for solver in self.solvers])
             if sparse <= value + np.clip(gap, 1e-10 * abs(value), 1e-6 * abs(value)):

@@ -98,7 +98,8 @@ class Monitor:
         self.since = 0
         self.mean_loss = None
         if validation is not None and validation.score is None:
-            self.mean_loss = MeanLoss(validation.objective, iterate.preconditioner)
+            preconditioner = iterate.preconditioner
+            self.mean_loss = MeanLoss(preconditioner.apply(validation.objective), preconditioner)
 
     @property
     def nbytes(self):

@@ -1,5 +1,7 @@
 """Newton's steps between epochs."""
 
+import math
+
 import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE
@@ -26,6 +28,9 @@ class NewtonCorrector:
     def __init__(self, iterate, incumbent, convergence):
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
         self.floor = 1e-2
+        # Flat rows of a margin loss hold a point beyond all margins back from the optimum, which
+        # lies on them. Where any rows can be fitted, the way from a constant model is short.
+        self.from_constant = iterate.objective.in_row_space
 
     @property
     def nbytes(self):
@@ -46,6 +51,9 @@ class NewtonCorrector:
         """One Newton step from the incumbent, as far as it lowers F."""
         iterate, incumbent, convergence = self.iterate, self.incumbent, self.convergence
         incumbent.restore()
+        if self.from_constant:
+            self.from_constant = False
+            self._start_again()
         direction = convergence.newton_direction(self.floor * iterate.preconditioner.bound)
         if convergence.separate:
             length = step_each(iterate, incumbent, convergence, direction)
@@ -63,6 +71,21 @@ class NewtonCorrector:
         whiteners = iterate.preconditioner.hessian.whiteners
         if whiteners is not None and not iterate.objective.sparse:
             iterate.set_metric(whiteners)
+        incumbent.restore()
+
+    def _start_again(self):
+        """Keep the point of full steps from the best constant model, if it is better."""
+        iterate, incumbent = self.iterate, self.incumbent
+        iterate.weights[...] = 0.0
+        iterate.weights[:, -1] = iterate.objective.best_constant()
+        value, best = iterate.evaluate(), math.inf
+        while value < best:
+            best = value
+            if best < incumbent.value:
+                incumbent.keep(best)
+            direction = self.convergence.newton_direction()
+            iterate.weights[...] = iterate.weights.astype(np.float64) + direction
+            value = iterate.evaluate()
         incumbent.restore()
 
     def _search(self, direction, near):

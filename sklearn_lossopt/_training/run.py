@@ -10,6 +10,7 @@ import numpy as np
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
 from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
+from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training import defaults
 from sklearn_lossopt._training.auto_schedule import AutoSchedule
 from sklearn_lossopt._training.averaging import IterateAverage
@@ -22,10 +23,6 @@ from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.pocket import Pocket
 from sklearn_lossopt._training.state import FitResult, State
-from sklearn_lossopt.losses import Loss
-
-# Numbers in the rows that are predicted at once.
-BLOCK_ENTRIES = 200_000
 
 
 def train(objective, settings, seed, start=None, state=None, validation=None, observer=None):
@@ -58,6 +55,7 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
     settings = defaults.with_schedule(objective, settings)
     batch_size = defaults.batch_size(objective, settings)
 
+    given = objective
     preconditioner = make_preconditioner(objective, settings, batch_size, seed, start)
     objective = preconditioner.objective
     state = resume(objective, settings, preconditioner, seed, start, state)
@@ -80,10 +78,15 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
         yield from loop.run()
         converged = conclude(loop, convergence)
 
+    take_smallest(iterate, convergence)
     result = monitor.result(iterate.weights)
-    if settings.network is None:
-        check_predictions(objective, result)
-    if converged and objective.X.dtype == np.float32 and preconditioner.shift is not None:
+    if settings.network is None and not given.predicts_finite(result.coef, result.intercept):
+        raise DivergenceError(
+            f"Training diverged: the model predicts infinite numbers after epoch {len(curve)} with "
+            f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {REMEDY}"
+        )
+    moved = preconditioner.shift is not None or preconditioner.changes
+    if converged and objective.X.dtype == np.float32 and moved:
         curve[-1], converged = convergence.survives_rounding(
             result.coef, result.intercept, curve[-1]
         )
@@ -148,22 +151,20 @@ def conclude(loop, convergence):
     return convergence.conclude(curve, returned, monitor.stopped, strategy.exhausted, corrected)
 
 
-def check_predictions(objective, result):
-    """Raise if a model predicts what overflows: that of a log link may at a finite objective."""
-    if type(objective.loss)._predict is Loss._predict:
-        return
-    used, size = objective.sample_indices, max(1, BLOCK_ENTRIES // int(objective.row_size))
-    with np.errstate(all="ignore"):
-        for start in range(0, objective.n, size):
-            part = slice(start, min(objective.n, start + size))
-            part = part if used is None else used[part]
-            raw = objective.X[part] @ result.coef.T + result.intercept
-            if not np.isfinite(objective.loss._predict(raw)).all():
-                raise DivergenceError(
-                    "Training diverged: the model predicts infinite numbers after epoch "
-                    f"{result.n_iter} with learning_rate={result.learning_rate:.3g}, at an "
-                    f"objective of {result.loss_curve[-1]:.3g}. {REMEDY}"
-                )
+def take_smallest(iterate, convergence):
+    """Without a penalty, return the smallest of the weights that predict the same, if rounding
+    lets them predict the same."""
+    preconditioner, tolerance = iterate.preconditioner, convergence.target
+    if preconditioner.leaves_directions:
+        better = smallest(iterate.objective, preconditioner.shift, iterate.weights.astype(float))
+        if iterate.rise(better) <= tolerance(iterate.evaluate()):
+            iterate.weights[...] = better
+            preconditioner.to_coordinates()
+    null = preconditioner.null
+    if null is not None:
+        rise = iterate.rise(null.remove(iterate.weights.astype(float)))
+        if rise > tolerance(iterate.evaluate()):
+            preconditioner.forget_null_space()
 
 
 def fit_result(settings, iterate, average, rate, curve, weights):

@@ -18,32 +18,12 @@ for _name in ("OMP", "OPENBLAS", "MKL"):
     os.environ.setdefault(f"{_name}_NUM_THREADS", "1")
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from fuzz.cases import CHOICES, cases, legal
+from fuzz.cases import CHOICES, draw, legal
 from fuzz.oracles import check
 from fuzz.workers import Worker, run_all
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
 SMALLER = 40  # runs that making a case smaller may take
 SHOWN = 3  # cases that are shown of each kind of failure, the first of them made smaller
-
-
-def draw(number, start):
-    """Different cases, drawn by hypothesis."""
-    found, block = {}, 0
-    while len(found) < number:
-        # In few examples at a time: it would go on to vary those that it has drawn.
-        @seed(start * 10**6 + block)
-        @settings(
-            max_examples=5, database=None, deadline=None, phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )  # fmt: skip
-        @given(cases())
-        def collect(case):
-            found.setdefault(json.dumps(case, sort_keys=True), case)
-
-        collect()
-        block += 1
-    return list(found.values())[:number]
 
 
 def smaller(case, kind, worker):

@@ -6,6 +6,7 @@ import signal
 import traceback
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ NAMED = re.compile(
     r"activation)\b"
 )
 CHUNKS = 3
+LEARNT = "coef_ intercept_ coefs_ intercepts_ t_ n_iter_ loss_curve_ classes_".split()
 
 
 class TimeLimit(BaseException):
@@ -48,10 +50,11 @@ def time_limit(seconds):
 
 
 class Failures(list):
-    """Pairs of a kind, by which failures are counted, and a text."""
+    """Pairs of a kind, by which failures are counted, and a text; each kind once."""
 
     def add(self, kind, text=""):
-        self.append((kind, str(text)[:300]))
+        if kind not in dict(self):
+            self.append((kind, str(text)[:300]))
 
 
 def place(error):
@@ -79,11 +82,11 @@ def check(case, seconds=20.0):
     failures = Failures()
     try:
         with time_limit(seconds):
-            refusal = judge(case, failures)
+            refused = judge(case, failures)
     except TimeLimit as error:
         failures.add(f"hang in {place(error)}", f"no result in {seconds:g} s")
-        refusal = None
-    return list(failures), refusal
+        refused = None
+    return list(failures), refused
 
 
 def judge(case, failures):
@@ -92,15 +95,11 @@ def judge(case, failures):
     model = make_model(case)
     before = [image(part) for part in (X, y, weight)]
     with recorded(failures, "fit"):
-        refusal = called(case, model, X, y, weight, failures)
+        refused = called(case, model, X, y, weight, failures)
     if before != [image(part) for part in (X, y, weight)]:
         failures.add("data are changed")
-    if refusal:
-        if vars(model).keys() != vars(make_model(case)).keys():
-            failures.add(
-                "a failed call leaves something", set(vars(model)) - set(model.get_params())
-            )
-        return refusal
+    if refused:
+        return refused
     finite(model, X, failures)
     with recorded(failures, "again"):
         repeated(case, model, X, y, weight, plain, failures)
@@ -131,41 +130,62 @@ def recorded(failures, when):
 
 
 def called(case, model, X, y, weight, failures):
-    """Call as the case says; the type of the error if it is a proper one."""
-    try:
-        if value(case, "call") == "partial_fit":
-            if not hasattr(model, "partial_fit"):
-                return "no partial_fit"
-            stream(model, X, y, weight)
-        else:
-            model.fit(X, y, sample_weight=weight)
-            if value(case, "call") == "warm_start":
-                model.set_params(warm_start=True).fit(X, y, sample_weight=weight)
-                model.set_params(warm_start=False)
-    except DivergenceError as error:
-        if value(case, "learning_rate") == "auto" and value(case, "schedule") == "auto":
-            failures.add(f"divergence with automatic rates: {case['loss']}", error)
-        return "DivergenceError"
-    except (ValueError, TypeError) as error:
-        if not NAMED.search(str(error)) or "internal" in str(error):
-            failures.add(f"{type(error).__name__} names nothing, {place(error)}", error)
-        return f"{type(error).__name__}: {re.sub(r'[0-9][0-9.e+-]*', '#', str(error))[:70]}"
-    except Exception as error:
-        failures.add(f"{type(error).__name__} in {place(error)}", error)
-        return type(error).__name__
+    """Call as the case says; what refused it, if anything did."""
+    for call in calls(case, model, X, y, weight):
+        before = held(model)
+        try:
+            call()
+        except Exception as error:
+            if held(model) != before:
+                failures.add("a failed call changes the model", error)
+            return refusal(case, error, failures)
     return None
 
 
-def stream(model, X, y, weight):
-    """Chunks, in order."""
-    X = X.tocsr() if sparse.issparse(X) else X
-    size = -(-len(y) // CHUNKS)
-    given = {"classes": np.unique(y)} if hasattr(model, "class_weight") else {}
-    for start in range(0, len(y), size):
-        part = slice(start, start + size)
-        model.partial_fit(
-            X[part], y[part], sample_weight=None if weight is None else weight[part], **given
-        )
+def calls(case, model, X, y, weight):
+    """The calls of a case, in order."""
+    if value(case, "call") == "partial_fit":
+        X = X.tocsr() if sparse.issparse(X) else X
+        given = {"classes": np.unique(y)} if hasattr(model, "class_weight") else {}
+        size = -(-len(y) // CHUNKS)
+        for start in range(0, len(y), size):
+            part = slice(start, start + size)
+            chunk = None if weight is None else weight[part]
+            yield partial(partial_fit, model, X[part], y[part], sample_weight=chunk, **given)
+        return
+    yield partial(model.fit, X, y, sample_weight=weight)
+    if value(case, "call") == "warm_start":
+        model.set_params(warm_start=True)
+        yield partial(model.fit, X, y, sample_weight=weight)
+        model.set_params(warm_start=False)
+
+
+def partial_fit(model, *chunk, **given):
+    """One call, if the settings allow it."""
+    if not hasattr(model, "partial_fit"):
+        raise NotImplementedError("no partial_fit with these settings")
+    model.partial_fit(*chunk, **given)
+
+
+def held(model):
+    """What a model holds, to compare."""
+    state = vars(model)
+    return set(state), pickle.dumps([state.get(name) for name in LEARNT])
+
+
+def refusal(case, error, failures):
+    """What an error says, without its numbers; improper ones are failures."""
+    if isinstance(error, DivergenceError):
+        if value(case, "learning_rate") == "auto" and value(case, "schedule") == "auto":
+            failures.add(f"divergence with automatic rates: {case['loss']}", error)
+        return "DivergenceError"
+    kind = type(error).__name__
+    if isinstance(error, ValueError | TypeError):
+        if not NAMED.search(str(error)) or "internal" in str(error):
+            failures.add(f"{kind} names nothing, {place(error)}", error)
+    elif not isinstance(error, NotImplementedError):
+        failures.add(f"{kind} in {place(error)}", error)
+    return f"{kind}: {re.sub(r'[0-9][0-9.e+-]*', '#', str(error))[:70]}"
 
 
 def outputs(model, X):

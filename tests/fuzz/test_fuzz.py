@@ -1,17 +1,23 @@
 """Some hundreds of drawn cases, always the same ones; `python tests/fuzz` runs more."""
 
-from fuzz.cases import cases
+import json
+
+import pytest
+from fuzz.cases import draw
 from fuzz.oracles import check
-from hypothesis import HealthCheck, Phase, given, settings
 
-CASES = 300
+BLOCKS, EACH = 20, 10
+QUICK = 3
 
 
-@settings(
-    max_examples=CASES, derandomize=True, database=None, deadline=None,
-    phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck),
-)  # fmt: skip
-@given(cases())
-def test_no_case_breaks_a_promise(case):
-    failures, _ = check(case)
-    assert not failures, failures
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(k, marks=[pytest.mark.slow] if k >= QUICK else []) for k in range(BLOCKS)],
+)
+def test_no_data_break_a_promise(block):
+    failures = [
+        f"{kind}: {text}\n    python tests/fuzz --case '{json.dumps(case)}'"
+        for case in draw(EACH, block)
+        for kind, text in check(case)[0]
+    ]
+    assert not failures, "\n".join(failures)

@@ -7,13 +7,17 @@ from fuzz.oracles import check
 
 
 def serve(pipe, seconds):
-    """Answer cases with their failures, in a process of its own."""
+    """Answer cases with their failures, in a process of its own, until the pipe is closed."""
     while True:
-        case = pipe.recv()
         try:
-            pipe.send(check(case, seconds))
+            case = pipe.recv()
+        except EOFError:
+            return
+        try:
+            found = check(case, seconds)
         except Exception as error:
-            pipe.send(([(f"the fuzz itself: {type(error).__name__}: {error}"[:120], "")], None))
+            found = [(f"the fuzz itself: {type(error).__name__}: {error}"[:120], "")], None
+        pipe.send(found)
 
 
 class Worker:

@@ -85,7 +85,9 @@ class CentredColumns:
         # A mean of equal numbers is rounded: less it, they would be no 0.
         far = np.flatnonzero(offset)
         columns = objective.X[:, far].tocsc()
-        low, high = (f.reduceat(columns.data, columns.indptr[:-1]) for f in (np.minimum, np.maximum))
+        low, high = (
+            f.reduceat(columns.data, columns.indptr[:-1]) for f in (np.minimum, np.maximum)
+        )
         offset[far] = np.where(low == high, low, offset[far])
         self.X = self._less(objective.X)
 

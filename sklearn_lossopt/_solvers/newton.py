@@ -153,7 +153,11 @@ class HessianModel:
         if self.objective.l1 > 0:
             return proximal_newton_direction(self, weights, gradient, floor)
         loss = self.objective.loss
-        if self.objective.l2 == 0 and self.objective.target_kind == "class" and loss.shift_invariant:
+        if (
+            self.objective.l2 == 0
+            and self.objective.target_kind == "class"
+            and loss.shift_invariant
+        ):
             # No loss and no penalty changes where all outputs' weights move alike: rounding alone.
             gradient = gradient - gradient.mean(axis=0)
         if self.basis is None:

@@ -153,7 +153,6 @@ class NewtonCorrector:
             run.trainer.set_metric(preconditioner.metric, preconditioner.coordinates)
         run.restore()
 
-
     def _start_again(self):
         """Keep the point of full steps from the best constant model, if it is better."""
         run = self.run

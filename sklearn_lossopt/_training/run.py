@@ -12,6 +12,7 @@ from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
+from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training.auto_schedule import (
     AugmentedLagrangianCorrector,
     BatchGrowth,
@@ -19,7 +20,6 @@ from sklearn_lossopt._training.auto_schedule import (
     NewtonCorrector,
     Pocket,
 )
-from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training.averaging import IterateAverage
 from sklearn_lossopt._training.bank import Epochs
 from sklearn_lossopt._training.minimize import WholeObjective

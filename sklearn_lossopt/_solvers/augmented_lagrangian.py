@@ -110,6 +110,9 @@ class AugmentedLagrangian:
         self.on, self.settled = None, False
         # Of conjugate gradients, where they solve for the step.
         self.accuracy = 0.05
+        # Of the gap, what the smooth problem may be short of its minimum; and of the tolerance,
+        # the gap that makes it needless to look for the exact solution.
+        self.rest, self.enough = 0.01, 0.0
         # Whether v is the solution of ``finish``.
         self.finished = False
 
@@ -187,7 +190,7 @@ class AugmentedLagrangian:
                 continue
             gap = self._gap(z, dual)
             del dual
-            if decrement <= 0.01 * max(gap, tol):
+            if decrement <= self.rest * max(gap, tol):
                 # The decrement says what is left only where the ridge is negligible.
                 if self.ridge <= self.least_ridge:
                     # Many times: it takes the rows near their kinks to be those at the end.

@@ -130,9 +130,9 @@ class RowSpace:
     With a penalty on |w|_2 the optimum lies in that span (the representer theorem; Kimeldorf and
     Wahba 1970); without one, it holds the smallest of many, to which vanishing penalties lead.
     Predictions and |w|_2 are the same for v in w = Q v. Q is not formed: with A for the rows used,
-    it is A' T, where T (n, r) comes from the eigenvectors U of A A' and the singular values s, and the
-    rows become U diag(s). Small singular values are found again in what the large ones leave, so
-    that they are not lost in the rounding of squares.
+    it is A' T, where T (n, r) comes from the eigenvectors U of A A' and the singular values s, and
+    the rows become U diag(s). Small singular values are found again in what the large ones leave,
+    so that they are not lost in the rounding of squares.
 
     Takes 3 n^2 numbers while it is made, n r of the type of X and n r float64 later; X is read in
     blocks of columns.

@@ -210,10 +210,12 @@ class AugmentedLagrangianCorrector:
                 )
             )
             if objective.in_row_space and objective.l2 > 0:
-                # As many directions as rows, all curved in the dual: where its curvature is as large,
-                # duals arrive in a few outer steps, and the smooth problems bend less.
+                # As many directions as rows, all curved in the dual: with a width of the size of
+                # that curvature, duals arrive in a few outer steps of hardly bent problems, if
+                # those are solved: what they are short of is large in the units of the duals.
                 curvature = np.exp(np.mean(np.log(rows.scale[:-1] ** 2))) / objective.l2
                 self.solvers[-1].width = max(self.solvers[-1].width, 0.2 * curvature)
+                self.solvers[-1].rest, self.solvers[-1].enough = 1e-10, 1e-3
 
     def step(self):
         run = self.run
@@ -277,7 +279,7 @@ class AugmentedLagrangianCorrector:
     def _finish(solver, tol):
         """Go on until the rows on their kinks are known, and with them the exact solution."""
         for _ in range(15):
-            if solver.finish(tol):
+            if solver.finish(tol) or solver.gap <= solver.enough * tol:
                 break
             gap, v = solver.gap, solver.v
             solver.step(0.0)

@@ -114,6 +114,9 @@ class AugmentedLagrangian:
         self.on, self.settled = None, False
         # Of conjugate gradients, where they solve for the step.
         self.accuracy = 0.05
+        # Of the gap, what the smooth problem may be short of its minimum. Of the tolerance, the gap
+        # that makes it needless to look for the exact solution.
+        self.rest, self.enough = 0.01, 0.0
         # Whether v is the exact solution, see ``finish``.
         self.finished = False
 
@@ -123,8 +126,10 @@ class AugmentedLagrangian:
         return bool((self.low <= 0).all() and (self.high >= 0).all())
 
     def widen(self, width):
-        """Begin with at least this width."""
+        """Begin with at least this width, and solve the smooth problems, which hardly bend then, to
+        the end: what they are short of is large in the units of the duals."""
         self.width = max(self.width, width)
+        self.rest, self.enough = 1e-10, 1e-3
 
     def _dual(self, z, theta):
         u = z - self.c
@@ -182,7 +187,7 @@ class AugmentedLagrangian:
         Parameters
         ----------
         tol : float
-            The gap that is wanted; the smooth problem is not solved beyond a hundredth of it.
+            The gap that is wanted; the smooth problem is solved to a part ``rest`` of it.
         max_newton : int, default=30
 
         Notes
@@ -204,7 +209,7 @@ class AugmentedLagrangian:
                 continue
             gap = self._gap(z, dual)
             del dual
-            if decrement <= 0.01 * max(gap, tol):
+            if decrement <= self.rest * max(gap, tol):
                 # The decrement says what is left only where the ridge is negligible.
                 if self.ridge <= self.least_ridge:
                     # Many times: it takes the rows near their breakpoints to be those at the end.
@@ -294,7 +299,7 @@ class AugmentedLagrangian:
         """Step on, a few times at most, until the rows on their breakpoints are known and with
         them the exact solution."""
         for _ in range(15):
-            if self.finish(tol):
+            if self.finish(tol) or self.gap <= self.enough * tol:
                 break
             gap, v = self.gap, self.v
             self.step(0.0)

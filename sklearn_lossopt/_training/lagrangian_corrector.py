@@ -133,7 +133,7 @@ class AugmentedLagrangianCorrector:
             )
         if objective.in_row_space and objective.l2 > 0:
             # As many directions as rows, all curved in the dual. With a width of the size of that
-            # curvature, duals arrive in a few outer steps, and the smooth problems bend less.
+            # curvature, duals arrive in a few outer steps.
             curvature = np.exp(np.mean(np.log(rows.scale[:-1] ** 2))) / objective.l2
             for solver in solvers:
                 solver.widen(0.2 * curvature)

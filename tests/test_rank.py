@@ -121,7 +121,7 @@ def test_dependent_columns_of_a_loss_with_kinks(task, loss, kind):
     for optimizer in ("adam", "sgd", "gradient_descent"):
         model = make(task, loss, optimizer, alpha=0).fit(KINDS[kind](X), y)
         assert model.converged_
-        assert best - 1e-9 <= model.loss_curve_[-1] <= best * (1 + 2e-6) + 1e-9
+        assert best * (1 - 1e-6) <= model.loss_curve_[-1] <= best * (1 + 2e-6)
         assert outside(model.coef_.reshape(1, -1), X) < (1e-5 if kind == "float32" else 1e-9)
 
 
@@ -379,11 +379,11 @@ def test_equivalent_rows_keep_predictions_and_norms():
         coef, intercept = change.to_user(v, b)
         expected = v @ found.X.T + b[:, None]
         sizes = np.abs(v) @ np.abs(found.X).T + 1
-        assert (np.abs(coef @ X.T + intercept[:, None] - expected) < 1e-10 * sizes).all()
-        if X.ptp() if hasattr(X, "ptp") else np.ptp(X):
+        assert (np.abs(coef @ X.T + intercept[:, None] - expected) < 1e-8 * sizes).all()
+        if np.ptp(X):
             assert_allclose(np.linalg.norm(coef, axis=1), np.linalg.norm(v, axis=1), rtol=1e-5)
             again, _ = change.from_user(coef, intercept)
-            assert_allclose(again, v, rtol=1e-4, atol=1e-4)
+            assert_allclose(again, v, rtol=1e-3, atol=1e-3)
 
 
 def test_wide_searches_report_what_separate_fits_give():

@@ -74,6 +74,8 @@ class LinearPreconditioner:
         preconditioning, zero.
     statistics : Statistics or None
         None to measure the objective's rows.
+    path_matters : bool
+        See ``equivalent``.
 
     Attributes
     ----------
@@ -89,10 +91,12 @@ class LinearPreconditioner:
 
     network = scale = None
 
-    def __init__(self, objective, precondition, batch_size, start, statistics=None):
+    def __init__(
+        self, objective, precondition, batch_size, start, statistics=None, path_matters=False
+    ):
         self.changes = []
         if precondition is not False and statistics is None:
-            objective, self.changes = equivalent(objective)
+            objective, self.changes = equivalent(objective, path_matters)
         self.objective = objective
         k, d = objective.n_outputs, objective.d
         self.shift = self.metric = self.metric_inverse = self.shared = self.null = None

@@ -31,8 +31,14 @@ ROUNDING = 1e-13
 LENGTHS = 1e4
 
 
-def equivalent(objective):
+def equivalent(objective, path_matters=False):
     """The objective on rows that it is easier on, and what took it there, in order.
+
+    Parameters
+    ----------
+    objective : Objective
+    path_matters : bool
+        Whether a model on the way to the optimum may be returned, which depends on coordinates.
 
     Returns
     -------
@@ -41,7 +47,7 @@ def equivalent(objective):
     """
     changes = []
     makers = [("centred columns", _centred_columns)]
-    if objective.l1 == 0:
+    if objective.l1 == 0 and objective.loss.learns_at_optimum and not path_matters:
         makers.append(("row space", _row_space))
     for name, make in makers:
         change = objective.cached(name, (), partial(make, objective))

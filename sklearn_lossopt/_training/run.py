@@ -56,7 +56,8 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
     batch_size = defaults.batch_size(objective, settings)
 
     given = objective
-    preconditioner = make_preconditioner(objective, settings, batch_size, seed, start)
+    stops = validation is not None and validation.stop
+    preconditioner = make_preconditioner(objective, settings, batch_size, seed, start, stops)
     objective = preconditioner.objective
     state = resume(objective, settings, preconditioner, seed, start, state)
     rate = defaults.learning_rate(settings, preconditioner, batch_size)
@@ -93,10 +94,14 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
     return replace(result, converged=converged, loss_curve=curve, warning=convergence.warning)
 
 
-def make_preconditioner(objective, settings, batch_size, seed, start):
+def make_preconditioner(objective, settings, batch_size, seed, start, stops=False):
     """The coordinates to train in, with the weights at the start."""
     if settings.network is None:
-        return LinearPreconditioner(objective, settings.precondition, batch_size, start)
+        # A rule for the rate, or validation, may end a fit anywhere.
+        path_matters = stops or (settings.schedule is not None and not settings.optimizer.minimize)
+        return LinearPreconditioner(
+            objective, settings.precondition, batch_size, start, path_matters=path_matters
+        )
     textbook = settings.precondition is False or batch_size >= objective.n
     textbook = textbook or settings.optimizer.minimize is not None
     architecture = defaults.with_dropout(settings.network, textbook)

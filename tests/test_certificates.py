@@ -358,7 +358,7 @@ def rare_columns(n=20_000, d=8, rare=24, seed=0):
 @pytest.mark.parametrize("loss", ["log_loss", "squared_hinge", "poisson"])
 def test_curvature_of_a_sample(loss, optimizer, monkeypatch):
     """Rare columns are in few of the sampled rows: all rows are looked at before the last yes."""
-    monkeypatch.setattr(HessianModel.__init__, "__defaults__", (20_000,))
+    monkeypatch.setattr(HessianModel.__init__, "__defaults__", (20_000, None))
     X, y = rare_columns()
     alpha = 1e-6
     if loss == "poisson":

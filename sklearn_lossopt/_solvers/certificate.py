@@ -168,7 +168,7 @@ class Certificate:
         """
         before = 0.5 * np.abs(self._sum(gradient * direction))
         with np.errstate(all="ignore"):
-            for _ in range(REFINEMENTS):
+            for attempt in range(REFINEMENTS):
                 values, gaps, rest = self.measure(weights, direction)
                 wanted = allowed(values)
                 if not (np.isfinite(rest).all() and np.isfinite(gaps).all()):
@@ -189,7 +189,8 @@ class Certificate:
                     shrunk or self._is_rounding(rest, weights, direction)
                 ):
                     return float(np.max((gaps + 2 * left) / wanted)), direction
-                if not shrunk:
+                # A float32 gradient near 0 is rounding: the first direction may owe it all.
+                if not shrunk and (attempt or self.sampled):
                     if not self._look_at_all_rows(weights):
                         break
                     correction, left = self._solve(rest), np.inf
@@ -212,8 +213,10 @@ class Certificate:
         objective, size = self.objective, np.zeros(rest.shape)
         for x, y, share in self._blocks():
             raw, moved = x @ weights.T, x @ direction.T
-            dual = np.abs(row_gaps(objective.loss, y, raw, moved, self.joint)[1]) * share
-            size += dual.T @ abs(x)
+            dual = np.abs(row_gaps(objective.loss, y, raw, moved, self.joint)[1])
+            # Predictions are rounded too: where rows are met exactly, duals are that alone.
+            dual += objective.loss._curvature(y, raw) * (abs(x) @ np.abs(weights).T)
+            size += (dual * share).T @ abs(x)
         size[:, :-1] += objective.l2 * np.abs(weights[:, :-1])
         return bool(np.all(np.abs(rest) <= 1e-13 * size))
 

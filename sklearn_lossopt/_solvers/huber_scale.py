@@ -75,26 +75,29 @@ class ScaleSearch:
         w = np.zeros(self.x.shape[1])
         w[-1] = np.median(self.y) if self.objective.fit_intercept else 0.0
         sigma = self._scale_of(self.y - self.x @ w)
-        # Where an l1 penalty chooses among columns, the rows within delta alone are too few:
-        # Newton's steps go far, take long searches and fail. They are for the end.
-        newton = self.l1 == 0
+        # The curvature of outliers: 1 is reweighted least squares', 0 Newton's. Where an l1 penalty
+        # chooses among columns, the rows within delta alone are too few at first.
+        outer = 0.0 if self.l1 == 0 else 1.0
         last, momentum = w, 0
         for _ in range(100):
             delta = self.epsilon * sigma
             start = w
-            if not newton:
-                # They get an accelerated start instead.
+            if outer == 1:
+                # Reweighting gets an accelerated start instead.
                 ahead = w + momentum / (momentum + 3) * (w - last)
                 faster = self._criterion(ahead, delta) < self._criterion(w, delta)
                 start, momentum = (ahead, momentum + 1) if faster else (w, 1)
-            moved = self._step(start, delta, newton)
-            if newton and not self._criterion(moved, delta) < self._criterion(w, delta):
-                moved = self._step(w, delta, False)
+            moved = self._step(start, delta, outer)
+            # At the end the criterion is flat to rounding where steps still mend the scale.
+            if outer < 1 and self._criterion(moved, delta) > (1 + 1e-14) * self._criterion(w, delta):
+                moved = self._step(w, delta, 1.0)
+                outer = min(10 * outer, 1.0)
+            elif self.l1 > 0:
+                outer *= 0.3
             last, w, before = w, moved, sigma
             sigma = self._scale_of(self.y - self.x @ w)
             if sigma == self.least or abs(sigma - before) <= 1e-11 * sigma:
                 break
-            newton = newton or abs(sigma - before) <= 1e-5 * sigma
         return self.unit * sigma
 
     def _scale_of(self, r):
@@ -124,13 +127,14 @@ class ScaleSearch:
         value = self.share @ (clipped * (size - 0.5 * clipped)) + 0.5 * self.l2 * coef @ coef
         return value + self.l1 * np.abs(coef).sum()
 
-    def _step(self, w, delta, newton):
-        """The minimiser of a quadratic model at w. That of reweighted least squares never
-        overshoots; Newton's weights are exact near the end."""
+    def _step(self, w, delta, outer):
+        """The minimiser of a quadratic model at w, in which outliers have the share ``outer`` of
+        their weight in reweighted least squares. That never overshoots; Newton's weights, where
+        they have none, are exact near the end."""
         x, share, l2 = self.x, self.share, self.l2
         r = self.y - x @ w
         size = np.maximum(np.abs(r), 1e-300)
-        h = (size <= delta).astype(float) if newton else np.minimum(1.0, delta / size)
+        h = np.where(size <= delta, 1.0, outer * (delta / size))
         g = (share * np.clip(r, -delta, delta)) @ x
         g[:-1] -= l2 * w[:-1]
         if self.l1 > 0:

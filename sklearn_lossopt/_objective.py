@@ -212,8 +212,7 @@ class Objective:
 
     def loss_scale(self, y_scale):
         """A typical size of the loss, greater than 0; ``y_scale`` is that of the targets."""
-        with np.errstate(over="ignore"):
-            size = float(self.loss._loss_scale(np.float64(y_scale))) or 1.0
+        size = float(self.loss._loss_scale(np.float64(y_scale))) or 1.0
         if not np.isfinite(size):
             raise ValueError(
                 f"y is too large: the loss of its typical size, {y_scale:.3g}, overflows. "
@@ -228,11 +227,10 @@ class Objective:
         size = max(1, int(PREDICTED_ENTRIES / self.row_size))
         used = self.sample_indices
         parts = (slice(start, start + size) for start in range(0, self.n, size))
-        with np.errstate(all="ignore"):
-            return all(
-                np.isfinite(self.loss._predict(rows @ coef.T + intercept)).all()
-                for rows in (self.X[part if used is None else used[part]] for part in parts)
-            )
+        return all(
+            np.isfinite(self.loss._predict(rows @ coef.T + intercept)).all()
+            for rows in (self.X[part if used is None else used[part]] for part in parts)
+        )
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""

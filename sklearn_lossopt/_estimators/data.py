@@ -70,10 +70,9 @@ class RowSet:
         # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
         used = select(self.weight, self.sample_indices)
         largest = used.max()
-        with np.errstate(over="ignore"):  # in rows that are not used
-            weight = self.weight / largest
-            weight /= np.mean(used / largest)
-            return weight.astype(self.X.dtype, copy=False)
+        weight = self.weight / largest
+        weight /= np.mean(used / largest)
+        return weight.astype(self.X.dtype, copy=False)
 
 
 @dataclass

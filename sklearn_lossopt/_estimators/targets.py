@@ -28,8 +28,7 @@ class NumericEncoding(TargetEncoding):
 def numeric_target(y, dtype):
     """Targets (n, k) in the dtype of X."""
     columns = y.reshape(len(y), -1)
-    with np.errstate(over="ignore"):
-        target = np.require(columns, dtype, ["C", "A"])
+    target = np.require(columns, dtype, ["C", "A"])
     if not np.isfinite(target).all():
         raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
     return target

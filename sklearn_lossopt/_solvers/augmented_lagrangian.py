@@ -28,6 +28,8 @@ from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients
 
 # Iterations of conjugate gradients for one Newton step, at most.
 CG_STEPS = 1000
+# In units of the first width: below it steps are rounding.
+LEAST_WIDTH = 1e-12
 
 
 def total(breakpoints):
@@ -231,7 +233,7 @@ class AugmentedLagrangian:
         on, self.on = self.on, self._on_breakpoints()
         self.settled = on is not None and np.array_equal(on, self.on)
         if count <= 6:
-            self.width *= 0.2
+            self.width = max(0.2 * self.width, LEAST_WIDTH * self.first_width)
         elif count > 15:
             self.width *= 2.0
 

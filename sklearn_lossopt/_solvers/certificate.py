@@ -136,10 +136,9 @@ class Certificate:
     def values(self, weights):
         """The objective at the weights, as by ``measure``."""
         values, coef, objective = np.zeros(len(weights)), weights[:, :-1], self.objective
-        with np.errstate(over="ignore"):
-            for x, y, share in self._blocks():
-                value, _ = row_losses(objective.loss, y, x @ weights.T, self.joint)
-                values += self._sum((share * value).T)
+        for x, y, share in self._blocks():
+            value, _ = row_losses(objective.loss, y, x @ weights.T, self.joint)
+            values += self._sum((share * value).T)
         return values + self._sum(0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef))
 
     def _sum(self, terms):
@@ -167,34 +166,33 @@ class Certificate:
             Refined.
         """
         before = 0.5 * np.abs(self._sum(gradient * direction))
-        with np.errstate(all="ignore"):
-            for attempt in range(REFINEMENTS):
-                values, gaps, rest = self.measure(weights, direction)
-                wanted = allowed(values)
-                if not (np.isfinite(rest).all() and np.isfinite(gaps).all()):
-                    # Duals outside of the domain stay there.
+        for attempt in range(REFINEMENTS):
+            values, gaps, rest = self.measure(weights, direction)
+            wanted = allowed(values)
+            if not (np.isfinite(rest).all() and np.isfinite(gaps).all()):
+                # Duals outside of the domain stay there.
+                break
+            if self.objective.l1 > 0:
+                return float(np.max((gaps + self._left_of_sparse(rest)) / wanted)), direction
+            proven = self._left_to_penalty(rest, direction)
+            if np.all(gaps + proven <= wanted) and np.all(proven <= SMALL * wanted):
+                return float(np.max((gaps + proven) / wanted)), direction
+            correction = self._solve(rest)
+            left = np.abs(0.5 * self._sum(rest * correction))
+            if self.whole is None and self.hessian.iterated:
+                # Conjugate gradients may not have seen where the curvature is least.
+                left = 30 * left if self.objective.l2 == 0 else np.minimum(proven, 1e300)
+            shrunk = np.all(left <= 0.3 * before)
+            if np.all(left <= SMALL * wanted) and (
+                shrunk or self._is_rounding(rest, weights, direction)
+            ):
+                return float(np.max((gaps + 2 * left) / wanted)), direction
+            # A float32 gradient near 0 is rounding: the first direction may owe it all.
+            if not shrunk and (attempt or self.sampled):
+                if not self._look_at_all_rows(weights):
                     break
-                if self.objective.l1 > 0:
-                    return float(np.max((gaps + self._left_of_sparse(rest)) / wanted)), direction
-                proven = self._left_to_penalty(rest, direction)
-                if np.all(gaps + proven <= wanted) and np.all(proven <= SMALL * wanted):
-                    return float(np.max((gaps + proven) / wanted)), direction
-                correction = self._solve(rest)
-                left = np.abs(0.5 * self._sum(rest * correction))
-                if self.whole is None and self.hessian.iterated:
-                    # Conjugate gradients may not have seen where the curvature is least.
-                    left = 30 * left if self.objective.l2 == 0 else np.minimum(proven, 1e300)
-                shrunk = np.all(left <= 0.3 * before)
-                if np.all(left <= SMALL * wanted) and (
-                    shrunk or self._is_rounding(rest, weights, direction)
-                ):
-                    return float(np.max((gaps + 2 * left) / wanted)), direction
-                # A float32 gradient near 0 is rounding: the first direction may owe it all.
-                if not shrunk and (attempt or self.sampled):
-                    if not self._look_at_all_rows(weights):
-                        break
-                    correction, left = self._solve(rest), np.inf
-                direction, before = direction - correction, left
+                correction, left = self._solve(rest), np.inf
+            direction, before = direction - correction, left
         return np.inf, direction
 
     def _left_to_penalty(self, rest, direction):
@@ -228,8 +226,7 @@ class Certificate:
     def _gain(self, rest):
         """The same of each coordinate, with or without the intercepts."""
         diagonal = self.hessian.model_diagonal.reshape(len(rest), -1)[:, : rest.shape[1]]
-        with np.errstate(all="ignore"):
-            return np.where(rest == 0, 0.0, 30 * rest**2 / (2 * diagonal))
+        return np.where(rest == 0, 0.0, 30 * rest**2 / (2 * diagonal))
 
     def newton_direction(self, weights, gradient, floor):
         """Newton's step by the Hessian of all rows, no curvature of which is below ``floor``, and

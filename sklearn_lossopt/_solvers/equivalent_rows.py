@@ -63,9 +63,8 @@ def _centred_columns(objective):
     sums, mass = column_moments(
         objective.X, objective.weight, objective.sample_indices, np.zeros(objective.d)
     )
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = sums[0] / mass
-        far = mean**2 * (1 + FAR**-2) > sums[1] / mass
+    mean = sums[0] / mass
+    far = mean**2 * (1 + FAR**-2) > sums[1] / mass
     return CentredColumns(objective, np.where(far, mean, 0.0)) if far.any() else None
 
 

@@ -89,7 +89,9 @@ class ScaleSearch:
                 start, momentum = (ahead, momentum + 1) if faster else (w, 1)
             moved = self._step(start, delta, outer)
             # At the end the criterion is flat to rounding where steps still mend the scale.
-            if outer < 1 and self._criterion(moved, delta) > (1 + 1e-14) * self._criterion(w, delta):
+            if outer < 1 and self._criterion(moved, delta) > (1 + 1e-14) * self._criterion(
+                w, delta
+            ):
                 moved = self._step(w, delta, 1.0)
                 outer = min(10 * outer, 1.0)
             elif self.l1 > 0:

@@ -7,6 +7,9 @@ import numpy as np
 from sklearn_lossopt._training.incumbent import Incumbent
 from sklearn_lossopt._training.loop import Strategy, diverged
 
+# Epochs and corrections in a row that may change nothing.
+MAX_IDLE = 50
+
 
 class AutoSchedule(Strategy):
     """Epochs of the optimizer, each kept where it lowered F, and corrections between them.
@@ -38,6 +41,7 @@ class AutoSchedule(Strategy):
             if iterate.objective.loss.smooth
             else CyclicalStepSize(incumbent, settings.tol)
         )
+        self.idle, self.before = 0, (math.inf, math.inf)
 
     def rates(self, epoch, count):
         return np.array([self.rate * self.step_control.factor])
@@ -54,8 +58,16 @@ class AutoSchedule(Strategy):
         done = self.step_control.finished
         if self.corrector is not None and epoch >= 2:
             self.corrector.step()
-            done = self.convergence.reached(incumbent.value)
+            done = self.convergence.reached(incumbent.value) or self._is_idle()
         return incumbent.value, done and self.tol > 0
+
+    def _is_idle(self):
+        """Whether neither F nor the gap has fallen for long: what is left is rounding."""
+        now = self.incumbent.value, self.convergence.gap
+        fell = any(new < old for new, old in zip(now, self.before, strict=True))
+        self.idle = 0 if fell else self.idle + 1
+        self.before = tuple(map(min, now, self.before))
+        return self.idle >= MAX_IDLE
 
     def finish(self, curve):
         super().finish(curve)

@@ -174,7 +174,8 @@ class Bank:
     def advance(self, until=None):
         """Train a wave until all of it has ended; or all fits, until they have made ``until``
         epochs."""
-        with ONE_BLAS_THREAD:
+        # Threads of a search have no settings of their caller's.
+        with ONE_BLAS_THREAD, np.errstate(all="ignore"):
             self._begin(math.inf if until is not None else WAVE_BYTES)
             while True:
                 for key in [key for key, epochs in self.wanted.items() if not epochs.left]:

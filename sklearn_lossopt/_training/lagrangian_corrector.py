@@ -145,17 +145,21 @@ class AugmentedLagrangianCorrector:
         if self.convergence.separate:
             self._judge_each()
             return
-        value = self._place([solver.v for solver in self.solvers])
+        points = [solver.v for solver in self.solvers]
+        value = exact_value = self._place(points)
+        if self.iterate.objective.X.dtype == np.float32:
+            # Rounding to float32 moved the iterate away from the solvers' point.
+            exact_value = float(self.convergence.objectives(self._weights(points)).sum())
         gap = sum(solver.gap for solver in self.solvers)
         # No loss whose slopes change their sign at its breakpoints is below 0.
         bounded = all(solver.bounded_below for solver in self.solvers)
-        least = max(value - gap, 0.0) if bounded else value - gap
+        least = max(exact_value - gap, 0.0) if bounded else exact_value - gap
         if l1 > 0:
             sparse = self._place([self._sparse(solver) for solver in self.solvers])
             if sparse <= value + np.clip(gap, 1e-10 * abs(value), 1e-6 * abs(value)):
                 value = sparse
             else:
-                self._place([solver.v for solver in self.solvers])
+                self._place(points)
         near = gap <= 1e-6 * value and value <= incumbent.value + 1e-10 * abs(incumbent.value)
         # Of points within tolerance, the one with exact zeros.
         exact = l1 > 0 and value - least <= self.convergence.target(value)
@@ -167,22 +171,23 @@ class AugmentedLagrangianCorrector:
     def _judge_each(self):
         """The same for targets with objectives of their own."""
         iterate, sparse = self.iterate, None
-        self._place([solver.v for solver in self.solvers])
-        found = iterate.weights.astype(np.float64)
+        found = self._weights([solver.v for solver in self.solvers])
         if iterate.objective.l1 > 0:
-            self._place([self._sparse(solver) for solver in self.solvers])
-            sparse = iterate.weights.astype(np.float64)
+            sparse = self._weights([self._sparse(solver) for solver in self.solvers])
         gaps = np.array([solver.gap for solver in self.solvers])
         judge_each(iterate, self.incumbent, self.convergence, found, gaps, sparse)
 
     def _place(self, points):
         """Move the iterate to points of the solvers; returns F there."""
-        weights = self.iterate.weights
-        for r, v in enumerate(points):
-            weights[r] = self.rows.weights(v)
+        self.iterate.weights[...] = self._weights(points)
+        return self.iterate.evaluate()
+
+    def _weights(self, points):
+        """The weights (k, d + 1) that the solvers' points stand for, in float64."""
+        weights = np.stack([self.rows.weights(v) for v in points])
         if not self.iterate.objective.fit_intercept:
             weights[:, -1] = 0.0
-        return self.iterate.evaluate()
+        return weights
 
     def _sparse(self, solver):
         """A solver's point, with zeros where the penalty holds the coefficient at 0."""

@@ -50,8 +50,7 @@ class FlatObjective:
     def __call__(self, u):
         """The value and the gradient at u."""
         iterate, unit = self.iterate, self.iterate.preconditioner.loss_scale
-        with np.errstate(over="ignore"):
-            self.place(u)
+        self.place(u)
         value, gradient = iterate.evaluate(gradient=True), iterate.gradient
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
             # A long trial step: a high value makes the line search turn back.

@@ -160,6 +160,9 @@ def singular(inverse):
 def row_whitener(rows):
     """The ``whitener`` of rows' rows, from the rows themselves: exact in directions that are lost
     in the rounding of the product."""
+    missing = rows.shape[1] - len(rows)
+    if missing > 0:
+        rows = np.vstack([rows, np.zeros((missing, rows.shape[1]))])
     scale = np.linalg.norm(rows, axis=0)
     scale[scale == 0] = 1.0
     R = linalg.qr(rows / scale, mode="r", overwrite_a=True, check_finite=False)[0][: len(scale)]

@@ -173,8 +173,7 @@ class Objective:
         """``y_scale`` as measured on a sample."""
         index = self.subsample(50_000)
         weight = None if self.weight is None else self.weight[index]
-        y_scale = self.loss._y_scale(self.target[index].astype(np.float64), weight)
-        return y_scale if y_scale > 0 else 1.0
+        return typical_size(self.loss, self.target[index].astype(np.float64), weight)
 
     def y_scales(self):
         """The same of each output by itself (k,)."""
@@ -186,8 +185,7 @@ class Objective:
         index = self.subsample(50_000)
         y = self.target[index].astype(np.float64)
         weight = None if self.weight is None else self.weight[index]
-        sizes = np.array([self.loss._y_scale(column[:, None], weight) for column in y.T])
-        return np.where(sizes > 0, sizes, 1.0)
+        return np.array([typical_size(self.loss, column[:, None], weight) for column in y.T])
 
     def loss_scales(self):
         """Typical sizes of the outputs' losses (k,), greater than 0."""
@@ -270,3 +268,10 @@ class Objective:
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
         return sums[1] / mass
+
+
+def typical_size(loss, y, weight):
+    """A typical size of targets (n, k), greater than 0: their scale, unless it is rounding."""
+    size = float(np.average(np.abs(y).mean(axis=1), weights=weight))
+    scale = float(loss._y_scale(y, weight))
+    return scale if scale > np.finfo(np.float64).eps * size else size or 1.0

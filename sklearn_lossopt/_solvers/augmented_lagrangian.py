@@ -114,6 +114,8 @@ class AugmentedLagrangian:
         self.theta = 0.5 * (self.low + self.high)
         # Which rows are on their breakpoints after the last step, and whether they were before it.
         self.on, self.settled = None, False
+        # Coordinates along which the last step had no curvature but the ridge.
+        self.flat = np.zeros(len(v), bool)
         # Of conjugate gradients, where they solve for the step.
         self.accuracy = 0.05
         # Of the gap, what the smooth problem may be short of its minimum. Of the tolerance, the gap
@@ -148,10 +150,12 @@ class AugmentedLagrangian:
 
     def _newton_direction(self, g, dual):
         rows, weight = self._curvature(dual)
-        added = self.penalty + self.ridge / self.width
+        ridge = self.ridge / self.width
+        added = self.penalty + ridge
         if len(g) > MATRIX_SIZE:
             return self._solve_iteratively(g, rows, weight, added)
         H = self.x.gram(rows, weight)
+        self.flat = np.diagonal(H) + self.penalty <= 10 * ridge
         H[np.diag_indices_from(H)] += added
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
         direction = -linalg.cho_solve(factor, g, check_finite=False)
@@ -167,6 +171,7 @@ class AugmentedLagrangian:
         """The same by conjugate gradients. Their residual r hides r' H^-1 r / 2 of the decrement,
         which is bounded with the penalty's part of H alone."""
         along, diagonal = self.x.operator(rows, weight)
+        self.flat = diagonal + self.penalty <= 10 * (added - self.penalty)
         diagonal += added
 
         def product(v):
@@ -216,6 +221,8 @@ class AugmentedLagrangian:
                 if self.ridge <= self.least_ridge:
                     # Many times: it takes the rows near their breakpoints to be those at the end.
                     self.gap = gap + 30 * decrement
+                    # Where the ridge is all curvature, the decrement says nothing.
+                    self.gap += 100 * self.first_width * float(np.abs(g[self.flat]).sum())
                     break
                 self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
                 continue

@@ -213,7 +213,7 @@ class Certificate:
             raw, moved = x @ weights.T, x @ direction.T
             dual = np.abs(row_gaps(objective.loss, y, raw, moved, self.joint)[1])
             # Predictions are rounded too: where rows are met exactly, duals are that alone.
-            dual += objective.loss._curvature(y, raw) * (abs(x) @ np.abs(weights).T)
+            dual += 0.01 * objective.loss._curvature(y, raw) * (abs(x) @ np.abs(weights).T)
             size += (dual * share).T @ abs(x)
         size[:, :-1] += objective.l2 * np.abs(weights[:, :-1])
         return bool(np.all(np.abs(rest) <= 1e-13 * size))

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn_lossopt._training.incumbent import Incumbent
 from sklearn_lossopt._training.loop import Strategy, diverged
 
-# Epochs and corrections in a row that may change nothing.
+# Epochs and corrections in a row that may change next to nothing.
 MAX_IDLE = 50
 
 
@@ -62,11 +62,13 @@ class AutoSchedule(Strategy):
         return incumbent.value, done and self.tol > 0
 
     def _is_idle(self):
-        """Whether neither F nor the gap has fallen for long: what is left is rounding."""
-        now = self.incumbent.value, self.convergence.gap
-        fell = any(new < old for new, old in zip(now, self.before, strict=True))
+        """Whether neither F nor the gap has fallen for long by what could end the fit."""
+        value, gap = self.incumbent.value, self.convergence.gap
+        before, gap_before = self.before
+        fell = before - value > 1e-3 * self.convergence.target(value) or gap < 0.9 * gap_before
         self.idle = 0 if fell else self.idle + 1
-        self.before = tuple(map(min, now, self.before))
+        if fell:
+            self.before = value, min(gap, gap_before)
         return self.idle >= MAX_IDLE
 
     def finish(self, curve):

@@ -75,8 +75,15 @@ class Convergence:
         """Note a gap that a solver has found."""
         self.gap = gap
 
-    def set_gaps(self, values, gaps):
-        """The same for outputs with these ``objectives``: the gap is the worst of them."""
+    def set_bounds(self, values, least):
+        """Note lower bounds (k,) of outputs with these ``objectives``: the worst gap counts.
+
+        A bound above the value itself is rounding, and bounds nothing.
+        """
+        rounding = 1e7 * np.finfo(np.float64).eps
+        if self.iterate.objective.X.dtype == np.float32:
+            rounding = 100 * np.finfo(np.float32).eps
+        gaps = np.where(least - values > rounding * np.abs(values), math.inf, values - least)
         share = np.max(gaps / self.allowed(values))
         self.gap = float(share) * self.target(float(values.sum()))
 

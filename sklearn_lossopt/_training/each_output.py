@@ -65,4 +65,4 @@ def judge_each(iterate, incumbent, convergence, found, gaps, sparse=None):
     if take.any():
         incumbent.keep(iterate.evaluate())
     best = np.where(take, now, before)
-    convergence.set_gaps(best, best - least)
+    convergence.set_bounds(best, least)

@@ -166,7 +166,7 @@ class AugmentedLagrangianCorrector:
         if value < incumbent.value or near or exact:
             incumbent.keep(value)
         # The gap is that of the solvers' point; the best one found may lie lower.
-        self.convergence.set_gap(incumbent.value - least)
+        self.convergence.set_bounds(np.array([incumbent.value]), np.array([least]))
 
     def _judge_each(self):
         """The same for targets with objectives of their own."""

@@ -79,7 +79,7 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
         yield from loop.run()
         converged = conclude(loop, convergence)
 
-    take_smallest(iterate, convergence)
+    take_smallest(iterate, convergence, curve)
     result = monitor.result(iterate.weights)
     if settings.network is None and not given.predicts_finite(result.coef, result.intercept):
         raise DivergenceError(
@@ -156,9 +156,9 @@ def conclude(loop, convergence):
     return convergence.conclude(curve, returned, monitor.stopped, strategy.exhausted, corrected)
 
 
-def take_smallest(iterate, convergence):
-    """Without a penalty, return the smallest of the weights that predict the same, if rounding
-    lets them predict the same."""
+def take_smallest(iterate, convergence, curve):
+    """Return the smallest of the weights that predict the same, if rounding lets them predict the
+    same. The curve ends with their objective, which a penalty makes lower."""
     preconditioner, tolerance = iterate.preconditioner, convergence.target
     if preconditioner.leaves_directions:
         better = smallest(iterate.objective, preconditioner.shift, iterate.weights.astype(float))
@@ -170,6 +170,8 @@ def take_smallest(iterate, convergence):
         rise = iterate.rise(null.remove(iterate.weights.astype(float)))
         if rise > tolerance(iterate.evaluate()):
             preconditioner.forget_null_space()
+        elif convergence.tol > 0:
+            curve[-1] = max(curve[-1] + rise, 0.0)
 
 
 def fit_result(settings, iterate, average, rate, curve, weights):

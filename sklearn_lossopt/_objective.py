@@ -218,15 +218,16 @@ class Objective:
             )
         return size
 
-    def predicts_finite(self, coef, intercept):
-        """Whether a linear model's predictions of all rows used are finite, of a log link too."""
+    def predicts_finite(self, raw_of):
+        """Whether predictions of all rows used are finite, of a log link too; ``raw_of`` maps rows
+        to raw predictions."""
         if type(self.loss)._predict is Loss._predict:
             return True
         size = max(1, int(PREDICTED_ENTRIES / self.row_size))
         used = self.sample_indices
         parts = (slice(start, start + size) for start in range(0, self.n, size))
         return all(
-            np.isfinite(self.loss._predict(rows @ coef.T + intercept)).all()
+            np.isfinite(self.loss._predict(raw_of(rows))).all()
             for rows in (self.X[part if used is None else used[part]] for part in parts)
         )
 

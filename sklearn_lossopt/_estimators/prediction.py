@@ -159,9 +159,13 @@ class FittedModelMixin:
     def _check_rows(self, X):
         """Rows to predict for, the same for all models of these features."""
         check_is_fitted(self)
-        return CheckedRows(
-            validate_data(self, X, dtype=[np.float64, np.float32], accept_sparse="csr", reset=False)
-        )
+        # The check adds all numbers up, which may overflow both ways.
+        with np.errstate(invalid="ignore"):
+            return CheckedRows(
+                validate_data(
+                    self, X, dtype=[np.float64, np.float32], accept_sparse="csr", reset=False
+                )
+            )
 
     def _raw_predict(self, X):
         """Raw predictions, (n,) for one output and (n, k) for more."""

@@ -10,7 +10,7 @@ from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._training.defaults import network_rate, with_dropout
-from sklearn_lossopt._training.loop import DIVERGED, REMEDY, trainer
+from sklearn_lossopt._training.loop import DIVERGED, remedy, trainer
 from sklearn_lossopt._training.state import FitResult
 
 # Rows an update where the user leaves it open: the least that fit takes too.
@@ -285,5 +285,6 @@ class ChunkFit:
     def _diverged(self, value, scale, rate):
         raise DivergenceError(
             f"Training diverged: the objective was {value:.3g} in call {self.stream.state.epoch} "
-            f"({scale:.3g} for predictions of 0) with learning_rate={rate:.3g}. {REMEDY}"
+            f"({scale:.3g} for predictions of 0) with learning_rate={rate:.3g}. "
+            f"{remedy(self.settings)}"
         )

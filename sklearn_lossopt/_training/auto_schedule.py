@@ -30,7 +30,7 @@ class AutoSchedule(Strategy):
     """
 
     def __init__(self, iterate, convergence, settings, rate, make_corrector):
-        self.convergence, self.rate, self.tol = convergence, rate, settings.tol
+        self.convergence, self.rate, self.settings = convergence, rate, settings
         self.start = iterate.first_value()
         convergence.begin(self.start)
         incumbent = Incumbent(iterate, self.start)
@@ -59,7 +59,7 @@ class AutoSchedule(Strategy):
         if self.corrector is not None and epoch >= 2:
             self.corrector.step()
             done = self.convergence.reached(incumbent.value) or self._is_idle()
-        return incumbent.value, done and self.tol > 0
+        return incumbent.value, done and self.settings.tol > 0
 
     def _is_idle(self):
         """Whether neither F nor the gap has fallen for long by what could end the fit."""
@@ -74,7 +74,7 @@ class AutoSchedule(Strategy):
     def finish(self, curve):
         super().finish(curve)
         if not math.isfinite(self.incumbent.value):
-            raise diverged(len(curve), self.incumbent.value, self.start, self.rate)
+            raise diverged(len(curve), self.incumbent.value, self.start, self.rate, self.settings)
 
 
 class BatchGrowth:

@@ -212,15 +212,7 @@ class Convergence:
         remedies = []
         if epochs >= self.max_iter:
             remedies.append(f"increase max_iter (now {self.max_iter})")
-        given = [
-            f"{name}='auto'"
-            for name, own in (
-                ("learning_rate", settings.learning_rate is not None),
-                ("schedule", settings.schedule is not None),
-                ("precondition", settings.precondition not in ("auto", "whiten")),
-            )
-            if own
-        ]
+        given = [f"{name}='auto'" for name in settings.not_auto]
         if given:
             remedies.append(f"use {' and '.join(given)}")
         if remedies:

@@ -70,7 +70,7 @@ class FixedSchedule(Strategy):
     def after(self, epoch, value):
         settings = self.settings
         if not math.isfinite(value):
-            raise diverged(epoch, value, self.start, self.rate)
+            raise diverged(epoch, value, self.start, self.rate, settings)
         if settings.schedule.reacts:
             self.memory = settings.schedule.remember(self.memory, value)
         if value < self.best - settings.tol * abs(self.best) or self.best == math.inf:
@@ -86,4 +86,4 @@ class FixedSchedule(Strategy):
         if self.iterate.objective.loss.classification:
             scale = max(scale, 1.0)
         if value > DIVERGED * scale or not np.isfinite(self.iterate.weights).all():
-            raise diverged(returned, value, self.start, self.rate)
+            raise diverged(returned, value, self.start, self.rate, self.settings)

@@ -191,5 +191,7 @@ class AugmentedLagrangianCorrector:
 
     def _sparse(self, solver):
         """A solver's point, with zeros where the penalty holds the coefficient at 0."""
+        if solver.on is None:
+            return solver.v
         zero = solver.on[:, self.iterate.objective.n :].any(axis=0)
         return np.append(np.where(zero, 0.0, solver.v[:-1]), solver.v[-1])

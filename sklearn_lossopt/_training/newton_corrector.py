@@ -7,6 +7,9 @@ import numpy as np
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._training.each_output import step_each
 
+# Full Newton steps from the best constant model, at most.
+MAX_STEPS = 50
+
 
 class NewtonCorrector:
     """Newton steps for smooth losses. Their decrement estimates F - F*.
@@ -79,7 +82,9 @@ class NewtonCorrector:
         iterate.weights[...] = 0.0
         iterate.weights[:, -1] = iterate.objective.best_constant()
         value, best = iterate.evaluate(), math.inf
-        while value < best:
+        for _ in range(MAX_STEPS):
+            if not value < best or self.convergence.reached(value):
+                break
             best = value
             if best < incumbent.value:
                 incumbent.keep(best)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, forward
 from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training import defaults
 from sklearn_lossopt._training.auto_schedule import AutoSchedule
@@ -18,7 +18,7 @@ from sklearn_lossopt._training.convergence import Convergence
 from sklearn_lossopt._training.corrections import make_corrector
 from sklearn_lossopt._training.fixed_schedule import FixedSchedule
 from sklearn_lossopt._training.iterate import Iterate
-from sklearn_lossopt._training.loop import REMEDY, TrainingLoop, trainer
+from sklearn_lossopt._training.loop import TrainingLoop, remedy, trainer
 from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.pocket import Pocket
@@ -81,10 +81,10 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
 
     take_smallest(iterate, convergence, curve)
     result = monitor.result(iterate.weights)
-    if settings.network is None and not given.predicts_finite(result.coef, result.intercept):
+    if not given.predicts_finite(partial(raw_predictions, settings.network, result)):
         raise DivergenceError(
             f"Training diverged: the model predicts infinite numbers after epoch {len(curve)} with "
-            f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {REMEDY}"
+            f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {remedy(settings)}"
         )
     moved = preconditioner.shift is not None or preconditioner.changes
     if converged and objective.X.dtype == np.float32 and moved:
@@ -92,6 +92,13 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
             result.coef, result.intercept, curve[-1]
         )
     return replace(result, converged=converged, loss_curve=curve, warning=convergence.warning)
+
+
+def raw_predictions(network, result, rows):
+    """Those of the model of a FitResult."""
+    if network is None:
+        return rows @ result.coef.T + result.intercept
+    return forward(rows, result.coef, result.intercept, network.activation)
 
 
 def make_preconditioner(objective, settings, batch_size, seed, start, stops=False):

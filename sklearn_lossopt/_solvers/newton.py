@@ -20,7 +20,7 @@ from sklearn_lossopt._linalg import (
     whitener,
 )
 from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
-from sklearn_lossopt._solvers.proximal_newton import proximal_newton_direction
+from sklearn_lossopt._solvers.proximal_newton import SEARCH_STEPS, proximal_newton_direction
 
 # The same as MAX_SAMPLE_ENTRIES where an l1 penalty leaves few of many columns.
 MAX_L1_SAMPLE_ENTRIES = 8_000_000
@@ -54,6 +54,8 @@ class HessianModel:
         self.whiteners = None
         # Of conjugate gradients: of the last direction, and of the next at most.
         self.iterations, self.limit = 0, 60
+        # Of one search with an l1 penalty, at most.
+        self.search_steps = SEARCH_STEPS
         # Of the last direction: the function that multiplies (k, d + 1) by the inverse Hessian,
         # whether by iterations, and with an l1 penalty the Hessian's diagonal.
         self.solve, self.iterated, self.model_diagonal = None, False, None

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt.losses import Loss
-from sklearn_lossopt.losses._base import measured_curvature
+from sklearn_lossopt.losses._base import measured_curvature, raw_spread
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even subsample of
 # larger data. 16 MB.
@@ -170,6 +170,12 @@ class Objective:
         y_scale = self.loss._y_scale(self.target[index].astype(np.float64), weight)
         return y_scale if y_scale > 0 else 1.0
 
+    def raw_spread(self, constant):
+        """By how much raw predictions of a loss with a link differ, (k,), about a constant (k,)."""
+        index = self.subsample(10_000)
+        weight = None if self.weight is None else self.weight[index]
+        return raw_spread(self.loss, self.target[index].astype(np.float64), constant, weight)
+
     def curvature_bound(self, y_scale):
         """The loss's bound of its second derivative; what is found at the best constant model
         for a user's loss that gives none."""
@@ -195,7 +201,7 @@ class Objective:
 
     def predicts_finite(self, coef, intercept):
         """Whether a linear model's predictions of all rows used are finite, of a log link too."""
-        if type(self.loss)._predict is Loss._predict:
+        if not self.loss._has_link:
             return True
         size = max(1, int(PREDICTED_ENTRIES / self.row_size))
         used = self.sample_indices

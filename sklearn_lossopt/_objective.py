@@ -137,9 +137,16 @@ class Objective:
     def _best_constant(self):
         index = self.subsample(self.n)
         y = self.target[index]
-        if self.target_kind != "values":
-            y = self.columns(y)
         weight = None if self.weight is None else self.weight[index]
+        if self.target_kind != "values":
+            # A row of each class: columns of all rows could be larger than X.
+            mass = np.zeros(self.n_outputs)
+            for start in range(0, len(y), PREDICTED_ENTRIES):
+                part = slice(start, start + PREDICTED_ENTRIES)
+                share = None if weight is None else weight[part]
+                mass += np.bincount(y[part].astype(np.intp), share, len(mass))
+            y = self.columns(np.flatnonzero(mass))
+            weight = mass[mass > 0]
         return np.asarray(self.loss._constant(y, weight), dtype=np.float64)
 
     def objective_at_zero(self):

@@ -270,12 +270,12 @@ class BaseGradientEstimator(
         rows, held_out = split_validation(self, rows, encoding, validation, seed, loss, cache)
         class_weights = self._class_weights(rows, encoding, cache)
         parts = rows.weight, rows.sample_indices, rows.codes, class_weights
-        weighted = cache("class-weighted", parts, lambda: rows.class_weighted(class_weights))
+        weighted = cache("class-weighted", parts, lambda: rows.class_weighted(class_weights, cache))
         rows = replace(rows, weight=weighted.weight, sample_indices=weighted.sample_indices)
         if held_out is not None and class_weights is not None and resolve_scorer(self) is None:
             held_out = cache(
                 "class-weighted validation", (held_out, class_weights),
-                lambda: class_weighted_validation(self, held_out, class_weights),
+                lambda: class_weighted_validation(self, held_out, class_weights, cache),
             )  # fmt: skip
         return TrainingData(rows, held_out, encoding, seed)
 
@@ -400,7 +400,7 @@ class BaseGradientEstimator(
             if encoding.flat == bool(known):
                 # As the first call's y was, (n,) or (n, 1).
                 encoding = replace(encoding, flat=not known)
-        rows = rows.class_weighted(self._class_weights(rows, encoding, cache))
+        rows = rows.class_weighted(self._class_weights(rows, encoding, cache), cache)
         objective = self._objective(replace(rows, weight=None), encoding, loss, cache)
 
         if objective.n == 0:

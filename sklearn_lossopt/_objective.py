@@ -39,6 +39,8 @@ class Objective:
     fit_intercept : bool
     cache : Cache
         Shared by objectives on the same rows.
+    model_dtype : dtype or None
+        The type of the model where it is not that of X.
     """
 
     X: np.ndarray | sparse.csr_array
@@ -55,6 +57,10 @@ class Objective:
     offset: np.ndarray | float = 0.0
     in_row_space: bool = False
     cache: Cache = field(default_factory=Cache)
+    model_dtype: np.dtype | None = None
+
+    def __post_init__(self):
+        self.model_dtype = self.model_dtype or self.X.dtype
 
     @property
     def n(self):

@@ -50,6 +50,7 @@ class RowSet:
     codes: np.ndarray | None  # class indices; None for numbers
     weight: np.ndarray | None
     sample_indices: np.ndarray | None  # of the rows that are used; None for all
+    model_dtype: np.dtype | None = None  # where it is not that of X
 
     def class_weighted(self, class_weights, cache):
         """The same rows, their weights multiplied by those of their classes. Rows to train on and

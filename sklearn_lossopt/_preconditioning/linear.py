@@ -281,8 +281,8 @@ class LinearPreconditioner:
         return objective
 
     def rounded(self, coef, intercept):
-        """Both in the type of X."""
-        dtype = self.weights.dtype
+        """Both in the type of the model."""
+        dtype = self.objective.model_dtype
         return coef.astype(dtype), intercept.astype(dtype)
 
     def smoothness_and_noise(self, batch_size):

@@ -217,8 +217,8 @@ class NetworkPreconditioner:
         return [layer[:, :-1].T for layer in layers], [layer[:, -1] for layer in layers]
 
     def rounded(self, *parts):
-        """Coefficients and intercepts in the type of X."""
-        dtype = self.weights.dtype
+        """Coefficients and intercepts in the type of the model."""
+        dtype = self.objective.model_dtype
         return tuple([np.ascontiguousarray(a, dtype=dtype) for a in part] for part in parts)
 
     def _place(self, coefs, intercepts):

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 
 from sklearn_lossopt import GradientRegressor
 from sklearn_lossopt._estimators.parameters import resolve_loss
@@ -47,6 +48,21 @@ def test_huber_refuses_targets_whose_squares_overflow(scale):
     with pytest.raises(ValueError, match="y is too large: its squares"):
         GradientRegressor("huber").fit(X, y)
     assert resolve_loss(GradientRegressor(Huber(delta=scale / 10))).delta
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "log_cosh", Huber(delta=1.0)], ids=str)
+def test_targets_whose_squares_nearly_underflow(loss, optimizer):
+    """F has hardly a digit then: the model is no worse than the constant, and nothing leaks."""
+    X, y = make_targets("squared_error", 1e-155)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = GradientRegressor(loss, optimizer=optimizer, random_state=0).fit(X, y)
+    assert Ridge(alpha=2e-3).fit(X, y * 1e155).score(X, y * 1e155) > 0.98
+    assert r2_score(y * 1e155, model.predict(X) * 1e155) > 0.95
+    network = GradientRegressor(loss, optimizer=optimizer, hidden_layer_sizes=(4,))
+    with pytest.raises(ValueError, match="y is too small: the loss of its typical size"):
+        network.fit(X, y)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-20, 1e20, 1e200, 1e300])

@@ -67,7 +67,8 @@ class RowSet:
         return replace(self, weight=weight, sample_indices=kept[positive])
 
     def _weights_by_class(self, class_weights):
-        weight = class_weights[self.codes.astype(np.intp)]
+        # Rows of weight 0 may have labels that are no classes, and any code.
+        weight = np.take(class_weights, self.codes.astype(np.intp), mode="clip")
         if self.weight is not None:
             weight *= self.weight
         return weight

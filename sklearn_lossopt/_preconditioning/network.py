@@ -82,6 +82,13 @@ def target_units(objective, statistics):
     loss, k = objective.loss, objective.n_outputs
     constant = objective.best_constant() if statistics is None else statistics.constant
     y_scale = objective.y_scale() if statistics is None else statistics.y_scale
+    with np.errstate(all="ignore"):
+        small = loss._loss_scale(np.float64(y_scale)) < np.finfo(np.float64).tiny
+    if small:
+        raise ValueError(
+            f"y is too small: the loss of its typical size, {y_scale:.3g}, underflows. Multiply y "
+            "by a constant first."
+        )
     if loss._has_link:
         # Where y varies little around its mean, so do its raw predictions around theirs, and the
         # loss varies by their square.

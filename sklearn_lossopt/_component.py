@@ -35,12 +35,16 @@ def as_objects(owner, families, params):
     ------
     ValueError
         If a string is no name of its family, or if it is "auto", which has no parameters.
+    TypeError
+        If something else is no member of the family.
     """
     for name in params:
         prefix, delimiter, _ = name.partition("__")
         if not delimiter or prefix not in families:
             continue
         value = params.get(prefix, getattr(owner, prefix))
+        if not isinstance(value, (str, families[prefix])):
+            families[prefix].resolve(value)  # which says what it must be
         if isinstance(value, str):
             if value == "auto":
                 raise ValueError(

@@ -153,7 +153,9 @@ def whitener(matrix):
 def singular(inverse):
     """Whether little is left of a column's curvature by those before it, given a ``whitener``'s
     inverse: directions are then as flat as rounding makes them."""
-    left = np.diagonal(inverse) ** 2 / np.einsum("ij,ij->j", inverse, inverse)
+    # Squares of columns as they are could overflow.
+    unit = inverse / np.abs(inverse).max(axis=0)
+    left = np.diagonal(unit) ** 2 / np.einsum("ij,ij->j", unit, unit)
     return bool(left.min() < 1e-8)
 
 

@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt.losses import Loss
-from sklearn_lossopt.losses._base import measured_curvature
+from sklearn_lossopt.losses._base import measured_curvature, raw_spread
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even subsample of
 # larger data. 16 MB.
@@ -39,6 +39,8 @@ class Objective:
     fit_intercept : bool
     cache : Cache
         Shared by objectives on the same rows.
+    model_dtype : dtype or None
+        The type of the model where it is not that of X.
     """
 
     X: np.ndarray | sparse.csr_array
@@ -55,6 +57,10 @@ class Objective:
     offset: np.ndarray | float = 0.0
     in_row_space: bool = False
     cache: Cache = field(default_factory=Cache)
+    model_dtype: np.dtype | None = None
+
+    def __post_init__(self):
+        self.model_dtype = self.model_dtype or self.X.dtype
 
     @property
     def n(self):
@@ -143,9 +149,16 @@ class Objective:
     def _best_constant(self):
         index = self.subsample(self.n)
         y = self.target[index]
-        if self.target_kind != "values":
-            y = self.columns(y)
         weight = None if self.weight is None else self.weight[index]
+        if self.target_kind != "values":
+            # A row of each class: columns of all rows could be larger than X.
+            mass = np.zeros(self.n_outputs)
+            for start in range(0, len(y), PREDICTED_ENTRIES):
+                part = slice(start, start + PREDICTED_ENTRIES)
+                share = None if weight is None else weight[part]
+                mass += np.bincount(y[part].astype(np.intp), share, len(mass))
+            y = self.columns(np.flatnonzero(mass))
+            weight = mass[mass > 0]
         return np.asarray(self.loss._constant(y, weight), dtype=np.float64)
 
     def objective_at_zero(self):
@@ -196,6 +209,12 @@ class Objective:
             ]
         )
 
+    def raw_spread(self, constant):
+        """By how much raw predictions of a loss with a link differ, (k,), about a constant (k,)."""
+        index = self.subsample(10_000)
+        weight = None if self.weight is None else self.weight[index]
+        return raw_spread(self.loss, self.target[index].astype(np.float64), constant, weight)
+
     def curvature_bound(self, y_scale):
         """The loss's bound of its second derivative; what is found at the best constant model
         for a user's loss that gives none."""
@@ -221,7 +240,7 @@ class Objective:
     def predicts_finite(self, raw_of):
         """Whether predictions of all rows used are finite, of a log link too; ``raw_of`` maps rows
         to raw predictions."""
-        if type(self.loss)._predict is Loss._predict:
+        if not self.loss._has_link:
             return True
         size = max(1, int(PREDICTED_ENTRIES / self.row_size))
         used = self.sample_indices

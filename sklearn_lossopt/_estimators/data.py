@@ -50,20 +50,28 @@ class RowSet:
     codes: np.ndarray | None  # class indices; None for numbers
     weight: np.ndarray | None
     sample_indices: np.ndarray | None  # of the rows that are used; None for all
+    model_dtype: np.dtype | None = None  # where it is not that of X
 
-    def class_weighted(self, class_weights):
-        """The same rows, their weights multiplied by those of their classes."""
+    def class_weighted(self, class_weights, cache):
+        """The same rows, their weights multiplied by those of their classes. Rows to train on and
+        rows to validate with share the weights of all."""
         if class_weights is None:
             return self
-        weight = np.ones(len(self.y)) if self.weight is None else self.weight.copy()
-        used = slice(None) if self.sample_indices is None else self.sample_indices
-        weight[used] *= class_weights[self.codes[used].astype(np.intp)]
-        # Weights of rows that are not used, such as those for validation, stay.
-        kept = np.arange(len(weight), dtype=np.uint32)[used]
-        kept = kept[weight[used] > 0]
-        return replace(
-            self, weight=weight, sample_indices=None if len(kept) == len(weight) else kept
-        )
+        parts = self.weight, self.codes, class_weights
+        weight = cache("weights by class", parts, lambda: self._weights_by_class(class_weights))
+        positive = select(weight, self.sample_indices) > 0
+        if positive.all():
+            return replace(self, weight=weight)
+        kept = self.sample_indices
+        kept = np.arange(len(weight), dtype=np.uint32) if kept is None else kept
+        return replace(self, weight=weight, sample_indices=kept[positive])
+
+    def _weights_by_class(self, class_weights):
+        # Rows of weight 0 may have labels that are no classes, and any code.
+        weight = np.take(class_weights, self.codes.astype(np.intp), mode="clip")
+        if self.weight is not None:
+            weight *= self.weight
+        return weight
 
     def relative_weights(self):
         """The weights, of mean 1 in the rows that are used, in the type of X."""

@@ -108,7 +108,7 @@ def fitted_attributes(loss, settings, objective, encoding, validated, result):
 def untrained_attributes(loss, settings, objective, encoding):
     """The fitted attributes of a stream of which no row has been trained on yet."""
     widths = layer_widths(settings.network, objective.d, objective.n_outputs)
-    parameters = FittedParameters.zeros(widths, objective.X.dtype)
+    parameters = FittedParameters.zeros(widths, objective.model_dtype)
     return {
         "_loss": loss, "_stream": None, "n_iter_": 0, "t_": 0, "loss_curve_": np.empty(0),
         "converged_": False, **parameters.attributes(settings.network, encoding),

@@ -25,7 +25,7 @@ from collections import defaultdict
 import numpy as np
 
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
-from sklearn_lossopt._engine import run_bank
+from sklearn_lossopt._engine import look_for_stop, run_bank
 
 # What the fits of a bank hold of their own, at most, before others have to wait.
 WAVE_BYTES = 2**28
@@ -141,6 +141,7 @@ def alone(training):
     """Drive one fit, a generator of Epochs, to its end; returns what it returns."""
     with ONE_BLAS_THREAD:
         while True:
+            look_for_stop()
             try:
                 epochs = next(training)
             except StopIteration as end:
@@ -178,6 +179,7 @@ class Bank:
         with ONE_BLAS_THREAD, np.errstate(all="ignore"):
             self._begin(math.inf if until is not None else WAVE_BYTES)
             while True:
+                look_for_stop()
                 for key in [key for key, epochs in self.wanted.items() if not epochs.left]:
                     self._resume(key)
                 ready = {

@@ -42,6 +42,8 @@ class Convergence:
         self.certificate = None if hessian is None else Certificate(hessian)
         self.newton_steps = 0
         self.warning = None
+        # Where nothing estimates the gap: F to fall from, and how long it has not.
+        self.best, self.waited = math.inf, None
 
     # -- the gap ----------------------------------------------------------------------------
 
@@ -86,6 +88,16 @@ class Convergence:
         gaps = np.where(least - values > rounding * np.abs(values), math.inf, values - least)
         share = np.max(gaps / self.allowed(values))
         self.gap = float(share) * self.target(float(values.sum()))
+
+    def stalls(self, value):
+        """Whether F has fallen by no more than ``tol`` times F for ``n_iter_no_change`` epochs:
+        where training may end if nothing estimates the gap, but no certificate."""
+        if self.tol == 0:
+            return False
+        self.waited = (self.waited or 0) + 1
+        if value < self.best - self.tol * abs(value):
+            self.best, self.waited = value, 0
+        return self.waited >= self.settings.n_iter_no_change
 
     def newton_direction(self, floor=0.0):
         """Estimate the gap at the iterate by Newton's decrement.
@@ -183,7 +195,16 @@ class Convergence:
 
     def _certify(self, value, epochs, corrected):
         """Estimate the gap at the final weights; returns whether it is below tolerance."""
-        if self.tol == 0 or self.iterate.preconditioner.hessian is None:
+        if self.tol == 0:
+            return False
+        if self.iterate.preconditioner.hessian is None:
+            falling = self.waited is not None and self.waited < self.settings.n_iter_no_change
+            if falling and epochs >= self.max_iter:
+                self.warning = (
+                    f"Training ended after max_iter={self.max_iter} iterations, while the "
+                    f"objective, now {value:.6g}, still fell by more than tol={self.tol:g} of it. "
+                    "Increase max_iter, or use a larger tol."
+                )
             return False
         if not self.iterate.objective.loss.learns_at_optimum:
             # No loss is below 0: with all rows right and no penalty there is no more to find.

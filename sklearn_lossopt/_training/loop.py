@@ -49,6 +49,12 @@ def remedy(settings):
     )
 
 
+def far_above(value, start):
+    """Whether an objective is so far above its start, which a user's loss may put below 0, that
+    training has diverged."""
+    return value > start + (DIVERGED - 1) * abs(start)
+
+
 def diverged(epoch, value, start, rate, settings):
     """The error of a fit whose objective was ``value`` after an epoch."""
     return DivergenceError(

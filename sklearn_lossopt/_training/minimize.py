@@ -154,6 +154,8 @@ class WholeObjective(Strategy):
         end()
         if self.stopped:
             return True
+        if self.iterate.preconditioner.hessian is None:
+            return convergence.stalls(incumbent.value)
         target = convergence.target(incumbent.value)
         if self.settings.tol == 0 or fell > min(target, self.threshold):
             return False

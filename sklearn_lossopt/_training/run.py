@@ -87,7 +87,7 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
             f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {remedy(settings)}"
         )
     moved = preconditioner.shift is not None or preconditioner.changes
-    if converged and objective.X.dtype == np.float32 and moved:
+    if converged and objective.model_dtype == np.float32 and moved:
         curve[-1], converged = convergence.survives_rounding(
             result.coef, result.intercept, curve[-1]
         )

@@ -124,6 +124,11 @@ class Loss(Component, family="loss"):
         """The prediction on the scale of y: the inverse of the link."""
         return raw
 
+    @property
+    def _has_link(self):
+        """Whether raw predictions have other units than y."""
+        return type(self)._predict is not Loss._predict
+
     def _identity(self):
         """A key that is equal for losses that are the same function."""
         return type(self), *sorted(vars(self).items())
@@ -268,6 +273,27 @@ class Loss(Component, family="loss"):
     def _constant(self, y, weight):
         """The raw prediction of the best constant model, for each column of y (n, k)."""
         raise NotImplementedError
+
+
+def raw_spread(loss, y, constant, weight):
+    """By how much raw predictions of y (n, k) differ, for each column: Newton's step of each row
+    from the best constant (k,), as a root mean square.
+
+    For a log link it is the coefficient of variation of y. It is at most the trust radius, which
+    also stands for what cannot be measured.
+    """
+    most = np.full(y.shape[1], float(loss._trust_radius(loss._y_scale(y, weight))))
+    raw = np.tile(np.asarray(constant, np.float64), (len(y), 1))
+    with np.errstate(all="ignore"):
+        h = loss._curvature(y, raw)
+        if h is None:
+            return most
+        given = (y, raw) if y.shape[1] > 1 else (y[:, 0], raw[:, 0])
+        slope = loss.loss_gradient(*given)[1].reshape(raw.shape)
+        step = slope / np.average(h, axis=0, weights=weight)
+        spread = np.sqrt(np.average(step**2, axis=0, weights=weight))
+    # Less is the rounding of equal targets.
+    return np.where(spread > 1e-12, np.minimum(spread, most), most)
 
 
 def measured_curvature(loss, y, raw, weight, y_scale):

@@ -13,9 +13,9 @@ from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
 
 # A correction comes when the rows seen have grown by one part in so many.
-GROWTH = 16
+GROWTH = 8
 # Or when the estimate has risen by this part of itself: these rows are not like those before.
-RISE = 0.03
+RISE = 0.1
 # Numbers in the models of all outputs, at most.
 MODEL_SIZE = 2_000_000
 
@@ -213,7 +213,7 @@ class Memory:
             if changed:
                 self.doubled = 0
             model, W = self._corrected(objective, estimate, model, bound, y_scale)
-            self.value = estimate.value_and_gradient(loss, W)[0]
+            self.value = estimate.value(loss, W)
         return model, length
 
     def _corrected(self, objective, estimate, here, bound, y_scale):
@@ -228,7 +228,7 @@ class Memory:
             correction = Correction(estimate, self.rows, bound, y_scale)
             W = correction.run([estimate.place(*start) for start in starts])
         self.incumbent = estimate.unshift(W)
-        growth = GROWTH if correction.converged else 4 * GROWTH
+        growth = GROWTH if correction.converged else 2 * GROWTH
         self.due = self.rows + max(1, self.rows // growth)
         if self.reservoir is not None:
             self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)

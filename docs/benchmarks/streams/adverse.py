@@ -4,7 +4,7 @@
         [chunks=1,10,100] [rows=150] [passes=20] [data=a,b]
 
 The excess is (F - F_fit) / (F_constant - F_fit) on all rows, after some passes over raw data with
-the default settings: 1 for the best constant, 0 for a default `fit` of the same rows. Cases in which
+the default settings: 1 for the best constant, 0 for a default `fit` of the same rows. Cases where
 `fit` is less than 1 % better than the constant are left out. Data sets marked "kept back" were not
 looked at while the defaults were chosen.
 """
@@ -45,7 +45,7 @@ DATA = {
     "iris": ("c", lambda n: datasets.load_iris(return_X_y=True)),
     "rare": ("c", rare),
     "heavy (kept back)": ("r", heavy),
-    "wine (kept back)": ("c", lambda n: datasets.load_wine(return_X_y=True)),
+    "wine": ("c", lambda n: datasets.load_wine(return_X_y=True)),
     "digits (kept back)": ("c", lambda n: datasets.load_digits(return_X_y=True)),
 }
 

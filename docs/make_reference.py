@@ -152,6 +152,7 @@ def signature(cls):
     if issubclass(cls, Exception):
         return ""
     text = str(inspect.signature(cls)) if cls.__init__ is not object.__init__ else "()"
+    text = text.replace("'", '"')  # as ruff writes the page's code
     if len(text) < 80:
         return text
     return "(\n    " + text[1:-1].replace(", ", ",\n    ") + ",\n)"

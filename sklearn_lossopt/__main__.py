@@ -1,7 +1,7 @@
-"""Every loss with every optimizer on real, unscaled data, beside scikit-learn. Floor 4.
+"""Every loss with every optimizer on real, unscaled data, beside scikit-learn.
 
-Run it as ``python -m sklearn_lossopt``. What it fits is read from the registries, so that a new
-loss or optimizer appears by itself.
+Run it as ``python -m sklearn_lossopt``. Losses and optimizers come from the registries, and so a
+new one appears by itself.
 """
 
 import time
@@ -27,20 +27,20 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC, LinearSVR
 
-from sklearn_lossopt._compat import threadpool_controller
+from sklearn_lossopt._blas import threadpool_controller
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
 
 ALPHA = 1e-4
-# Objectives that differ by less, relatively, are shown as the same.
+# Objectives with a smaller relative difference are shown as equal.
 SAME = 1e-7
 
-# The estimator that one would otherwise use, told to minimise the objective on n rows.
+# scikit-learn's estimator for each loss, with the same objective on n rows.
 PEERS = {
     ("regression", "squared_error"): lambda n, loss: Ridge(alpha=ALPHA * n),
-    # At its optimum the scale is delta / epsilon, and the minimiser that of our objective.
+    # At its optimum the scale is delta / epsilon, and the minimiser is that of our objective.
     ("regression", "huber"): lambda n, loss: HuberRegressor(
         epsilon=1.345, alpha=ALPHA * n * 1.345 / loss.delta
     ),
@@ -64,7 +64,7 @@ PEERS = {
         C=1 / (ALPHA * n), random_state=0
     ),
 }
-# Those that minimise something slightly different, whatever they are told.
+# Estimators with a slightly different objective, whatever their parameters are.
 OTHER_OBJECTIVE = (LinearSVC, LinearSVR, QuantileRegressor)
 NOTES = f"""\
 objective:  mean loss + alpha/2 |w|^2, alpha={ALPHA:g}; other settings are defaults
@@ -86,7 +86,7 @@ SUMMARY_HEADER = SUMMARY.format(
 
 @dataclass
 class Task:
-    """A data set and who fits it."""
+    """A data set, our estimator for it, and scikit-learn's SGD estimator."""
 
     name: str
     kind: str
@@ -124,7 +124,7 @@ class Row:
     warnings: list
 
     def above(self, best):
-        """How far the objective is above the lowest, in units of that.
+        """The objective's distance from the lowest, relative to that.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ class Row:
         -------
         above : float
         """
-        # The lowest possible objective of some losses is 0.
+        # The lowest objective can be 0.
         return (self.objective - best) / max(abs(best), 1e-9)
 
     def line(self, best):
@@ -184,12 +184,12 @@ def tasks():
 
 
 def optimizers(loss):
-    """Every documented way to name an optimizer that stands for a different update rule.
+    """The documented names of optimizers with different update rules.
 
     Parameters
     ----------
     loss : Loss
-        Those that need a smooth loss are left out where it has kinks.
+        If it is not smooth, optimizers that need a smooth loss are left out.
 
     Returns
     -------
@@ -205,7 +205,7 @@ def optimizers(loss):
 
 
 def timed_fit(model, X, y):
-    """Fit, and keep the warnings.
+    """Fit a model and record the time and the warnings.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def timed_fit(model, X, y):
 
 
 def with_numbers(task, name):
-    """A loss with default parameters, those that a fit finds included.
+    """A loss with default parameters, including those that a fit finds.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def our_row(task, loss, optimizer):
     ----------
     task : Task
     loss : Loss
-        With numbers, in which the objective is computed; the fit has only its name.
+        With numbers, for the objective. The fit gets its name only.
     optimizer : str
 
     Returns
@@ -294,7 +294,7 @@ def peers(task, loss):
         found.append((type(model).__name__ + star, model))
     if loss.name in task.sgd.loss_functions:
         sgd = task.sgd(loss=loss.name, alpha=ALPHA, random_state=0)
-        # SGD*'s one extra parameter, whatever it is called in the loss.
+        # The parameter of SGD* for the loss, whatever its name in our loss is.
         number = getattr(loss, "epsilon", getattr(loss, "delta", None))
         if isinstance(number, float):
             sgd.set_params(epsilon=number)
@@ -320,7 +320,7 @@ def peer_row(task, loss, label, model):
     try:
         seconds, caught = timed_fit(model, task.X, task.y)
     except ValueError:
-        # Raised by SGD* when a number overflows.
+        # SGD* raises it if a number overflows.
         return Row(label, np.inf, np.nan, "-", np.nan, False, ["ValueError"])
     last = model[-1] if hasattr(model, "steps") else model
     coef, intercept = np.atleast_2d(last.coef_), np.atleast_1d(last.intercept_)
@@ -346,7 +346,7 @@ def report(task, counts):
     ----------
     task : Task
     counts : Counter
-        Who gave which category of warning, how often; added to.
+        Number of warnings by package and category; updated in place.
 
     Returns
     -------
@@ -373,7 +373,7 @@ def report(task, counts):
 
 
 def summarised(loss, theirs, ours):
-    """One loss in a line: the best of scikit-learn's fits, and all of ours.
+    """A line of the summary: the best of scikit-learn's fits of a loss, and all of ours.
 
     Parameters
     ----------
@@ -412,7 +412,7 @@ def main():
     print(NOTES)
     with threadpool_controller().limit(limits=1, user_api="blas"):
         for task in tasks():
-            # First calls load code and fill caches, which is no part of a fit's time.
+            # The first call loads code and fills caches, and is not timed.
             timed_fit(task.estimator(max_iter=2), task.X, task.y)
             summary += report(task, counts)
     print("\nscikit-learn's lowest objective, and ours with all optimizers (worst: of these)")

@@ -1,8 +1,22 @@
-"""BLAS held at one thread. Floor 0."""
+"""BLAS held at one thread while fits run, in this process and after a fork."""
 
+import os
+from functools import cache
 from threading import Lock, local
 
-from sklearn_lossopt._compat import release_blas, threadpool_controller
+from threadpoolctl import ThreadpoolController
+
+# Made by the first fit: looking for the libraries takes milliseconds.
+threadpool_controller = cache(ThreadpoolController)
+
+
+def _release():
+    """Let any Python thread change the number of BLAS threads; threadpoolctl 3.8 lets only the
+    one do it that did it first."""
+    for library in threadpool_controller().lib_controllers:
+        release = getattr(library, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)
 
 
 class _OneBlasThread:
@@ -11,16 +25,27 @@ class _OneBlasThread:
     OpenBLAS has one number of threads for the whole process. Of fits that overlap in several
     Python threads, the first to end would otherwise restore it for the others, whose results
     would then depend on it.
+
+    A child process has only the thread that forked: fits of other threads do not go on in it. So
+    the lock is free when a process forks, and the child counts the fits of that one thread.
     """
 
     def __init__(self):
         self._lock = Lock()
         self._fits = 0
+        self._first = None
         self._mine = local()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=self._lock.acquire,
+                after_in_parent=self._lock.release,
+                after_in_child=self._begin_child,
+            )
 
     def __enter__(self):
         with self._lock:
-            limit = self._mine.limit = threadpool_controller().limit(limits=1, user_api="blas")
+            limit = threadpool_controller().limit(limits=1, user_api="blas")
+            self._limits().append(limit)
             if self._fits == 0:
                 self._first = limit
             self._fits += 1
@@ -28,13 +53,29 @@ class _OneBlasThread:
     def __exit__(self, *error):
         with self._lock:
             self._fits -= 1
-            if self._mine.limit is not self._first:
+            limit = self._limits().pop()
+            if limit is not self._first:
                 # Changes something only where the number belongs to the Python thread.
-                self._mine.limit.restore_original_limits()
+                limit.restore_original_limits()
             if self._fits == 0:
-                release_blas()
-                self._first.restore_original_limits()
-                release_blas()
+                self._restore()
+
+    def _limits(self):
+        """The limits of this thread's fits: a callback may fit another estimator inside a fit."""
+        if not hasattr(self._mine, "limits"):
+            self._mine.limits = []
+        return self._mine.limits
+
+    def _restore(self):
+        _release()
+        self._first.restore_original_limits()
+        _release()
+
+    def _begin_child(self):
+        fits, self._fits = self._fits, len(self._limits())
+        if fits and not self._fits:
+            self._restore()
+        self._lock.release()
 
 
 ONE_BLAS_THREAD = _OneBlasThread()

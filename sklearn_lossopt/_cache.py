@@ -1,6 +1,6 @@
-"""Results kept for others that ask the same. Floor 0."""
+"""Results kept for others that ask the same."""
 
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
@@ -16,6 +16,8 @@ class Cache:
 
     def __init__(self):
         self._kept, self._used = {}, WeakValueDictionary()
+        # What objects in use were made of, so that no other object can have the same identity.
+        self._made_of = WeakKeyDictionary()
 
     def __call__(self, name, parts, make):
         """The result of ``make()``, which depends on nothing but ``parts``.
@@ -39,7 +41,7 @@ class Cache:
         found = self._used.get(key)
         if found is None:
             found = self._used[key] = make()
-            found.made_of = parts
+            self._made_of[found] = parts
         return found
 
 
@@ -55,3 +57,25 @@ def _named(part):
     if kind is dict:
         return kind, _named(tuple(part.items()))
     return id(part)
+
+
+class lazy_property:
+    """An attribute that is made when it is first asked for.
+
+    Unlike ``functools.cached_property`` before Python 3.12, it takes no lock: that one is shared
+    by all instances, so that fits would wait for one another, and is held for ever in a child
+    process that is forked meanwhile.
+    """
+
+    def __init__(self, make):
+        self.make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        value = vars(instance)[self.name] = self.make(instance)
+        return value

@@ -1,26 +1,40 @@
 """Components: losses, optimizers and schedules as searchable configurations with a registry."""
 
+from difflib import get_close_matches
+from numbers import Integral, Real
+
 from sklearn.base import BaseEstimator
 
-from sklearn_lossopt._compat import validate_parameter_constraints
+from sklearn_lossopt._compat import Interval, validate_parameter_constraints
+
+# Ranges of parameters that several components have.
+PROPORTION = [Interval(Real, 0, 1, closed="left")]
+POSITIVE = [Interval(Real, 0, None, closed="neither")]
+NON_NEGATIVE = [Interval(Real, 0, None, closed="left")]
+COUNT = [Interval(Integral, 0, None, closed="left")]
 
 
 def as_objects(owner, families, params):
-    """Make settable what ``set_params(**params)`` would set inside of components.
-
-    Those given as strings are replaced by their objects.
+    """Replace strings by component objects if ``set_params(**params)`` sets parameters in them.
 
     Parameters
     ----------
     owner : object
-        Whose attributes they are.
+        The object that holds the components as attributes.
     families : dict of str to type
-        Parameters that hold a component, and its family.
+        Names of the attributes that hold a component, and the component's family.
     params : dict
+        Arguments of ``set_params``.
 
     Returns
     -------
     params : dict
+        The arguments, with objects in place of strings.
+
+    Raises
+    ------
+    ValueError
+        If a string is no name of its family, or if it is "auto", which has no parameters.
     """
     for name in params:
         prefix, delimiter, _ = name.partition("__")
@@ -28,6 +42,11 @@ def as_objects(owner, families, params):
             continue
         value = params.get(prefix, getattr(owner, prefix))
         if isinstance(value, str):
+            if value == "auto":
+                raise ValueError(
+                    f"{name!r} cannot be set with {prefix}='auto', which has no parameters. Set "
+                    f"{prefix} too, to a name such as {next(iter(families[prefix].registry()))!r}."
+                )
             component = families[prefix].resolve(value)
             params = {**params, prefix: component}
             setattr(owner, prefix, component)
@@ -37,10 +56,10 @@ def as_objects(owner, families, params):
 class Component(BaseEstimator):
     """An immutable configuration that an estimator takes as a parameter.
 
-    A family of components (``Loss``, ``Optimizer``, ``Schedule``) is a subclass declared with
-    ``family=``; its members are subclasses declared with ``name=``, under which (and under their
-    ``aliases``, a dict of name to constructor arguments) they can be given as strings. Members
-    without a name are not registered and are given as objects.
+    A subclass declared with ``family=`` is a family: ``Loss``, ``Optimizer``, ``Schedule``. A
+    subclass of a family declared with ``name=`` is registered. Estimators take it as a string, by
+    this name or by one of its ``aliases``, a dict of names to constructor arguments. A member
+    without a name is given as an object.
     """
 
     _parameter_constraints: dict = {}
@@ -78,7 +97,7 @@ class Component(BaseEstimator):
         return dict(sorted(members.items()))
 
     @classmethod
-    def resolve(cls, value, also=()):
+    def resolve(cls, value, also=(), accepts=None):
         """Turn a string or an object into a validated member of the family.
 
         Parameters
@@ -86,7 +105,9 @@ class Component(BaseEstimator):
         value : str or Component
             A registered name or alias, matched case-sensitively, or an instance.
         also : tuple of str
-            Names that the caller knows besides, for the error message.
+            Further names that the caller accepts, for the error message.
+        accepts : callable, default=None
+            Whether the caller accepts a class, for the error message; None for all classes.
 
         Returns
         -------
@@ -96,8 +117,8 @@ class Component(BaseEstimator):
         Raises
         ------
         ValueError
-            If the name is unknown (the message lists the known ones), or if a parameter of the
-            component is out of its range.
+            If the name is unknown (the message lists the known ones, and the nearest of them), or
+            if a parameter of the component is out of its range.
         TypeError
             If ``value`` is neither a string nor an instance of the family.
         """
@@ -105,10 +126,14 @@ class Component(BaseEstimator):
             try:
                 found, arguments = cls._names[value]
             except KeyError:
+                known = [n for n, (c, _) in cls._names.items() if accepts is None or accepts(c)]
+                known = sorted([*known, *also])
+                near = get_close_matches(value.lower(), known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(
-                    f"Unknown {cls._family} {value!r}. Known names are: "
-                    f"{', '.join(repr(known) for known in sorted({*cls._names, *also}))}. "
-                    f"A configured object such as {cls._example()} is accepted too."
+                    f"Unknown {cls._family} {value!r}.{hint} Known names are: "
+                    f"{', '.join(map(repr, known))}. "
+                    f"A configured object such as {cls._example(accepts)} is accepted too."
                 ) from None
             return found(**arguments)
         if not isinstance(value, cls._base):
@@ -121,16 +146,17 @@ class Component(BaseEstimator):
         return value
 
     def _check(self):
-        """Raise where a parameter is out of its range."""
+        """Raise ValueError or TypeError if a parameter is out of its range."""
         validate_parameter_constraints(
             self._parameter_constraints, self.get_params(deep=False), type(self).__name__
         )
 
     @classmethod
-    def _example(cls):
-        found = next(iter(cls.registry().values()), None)
+    def _example(cls, accepts=None):
+        members = cls.registry().values()
+        found = next((found for found in members if accepts is None or accepts(found)), None)
         return f"{found.__name__}()" if found else f"a {cls._base.__name__} subclass"
 
     def _kernel_row(self):
-        """The numbers that the compiled kernel reads, in its order."""
+        """The parameters of the compiled kernel, in its order."""
         return [float(getattr(self, name)) for name in self._kernel_params]

@@ -1,8 +1,25 @@
-"""Exceptions of the package. Floor 0."""
+"""What the package raises, and how it warns."""
+
+import sys
+import warnings
+
+# Packages whose lines a warning does not point at: this one, and those that call fit for a user.
+INNER = {"sklearn_lossopt", "sklearn", "joblib"}
 
 
 class DivergenceError(ValueError):
-    """Training diverged: the objective grew or stopped being finite, and no model was fitted.
+    """The objective grew or became infinite during training, and no model was fitted.
 
     The message names the epoch, the objective, the learning rate and the remedy.
     """
+
+
+def warn_user(message, category):
+    """Warn of the line in the user's code that has led here.
+
+    ``skip_file_prefixes`` of ``warnings.warn`` does the same from Python 3.12 on.
+    """
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in INNER:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

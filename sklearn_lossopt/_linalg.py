@@ -1,12 +1,12 @@
-"""Linear algebra of the second-order steps. Floor 0."""
+"""Linear algebra of the second-order steps."""
 
 import numpy as np
 from scipy import linalg, sparse
 
 # The largest matrix of a Newton step that is formed; beyond it, conjugate gradients.
 MATRIX_SIZE = 800
-# Rows whose products with some ten columns stay in the cache.
-BLOCK_ROWS = 256
+# Rows whose products with some ten columns stay in the processor's cache.
+CACHED_BLOCK_ROWS = 256
 # From so many weighted sums on, and up to so many columns, they are one matrix product.
 MANY_SUMS, FEW_COLUMNS = 8, 100
 
@@ -32,7 +32,7 @@ def gram(x, y):
     return product.toarray() if sparse.issparse(product) else product
 
 
-def row_blocks(x, size=BLOCK_ROWS):
+def row_blocks(x, size=CACHED_BLOCK_ROWS):
     """A list of (slice, rows), the rows of x in order."""
     if sparse.issparse(x):
         # A block's share of x' y has the size of x's columns, whatever few numbers its rows hold.
@@ -148,3 +148,22 @@ def whitener(matrix):
     factor = unit_cholesky(matrix / scale / scale[:, None], 1e-10)
     inverse = linalg.solve_triangular(factor, np.eye(len(scale)), lower=True, check_finite=False)
     return np.ascontiguousarray(inverse.T / scale[:, None]), factor.T * scale
+
+
+def singular(inverse):
+    """Whether little is left of a column's curvature by those before it, given a ``whitener``'s
+    inverse: directions are then as flat as rounding makes them."""
+    left = np.diagonal(inverse) ** 2 / np.einsum("ij,ij->j", inverse, inverse)
+    return bool(left.min() < 1e-8)
+
+
+def row_whitener(rows):
+    """The ``whitener`` of rows' rows, from the rows themselves: exact in directions that are lost
+    in the rounding of the product."""
+    scale = np.linalg.norm(rows, axis=0)
+    scale[scale == 0] = 1.0
+    R = linalg.qr(rows / scale, mode="r", overwrite_a=True, check_finite=False)[0][: len(scale)]
+    diagonal = np.diagonal(R)
+    R[np.diag_indices_from(R)] = np.copysign(np.maximum(np.abs(diagonal), 1e-12), diagonal)
+    inverse = linalg.solve_triangular(R, np.eye(len(scale)), check_finite=False)
+    return np.ascontiguousarray(inverse / scale[:, None]), R * scale

@@ -1,52 +1,74 @@
-"""The problem that a fit solves, and its second-order facts. Floor 2."""
+"""What a fit minimises: the loss and the penalty on these rows."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
-from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._base import measured_curvature
 
-# Numbers in the rows that curvature is measured on: all rows of small data, an even thinning of
+# Numbers in the rows that curvature is measured on: all rows of small data, an even subsample of
 # larger data. 16 MB.
-SAMPLE_SIZE = 2_000_000
+MAX_SAMPLE_ENTRIES = 2_000_000
 # The same where rows are sparse and all are needed: they cannot be read again as cheaply.
-SPARSE_SIZE = 16_000_000
+MAX_SPARSE_ENTRIES = 16_000_000
+# Numbers in the rows that are predicted at once.
+PREDICTED_ENTRIES = 200_000
 
 TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
 
 
 @dataclass
 class Objective:
-    """One objective on one data set; see ``_engine.Trainer`` for the arrays' meaning."""
+    """One objective on one data set.
+
+    Parameters
+    ----------
+    X, target, target_kind, weight
+        See ``_engine.Trainer``.
+    sample_indices : ndarray of int or None
+        The rows used; None for all.
+    n_outputs : int
+        Raw predictions per row.
+    loss : Loss
+    l2, l1 : float
+        The penalty's two parts.
+    fit_intercept : bool
+    cache : Cache
+        Shared by objectives on the same rows.
+    """
 
     X: np.ndarray | sparse.csr_array
     target: np.ndarray
     target_kind: str
     weight: np.ndarray | None
-    rows: np.ndarray | None
+    sample_indices: np.ndarray | None
     n_outputs: int
     loss: Loss
     l2: float
     l1: float
     fit_intercept: bool
-    cache: Cache = field(default_factory=Cache)  # shared by problems on the same rows
+    # What columns of X are less than the user's, and whether X are coordinates in the rows' span.
+    offset: np.ndarray | float = 0.0
+    in_row_space: bool = False
+    cache: Cache = field(default_factory=Cache)
 
     @property
     def n(self):
         """Number of rows used."""
-        return self.X.shape[0] if self.rows is None else len(self.rows)
+        return self.X.shape[0] if self.sample_indices is None else len(self.sample_indices)
 
     @property
     def d(self):
+        """Number of columns."""
         return self.X.shape[1]
 
     @property
     def sparse(self):
+        """Whether X is sparse."""
         return sparse.issparse(self.X)
 
     @property
@@ -57,16 +79,20 @@ class Objective:
     @property
     def holdable(self):
         """Whether a float64 copy of all rows used is small enough to be held."""
-        return self.n * self.row_size <= (SPARSE_SIZE if self.sparse else SAMPLE_SIZE)
+        # Those in the rows' span have been made as one matrix already, all of which is needed.
+        size = self.n * self.row_size
+        return self.in_row_space or size <= (
+            MAX_SPARSE_ENTRIES if self.sparse else MAX_SAMPLE_ENTRIES
+        )
 
     @property
     def breakpoints(self):
-        """Number of kinks of a piecewise linear loss, 0 for other losses."""
+        """Number of breakpoints of a piecewise linear loss, 0 for other losses."""
         return len(self.loss._breakpoints(np.ones((1, 1))) or ())
 
     @property
     def curved(self):
-        """Whether the loss has second derivatives that are a guide."""
+        """Whether the loss has second derivatives that a Newton step can use."""
         return self.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None
 
     def cached(self, name, parts, make):
@@ -77,16 +103,17 @@ class Objective:
         """The same for what is large and may differ for each loss and penalty."""
         return self.cache.while_used(name, (self._same, *parts), make)
 
-    @cached_property
+    @lazy_property
     def _same(self):
-        """One object for all problems that differ in the loss and the penalty only."""
-        rows = self.X, self.target, self.target_kind, self.weight, self.rows
-        return self.cache("problem", (*rows, self.n_outputs, self.fit_intercept), object)
+        """One object for all objectives that differ in the loss and the penalty only."""
+        rows = self.X, self.target, self.target_kind, self.weight, self.sample_indices
+        return self.cache("objective", (*rows, self.n_outputs, self.fit_intercept), object)
 
     def subsample(self, size):
         """An index of about ``size`` of the rows used, evenly spaced."""
         stride = max(1, self.n // max(1, size))
-        return slice(None, None, stride) if self.rows is None else self.rows[::stride]
+        used = self.sample_indices
+        return slice(None, None, stride) if used is None else used[::stride]
 
     def targets(self, index):
         """Targets as a loss expects them: (m, k), or (m,) class indices for a joint loss."""
@@ -134,9 +161,10 @@ class Objective:
         """A typical size of the targets, greater than 0."""
         if self.target_kind != "values":
             return 1.0
-        return self.cached("unit", self.loss._identity(), self._y_scale)
+        return self.cached("y scale", self.loss._identity(), self._y_scale)
 
     def _y_scale(self):
+        """``y_scale`` as measured on a sample."""
         index = self.subsample(50_000)
         weight = None if self.weight is None else self.weight[index]
         y_scale = self.loss._y_scale(self.target[index].astype(np.float64), weight)
@@ -148,10 +176,11 @@ class Objective:
         bound = self.loss._curvature_bound(y_scale, self.n_outputs)
         if bound is not None:
             return bound
-        sample = replace(self, rows=np.arange(self.X.shape[0])[self.subsample(2000)], cache=Cache())
+        used = np.arange(self.X.shape[0])[self.subsample(2000)]
+        sample = replace(self, sample_indices=used, cache=Cache())
         raw = np.tile(sample.best_constant(), (sample.n, 1))
-        weight = None if self.weight is None else self.weight[sample.rows]
-        return measured_curvature(self.loss, self.targets(sample.rows), raw, weight, y_scale)
+        weight = None if self.weight is None else self.weight[used]
+        return measured_curvature(self.loss, self.targets(used), raw, weight, y_scale)
 
     def loss_scale(self, y_scale):
         """A typical size of the loss, greater than 0; ``y_scale`` is that of the targets."""
@@ -163,6 +192,19 @@ class Objective:
                 "Divide y by a constant first."
             )
         return size
+
+    def predicts_finite(self, coef, intercept):
+        """Whether a linear model's predictions of all rows used are finite, of a log link too."""
+        if type(self.loss)._predict is Loss._predict:
+            return True
+        size = max(1, int(PREDICTED_ENTRIES / self.row_size))
+        used = self.sample_indices
+        parts = (slice(start, start + size) for start in range(0, self.n, size))
+        with np.errstate(all="ignore"):
+            return all(
+                np.isfinite(self.loss._predict(rows @ coef.T + intercept)).all()
+                for rows in (self.X[part if used is None else used[part]] for part in parts)
+            )
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""
@@ -182,18 +224,23 @@ class Objective:
 
     def _moments(self):
         rough = self.X[self.subsample(256)].mean(axis=0, dtype=np.float64)
-        sums, mass = column_moments(self.X, self.weight, self.rows, rough)
+        sums, mass = column_moments(self.X, self.weight, self.sample_indices, rough)
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
         mean = sums[0] / mass
-        return rough + mean, np.maximum(sums[1] / mass - mean**2, 0)
+        variance = np.maximum(sums[1] / mass - mean**2, 0)
+        mean += rough
+        # A mean of equal numbers is rounded: less it, they would be no 0.
+        constant = variance <= (4 * np.finfo(float).eps * mean) ** 2
+        first = self.X[0 if self.sample_indices is None else self.sample_indices[0]]
+        return np.where(constant, first, mean), np.where(constant, 0.0, variance)
 
     def raw_moment(self):
         """Weighted mean square of each column, float64."""
         return self.cached("raw moment", (), self._raw_moment)
 
     def _raw_moment(self):
-        sums, mass = column_moments(self.X, self.weight, self.rows, np.zeros(self.d))
+        sums, mass = column_moments(self.X, self.weight, self.sample_indices, np.zeros(self.d))
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
         return sums[1] / mass

@@ -1,4 +1,4 @@
-"""Schedules: how the learning rate changes over a run. Floor 1."""
+"""Schedules: factors of the learning rate over the updates of a fit."""
 
 import math
 from numbers import Integral, Real
@@ -6,7 +6,10 @@ from numbers import Integral, Real
 import numpy as np
 
 from sklearn_lossopt._compat import Interval
-from sklearn_lossopt._component import Component, as_objects
+from sklearn_lossopt._component import COUNT, NON_NEGATIVE, PROPORTION, Component, as_objects
+
+# A range with both ends, for factors.
+FACTOR = [Interval(Real, 0, 1, closed="both")]
 
 __all__ = [
     "Constant",
@@ -24,26 +27,32 @@ __all__ = [
 class Schedule(Component, family="schedule"):
     """Base of all schedules: a factor of the learning rate for every update.
 
-    A schedule is a function of its arguments alone, so that a run can be interrupted and resumed.
-    One that depends on the objective F sets the class attribute ``reacts = True``, overrides
-    ``remember``, and takes what that returned last as a fourth argument, ``memory``.
+    A schedule depends on its arguments alone, and so a fit can be interrupted and resumed. A
+    schedule that depends on the objective F sets the class attribute ``reacts = True`` and
+    overrides ``remember``. Its fourth argument, ``memory``, is the last result of ``remember``.
     """
 
     reacts = False
 
     def remember(self, memory, value):
-        """What to remember after an epoch.
+        """The memory after an epoch.
 
         Parameters
         ----------
         memory : object
-            What was remembered before it; None for the first epoch.
+            The memory before the epoch; None before the first.
         value : float
             The objective F after the epoch.
 
         Returns
         -------
         memory : object
+            Any object that can be pickled.
+
+        Raises
+        ------
+        NotImplementedError
+            If the class does not override it.
         """
         raise NotImplementedError(f"{type(self).__name__} must override remember()")
 
@@ -55,13 +64,19 @@ class Schedule(Component, family="schedule"):
         step : ndarray of shape (n_steps,), float64
             Numbers of the updates, from 0.
         steps_per_epoch : int
-            Updates an epoch.
+            Number of updates per epoch.
         max_iter : int
             The greatest number of epochs.
 
         Returns
         -------
         factor : ndarray of shape (n_steps,)
+            Numbers without a unit, at least 0.
+
+        Raises
+        ------
+        NotImplementedError
+            If the class does not override it.
         """
         raise NotImplementedError(f"{type(self).__name__} must override __call__()")
 
@@ -82,7 +97,7 @@ class Constant(Schedule, name="constant"):
 
 
 class InverseScaling(Schedule, name="invscaling"):
-    r"""The t-th update, t from 1, has factor :math:`t^{-p}`, as scikit-learn's "invscaling".
+    r"""The factor of update t, from 1, is :math:`t^{-p}`, as in scikit-learn's "invscaling".
 
     Parameters
     ----------
@@ -97,7 +112,7 @@ class InverseScaling(Schedule, name="invscaling"):
     [1.         0.5        0.33333333 0.25      ]
     """
 
-    _parameter_constraints = {"power": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints = {"power": NON_NEGATIVE}
 
     def __init__(self, power=0.5):
         self.power = power
@@ -113,7 +128,7 @@ class Exponential(Schedule, name="exponential"):
     Parameters
     ----------
     decay : float, default=0.95
-        In (0, 1].
+        The factor per epoch, in (0, 1].
 
     Examples
     --------
@@ -153,7 +168,7 @@ class Cosine(Schedule, name="cosine"):
     ICLR.
     """
 
-    _parameter_constraints = {"floor": [Interval(Real, 0, 1, closed="both")]}
+    _parameter_constraints = {"floor": FACTOR}
 
     def __init__(self, floor=0.0):
         self.floor = floor
@@ -169,7 +184,7 @@ class OneCycle(Schedule, name="one_cycle"):
     Parameters
     ----------
     warm_up : float, default=0.3
-        Share of the run in which the rate rises, in (0, 1).
+        The share of the updates over which the factor rises, in (0, 1).
     start : float, default=0.04
         The first factor, in [0, 1].
     floor : float, default=1e-4
@@ -190,8 +205,8 @@ class OneCycle(Schedule, name="one_cycle"):
 
     _parameter_constraints = {
         "warm_up": [Interval(Real, 0, 1, closed="neither")],
-        "start": [Interval(Real, 0, 1, closed="both")],
-        "floor": [Interval(Real, 0, 1, closed="both")],
+        "start": FACTOR,
+        "floor": FACTOR,
     }
 
     def __init__(self, warm_up=0.3, start=0.04, floor=1e-4):
@@ -211,21 +226,22 @@ class OneCycle(Schedule, name="one_cycle"):
 
 
 class Plateau(Schedule, name="plateau"):
-    r"""The factor is multiplied by ``factor`` when the objective F has stopped falling.
+    r"""The factor is multiplied by ``factor`` when the objective F stops falling.
 
-    An epoch is a better one if F falls below :math:`(1 - \mathrm{threshold})` times the least
-    value before. After more than ``patience`` epochs in a row without a better one the factor
-    falls, and counting starts again. F is evaluated after each epoch, with ``tol=0`` too.
+    An epoch improves F if F falls below :math:`(1 - \mathrm{threshold})` times the least value
+    before. After more than ``patience`` epochs in a row without an improvement, the factor falls
+    and the count starts again. F is evaluated after each epoch, also with ``tol=0``.
 
     Parameters
     ----------
     factor : float, default=0.5
-        What the factor is multiplied by, in (0, 1).
+        The multiplier of the factor, in (0, 1).
     patience : int, default=2
-        Epochs without improvement that change nothing, at least 0. Below the estimator's
-        ``n_iter_no_change``, which otherwise ends the run first, unless ``tol=0``.
+        Number of epochs without improvement that change nothing, at least 0. It should be less
+        than the estimator's ``n_iter_no_change``, which otherwise ends the fit first unless
+        ``tol=0``.
     threshold : float, default=1e-4
-        Share of F that counts as an improvement, in [0, 1).
+        The share of F by which it must fall to improve, in [0, 1).
     floor : float, default=0.0
         The least factor, in [0, 1].
 
@@ -250,9 +266,9 @@ class Plateau(Schedule, name="plateau"):
     reacts = True
     _parameter_constraints = {
         "factor": [Interval(Real, 0, 1, closed="neither")],
-        "patience": [Interval(Integral, 0, None, closed="left")],
-        "threshold": [Interval(Real, 0, 1, closed="left")],
-        "floor": [Interval(Real, 0, 1, closed="both")],
+        "patience": COUNT,
+        "threshold": PROPORTION,
+        "floor": FACTOR,
     }
 
     def __init__(self, factor=0.5, patience=2, threshold=1e-4, floor=0.0):
@@ -274,11 +290,11 @@ class Plateau(Schedule, name="plateau"):
 
 
 class WarmUp(Schedule, name="warm_up"):
-    """A linear rise from ``start`` to 1 over the first epochs, before another schedule.
+    """A linear rise from ``start`` to 1 over the first epochs, followed by another schedule.
 
-    With w the updates in ``epochs`` epochs, the factor of update t, from 0, is that of ``then`` for
-    update max(t - w, 0), times start + (1 - start) t / w while t < w. ``then`` has ``max_iter``
-    less ``epochs`` epochs.
+    Let w be the number of updates in ``epochs`` epochs. The factor of update t, from 0, is that of
+    ``then`` for update max(t - w, 0), multiplied by start + (1 - start) t / w while t < w.
+    ``then`` sees ``max_iter`` minus ``epochs`` epochs.
 
     Parameters
     ----------
@@ -286,7 +302,7 @@ class WarmUp(Schedule, name="warm_up"):
         The schedule that follows; its own parameters can be searched as
         ``schedule__then__decay``.
     epochs : int, default=5
-        Length of the rise, at least 1.
+        Number of epochs of the rise, at least 1.
     start : float, default=0.1
         The first factor, in [0, 1].
 
@@ -306,7 +322,7 @@ class WarmUp(Schedule, name="warm_up"):
     _parameter_constraints = {
         "then": [str, Schedule],
         "epochs": [Interval(Integral, 1, None, closed="left")],
-        "start": [Interval(Real, 0, 1, closed="both")],
+        "start": FACTOR,
     }
 
     def __init__(self, then="constant", epochs=5, start=0.1):
@@ -322,7 +338,7 @@ class WarmUp(Schedule, name="warm_up"):
         return Schedule.resolve(self.then).reacts
 
     def remember(self, memory, value):
-        # The epochs so far, and what ``then`` remembers of those that are its own.
+        # The number of epochs so far, and the memory of ``then``.
         epoch, rest = memory or (0, None)
         if epoch >= self.epochs:
             rest = Schedule.resolve(self.then).remember(rest, value)

@@ -51,7 +51,7 @@ def softmax(y, raw):
 
 
 def hinge(y, raw):
-    """Hinge of the margin, y = +-1; the subgradient at the kink is 0."""
+    """Hinge of the margin, y = +-1; the subgradient at the breakpoint is 0."""
     margin = y * raw
     return _rows(np.maximum(0, 1 - margin)), np.where(margin < 1, -y, 0 * y)
 

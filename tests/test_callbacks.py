@@ -20,7 +20,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_lossopt import DivergenceError, GradientRegressor, _engine, _monitor, _training
+from sklearn_lossopt import DivergenceError, GradientRegressor, _engine
+from sklearn_lossopt._training import loop, progress
 from sklearn_lossopt.losses import RegressionLoss
 
 each_task = pytest.mark.parametrize("task", ESTIMATORS)
@@ -264,7 +265,7 @@ def count_runs(monkeypatch):
             runs.append(count)
             return super().run(first, count, *rest)
 
-    monkeypatch.setattr(_training, "Trainer", Counting)
+    monkeypatch.setattr(loop, "Trainer", Counting)
     return runs
 
 
@@ -418,7 +419,7 @@ def test_a_long_epoch_says_how_far_it_is(monkeypatch, capsys):
     threads = threading.active_count()
     GradientRegressor(Slow(), **settings).fit(X, y)
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr(_monitor, "PATIENCE", 0.02)
+    monkeypatch.setattr(progress, "MAX_SILENT_SECONDS", 0.02)
     GradientRegressor(Slow(), verbose=1, **settings).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
     left = r"\d+ s so far(?:, at most \d+ s left)?"
@@ -440,7 +441,7 @@ def test_a_long_epoch_says_how_far_it_is(monkeypatch, capsys):
     [(0.2, "0 s"), (119, "119 s"), (120, "2 min"), (5400, "90 min"), (7200, "2 h"), (1e6, "278 h")],
 )
 def test_durations_are_readable(seconds, text):
-    assert _monitor._duration(seconds) == text
+    assert progress.format_duration(seconds) == text
 
 
 def test_a_failed_fit_leaves_no_thread():

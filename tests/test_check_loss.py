@@ -190,7 +190,7 @@ class CoupledColumns(Right):
 
 class CallsItselfSmooth(Right):
     def loss_gradient(self, y, raw):
-        # A kink that no row of a random batch is near.
+        # A breakpoint that no row of a random batch is near.
         r = raw - y - 0.2345
         value = np.maximum(r, 0)
         return value if raw.ndim == 1 else value.sum(axis=1), np.where(r > 0, 1.0, 0.0)
@@ -235,7 +235,7 @@ class NeitherTask(Loss):
         return squared(y, raw)
 
 
-class WrongKinks(AbsoluteError):
+class WrongBreakpoints(AbsoluteError):
     def loss_gradient(self, y, raw):
         r = raw - y
         value = np.where(r > 0, 0.1 * r, -0.9 * r)
@@ -283,7 +283,7 @@ MISTAKES = [
     (ChangesItsArgument(), "cannot be cloned: .* store each argument"),
     (ForgetsItsArgument(), "cannot be cloned: .* store each argument"),
     (Unpicklable(lambda: 0), "cannot be pickled: .* top level of a module"),
-    (WrongKinks(), r"WrongKinks._kinks does not fit .* the slope is -?1 where"),
+    (WrongBreakpoints(), r"WrongBreakpoints._breakpoints does not fit .* the slope is -?1 where"),
     (WrongCurvature(), "WrongCurvature._curvature does not fit .* is 1 where 0.1 is found"),
     (NeitherTask(), "neither numbers nor classes. Subclass RegressionLoss"),
     (Picky(), "refuses all targets tried.*Pass y"),

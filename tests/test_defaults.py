@@ -16,6 +16,7 @@ import warnings
 import numpy as np
 import pytest
 from catalogue import ESTIMATORS, OPTIMIZERS, STEPPING, combine, settable
+from cover import pairwise
 from scipy.linalg import lstsq
 from scipy.optimize import linprog
 from scipy.special import expit, log_softmax, xlogy
@@ -430,9 +431,11 @@ def rounding(dtype):
     return 10 * np.finfo(dtype).eps
 
 
-@pytest.mark.parametrize("precondition", ["auto", "whiten", "scale"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name, loss", NASTY_CASES)
+@pairwise(
+    "name, loss, dtype",
+    [(*case, dtype) for case in NASTY_CASES for dtype in ("float64", "float32")],
+    precondition=["auto", "whiten", "scale"],
+)
 def test_no_data_break_a_fit(name, loss, dtype, precondition):
     X, y, constant, optimum = nasty_problem(name, loss, dtype)
     model = fit(loss, X, y, precondition=precondition)
@@ -557,11 +560,13 @@ def test_features_from_another_origin(loss, optimizer):
         np.testing.assert_allclose(other.predict(moved), model.predict(X), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "loss, optimizer", [pair for pair in COVER if pair[0] in DEGREE and pair[0] not in LOG_LINK]
+@pairwise(
+    "loss, optimizer",
+    [pair for pair in COVER if pair[0] in DEGREE and pair[0] not in LOG_LINK],
+    units=[(1e-6, 0), (1e6, 0), (1, 1e6), (-1e3, 1e8)],
 )
-@pytest.mark.parametrize("c, shift", [(1e-6, 0), (1e6, 0), (1, 1e6), (-1e3, 1e8)])
-def test_targets_in_other_units(loss, optimizer, c, shift):
+def test_targets_in_other_units(loss, optimizer, units):
+    c, shift = units
     if loss == "quantile":
         c = abs(c)
     X, y = sample(loss)

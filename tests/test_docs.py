@@ -120,8 +120,8 @@ def test_examples_of_pages(page, monkeypatch):
 
 # What a page shows of the engine, and where it is found.
 SOURCES = {
-    "add_a_loss.md": ("_losses.pxi", "_regression.py"),
-    "add_an_optimizer.md": ("_optimizers.pxi", "_momentum.py"),
+    "add_a_loss.md": ("_losses.cpp", "_regression.py"),
+    "add_an_optimizer.md": ("_optimizers.cpp", "_momentum.py"),
 }
 
 
@@ -131,10 +131,10 @@ def test_pages_quote_the_source(name):
     package = ROOT / "sklearn_lossopt"
     source = "\n".join(
         path.read_text(encoding="utf-8")
-        for path in (*package.rglob("*.pxi"), *package.rglob("*.py"))
+        for path in (*package.rglob("*.cpp"), *package.rglob("*.py"))
         if path.name in SOURCES[name]
     )
-    quoted = blocks(ROOT / "docs" / name, "cython") + blocks(ROOT / "docs" / name, "python")
+    quoted = blocks(ROOT / "docs" / name, "cpp") + blocks(ROOT / "docs" / name, "python")
     assert len(quoted) >= 2
     for block in quoted:
         for part in re.split(r"^ *\.\.\.\n", block, flags=re.M):

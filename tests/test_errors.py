@@ -25,6 +25,8 @@ from catalogue import (
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from sklearn_lossopt import (
     DivergenceError,
@@ -394,7 +396,28 @@ def test_an_unknown_name_lists_the_known_ones(task, family):
         with pytest.raises(ValueError, match=f"Unknown {family} {wrong!r}") as caught:
             make(task).set_params(**{family: wrong}).fit(X, y)
         for known in spellings(FAMILIES[family]):
-            assert repr(known) in str(caught.value)
+            found = FAMILIES[family].Loss.resolve(known) if family == "loss" else None
+            listed = found is None or getattr(found, task)
+            assert (f" {known!r}" in str(caught.value)) == listed
+
+
+@pytest.mark.parametrize(
+    "family, wrong, right",
+    [("loss", "hubr", "huber"), ("loss", "Poisson", "poisson"), ("optimizer", "adma", "adam"),
+     ("schedule", "cosin", "cosine")],
+)  # fmt: skip
+def test_a_misspelt_name_suggests_the_nearest(family, wrong, right):
+    X, y = make_data("regression")
+    with pytest.raises(ValueError, match=f"Unknown {family} '{wrong}'. Did you mean '{right}'?"):
+        GradientRegressor(**{family: wrong}).fit(X, y)
+
+
+def test_parameters_of_the_automatic_schedule_cannot_be_set():
+    with pytest.raises(ValueError, match="'schedule__rate' cannot be set with schedule='auto'"):
+        GradientRegressor().set_params(schedule__rate=0.1)
+    assert (
+        GradientRegressor().set_params(schedule="exponential", schedule__decay=0.5).schedule.decay
+    )
 
 
 def test_an_unknown_schedule_lists_auto():
@@ -678,6 +701,16 @@ def test_a_warning_turned_into_an_error_leaves_the_old_model():
         with pytest.raises(ConvergenceWarning):
             model.fit(X[:, :2], y)
     assert_unchanged(model, before)
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_a_warning_points_at_the_users_line(searched):
+    model = make("regression", max_iter=1, precondition=False, tol=1e-9)
+    if searched:
+        model = GridSearchCV(make_pipeline(model), {}, cv=2)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(*make_data("regression"))
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_no_probabilities_without_a_loss_that_defines_them():

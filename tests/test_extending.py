@@ -323,7 +323,7 @@ class SteepBelowAgain(SteepBelow):
 
 
 class WithoutExtremes(SteepBelowAgain):
-    """Another formula again, its own kinks and no others."""
+    """Another formula again, its own breakpoints and no others."""
 
     def loss_gradient(self, y, raw):
         value, gradient = super().loss_gradient(y, raw)
@@ -373,7 +373,7 @@ def test_another_formula_inherits_no_facts_of_the_old_one():
     assert Tilted().name == "poisson" and Tilted()._predict(0.0) == 1
 
 
-def test_only_true_kinks_certify_an_optimum():
+def test_only_true_breakpoints_certify_an_optimum():
     X, y = load_diabetes(return_X_y=True, scaled=False)
     least = make("regression", Quantile(0.9)).fit(X, y).loss_curve_[-1]
     proven = make("regression", SteepBelowAgain()).fit(X, y)

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 from catalogue import OPTIMIZERS, PAIRS, make, make_data, optimizer_of, same_model
+from cover import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import LOSSES, one_vs_rest, textbook_fit
 from scipy import sparse
@@ -233,6 +234,7 @@ def test_logistic_regression_with_every_optimizer(data, optimizer):
     assert model.converged_ and model.n_iter_ <= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
 def test_many_classes(l1_ratio):
     X, y = load_digits(return_X_y=True)
@@ -251,6 +253,7 @@ def test_many_classes(l1_ratio):
     assert model.converged_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1e-3, 1e-2])
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("degree", [1, 2])
@@ -261,6 +264,7 @@ def test_raw_classification(degree, alpha, l1_ratio):
     assert log_loss_gap(model, X, y) <= 3e-6 * log_losses(model, X, y, alpha, l1_ratio)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [1e-6, 1e-2, 1.0])
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("degree", [1, 2, 3])
@@ -272,6 +276,7 @@ def test_raw_polynomials(degree, alpha, l1_ratio):
     assert squares_gap(model, X, y) <= 2e-6 * squares(model, X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha, l1_ratio", [(0.05, 1.0), (0.5, 1.0), (0.1, 0.5), (0.5, 0.05)])
 def test_more_columns_than_rows(alpha, l1_ratio):
     X, y = wide()
@@ -291,6 +296,7 @@ def test_more_columns_than_rows_classified():
     assert np.count_nonzero(model.coef_) < 120
 
 
+@pytest.mark.slow
 def test_many_classes_and_columns():
     """More coefficients than one matrix is made for, coupled by softmax."""
     rng = np.random.default_rng(0)
@@ -545,6 +551,7 @@ def test_estimates_of_runs_stopped_early(schedule, optimizer, max_iter):
     assert told or schedule == "auto"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("l1_ratio", [0.5, 1.0])
 @pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive", "hinge"])
 def test_estimates_for_kinks_stopped_early(loss, l1_ratio):
@@ -582,16 +589,18 @@ def test_converged_is_true_only_at_the_optimum(task, loss):
 # The optimizers' own steps ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 50])
-@pytest.mark.parametrize("optimizer", OPTIMIZER_RANGES)
-@pytest.mark.parametrize(
-    "loss, target",
-    [
-        ("squared_error", "one_output"),
-        ("absolute_error", "outputs"),
-        ("hinge", "one_vs_rest"),
-        ("log_loss", "softmax"),
-    ],
+PROBLEMS = [
+    ("squared_error", "one_output"),
+    ("absolute_error", "outputs"),
+    ("hinge", "one_vs_rest"),
+    ("log_loss", "softmax"),
+]
+
+
+@pairwise(
+    "loss, target, optimizer",
+    [(*problem, optimizer) for problem in PROBLEMS for optimizer in OPTIMIZER_RANGES],
+    batch_size=[1, 7, 50],
 )
 def test_proximal_steps_follow_the_twin(loss, target, optimizer, batch_size, request):
     rng = np.random.default_rng(list(request.node.name.encode()))

@@ -1,6 +1,6 @@
 """What the losses say of themselves, and what others say of them.
 
-Second derivatives, kinks, best constants and probabilities are derived again here by finite
+Second derivatives, breakpoints, best constants and probabilities are derived again here by finite
 differences or by scipy's minimisers; values and gradients are compared with scikit-learn's own and
 with the distributions in scipy.stats.
 """
@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from scipy import optimize, stats
 from sklearn._loss import loss as sklearn_losses
 from sklearn.linear_model import _sgd_fast
-from test_losses import CONFIGURATIONS, KINKS, each_loss, one_vs_rest, targets
+from test_losses import BREAKS, CONFIGURATIONS, each_loss, one_vs_rest, targets
 
 from sklearn_lossopt.losses import Loss, registry
 
@@ -121,7 +121,7 @@ def test_half_deviance_is_what_the_best_mean_gains(name, params, kind, log_densi
     assert_allclose(value, gain, rtol=1e-9, atol=1e-9)
 
 
-# Second derivatives and kinks ---------------------------------------------------------------------
+# Second derivatives and breakpoints --------------------------------------------------------------
 
 
 @each_smooth_loss
@@ -133,7 +133,7 @@ def test_curvature_is_the_derivative_of_the_gradient(name, params, kind):
     h = 1e-4
     curvature = loss._curvature(y, raw)
     assert curvature.shape == shape
-    away = KINKS[name](y, raw, **params) > 3 * h if name in KINKS else np.ones(shape, bool)
+    away = BREAKS[name](y, raw, **params) > 3 * h if name in BREAKS else np.ones(shape, bool)
     for column in range(shape[1]) if len(shape) == 2 else [...]:
         at = (slice(None), column) if len(shape) == 2 else ...
 
@@ -167,8 +167,8 @@ def test_curvature_operator_is_the_derivative_along_a_direction(name, params, ki
     h = 1e-4
     slope = (gradient(-2 * h) - 8 * gradient(-h) + 8 * gradient(h) - gradient(2 * h)) / (12 * h)
     away = np.ones(raw.shape, bool)
-    if name in KINKS:
-        away = KINKS[name](y, raw, **params) > 3 * h * np.abs(direction)
+    if name in BREAKS:
+        away = BREAKS[name](y, raw, **params) > 3 * h * np.abs(direction)
     if name == "tweedie":
         away &= loss._curvature(y, raw) > 0
     error = np.abs(product - slope) / (1 + np.abs(slope) + np.abs(gradient(0)))
@@ -207,23 +207,23 @@ def test_losses_with_a_jump_in_the_slope_have_no_curvature():
         assert registry()[name](**params)._curvature(y, np.zeros(shape)) is None
 
 
-def test_piecewise_linear_losses_have_kinks():
+def test_piecewise_linear_losses_have_breakpoints():
     found = set()
     for name, loss in registry().items():
         params, kind = CONFIGURATIONS[name][0]
         if loss(**params)._breakpoints(targets(kind, 5, np.random.default_rng(0))[0]) is not None:
             found.add(name)
-    # the perceptron's minimum is at zero weights: its kinks would lead there
+    # the perceptron's minimum is at zero weights: its breakpoints would lead there
     assert found == set(registry()) - set(SMOOTH) - {"perceptron"}
 
 
 @each_loss
-def test_kinks_add_up_to_the_loss(name, params, kind):
+def test_breakpoints_add_up_to_the_loss(name, params, kind):
     loss = registry()[name](**params)
     rng = np.random.default_rng(0)
     y, shape = targets(kind, 300, rng)
-    kinks = loss._breakpoints(y)
-    if kinks is None:
+    breakpoints = loss._breakpoints(y)
+    if breakpoints is None:
         assert loss.smooth or name == "perceptron"
         return
     origin, raw = rng.normal(size=(2, *shape)) * 3
@@ -231,15 +231,15 @@ def test_kinks_add_up_to_the_loss(name, params, kind):
     def total(z):
         parts = [
             below * np.minimum(z - where, 0) + above * np.maximum(z - where, 0)
-            for where, below, above in kinks
+            for where, below, above in breakpoints
         ]
         return columns(sum(parts)).sum(axis=1)
 
     difference = loss.loss_gradient(y, raw)[0] - loss.loss_gradient(y, origin)[0]
     assert_allclose(difference, total(raw) - total(origin), rtol=1e-12, atol=1e-12)
-    slope = sum(np.where(raw < where, below, above) for where, below, above in kinks)
+    slope = sum(np.where(raw < where, below, above) for where, below, above in breakpoints)
     assert_allclose(loss.loss_gradient(y, raw)[1], slope, rtol=1e-14)
-    for where, below, above in kinks:
+    for where, below, above in breakpoints:
         assert where.shape == below.shape == above.shape == shape
         assert (below <= above).all()
 
@@ -391,8 +391,12 @@ def test_probabilities_are_a_distribution(name, k, scale):
 def test_targets_outside_the_domain(name, params, bad, domain):
     loss = registry()[name](**params)
     for y in (np.array(bad)[:, None], np.array([[1.0, bad[0]], [2.0, bad[1]]])):
+        if "sum" in domain:
+            # Only all rows together must have it: a chunk may hold zeros alone.
+            loss._check_target(y)
         with pytest.raises(ValueError, match=f"loss='{name}' needs {domain}"):
             loss._check_target(y)
+            loss._check_total(y)
 
 
 @each_loss

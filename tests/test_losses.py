@@ -34,7 +34,7 @@ CONFIGURATIONS = {
     "exponential": [({}, "sign"), ({}, "signs")],
 }  # fmt: skip
 # how far a raw prediction is from where the derivative jumps, in its value or its slope
-KINKS = {
+BREAKS = {
     "huber": lambda y, raw, delta: np.abs(np.abs(y - raw) - delta),
     "absolute_error": lambda y, raw: np.abs(y - raw),
     "quantile": lambda y, raw, quantile: np.abs(y - raw),
@@ -153,8 +153,8 @@ def test_gradient_is_the_finite_difference(name, params, kind):
 
     h = 1e-4
     smooth = np.ones(shape, bool)
-    if name in KINKS:
-        smooth = KINKS[name](y, raw, **params) > 3 * h
+    if name in BREAKS:
+        smooth = BREAKS[name](y, raw, **params) > 3 * h
     assert smooth.mean() > 0.9
     for column in range(shape[1]) if len(shape) == 2 else [...]:
         at = (slice(None), column) if len(shape) == 2 else ...
@@ -182,7 +182,7 @@ def test_agrees_with_the_twin(name, params, kind, scale, dtype):
 
 
 @pytest.mark.parametrize("k", [1, 3])
-def test_hinge_has_no_slope_at_its_kink(k):
+def test_hinge_has_no_slope_at_its_breakpoint(k):
     y = np.array([1.0, -1.0]) if k == 1 else one_vs_rest([0, 1], k)
     value, gradient = registry()["hinge"]().loss_gradient(y, y.copy())
     assert not value.any() and not gradient.any()

@@ -52,6 +52,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_fit_needs_little_memory_besides_its_data(case):
     done = subprocess.run(
@@ -102,6 +103,7 @@ print(most, X.nbytes)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="RssAnon is Linux's")
 @pytest.mark.parametrize("settings", [{"max_iter": 3, "tol": 0}, TEXTBOOK])
 def test_a_mapped_file_is_not_copied(settings, tmp_path):

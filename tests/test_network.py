@@ -18,10 +18,10 @@ from sklearn_lossopt import (
     DivergenceError,
     GradientClassifier,
     GradientRegressor,
-    _network,
     losses,
 )
 from sklearn_lossopt._engine import ACTIVATION_KERNELS, Trainer
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
 from sklearn_lossopt.losses import RegressionLoss
 from sklearn_lossopt.optimizers import Averaged, Optimizer
 
@@ -75,7 +75,7 @@ def begin_with(monkeypatch):
             for view, layer in zip(units.layers(units.weights), layers, strict=True):
                 view[...] = layer
 
-        monkeypatch.setattr(_network.NetworkPreconditioner, "_draw", draw)
+        monkeypatch.setattr(NetworkPreconditioner, "_draw", draw)
 
     return begin
 

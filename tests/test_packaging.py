@@ -3,10 +3,16 @@
 Run as a script with a wheel's path, it makes the same checks of that wheel (``.ci/run`` does).
 """
 
+import importlib
 import importlib.machinery
 import importlib.metadata
+import importlib.util
+import os
 import re
+import shutil
+import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "sklearn_lossopt"
-COMPILED = {"_cpu", "_train_baseline"}
+COMPILED = {"_custom", "_kernels", "_moments", "_paths", "_trainer"}
 
 
 def check_contents(files):
@@ -29,7 +35,7 @@ def check_contents(files):
     assert not wanted - files, f"not installed: {sorted(map(str, wanted - files))}"
     compiled = {file for file in files if file.suffix in {".so", ".pyd"}}
     assert {file.parent for file in compiled} == {PurePosixPath(SOURCE.name, "_engine")}
-    assert {file.name.partition(".")[0] for file in compiled} >= COMPILED
+    assert {file.name.partition(".")[0] for file in compiled} == COMPILED
     rest = sorted(map(str, files - wanted - compiled))
     assert not rest, f"installed without need: {rest}"
 
@@ -46,7 +52,7 @@ def distribution():
 
 def test_installed_files(distribution):
     files = distribution.files
-    if not any(file.name.startswith("_cpu.") for file in files):
+    if not any(file.name.startswith("_kernels.") for file in files):
         pytest.skip("an editable installation has no files of its own")
     check_contents(file.as_posix() for file in files if file.suffix != ".pyc")
 
@@ -54,11 +60,10 @@ def test_installed_files(distribution):
 def test_compiled_modules_lie_inside_the_package():
     import sklearn_lossopt._engine as engine
 
-    module = Path(engine._train.__file__)
-    assert module.name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
-    assert module.parent.name == "_engine"
-    assert engine.Trainer.__module__ == engine._train.__name__
-    assert engine._train.__name__.startswith("sklearn_lossopt._engine._train_")
+    assert engine.Trainer.__module__ == "sklearn_lossopt._engine._trainer"
+    for name in COMPILED:
+        file = Path(importlib.import_module(f"sklearn_lossopt._engine.{name}").__file__)
+        assert file.name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES))
 
 
 def test_one_version(distribution):
@@ -82,6 +87,103 @@ def test_root_holds_what_it_should():
     left_over = {"build", "dist"}
     found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert found - left_over == files | folders
+
+
+# Checkouts ----------------------------------------------------------------------------------------
+
+
+def python(*arguments, folder, program=sys.executable, **environment):
+    return subprocess.run(
+        [program, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": "", **environment},
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of what the package is built from."""
+    folder = tmp_path / "checkout"
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(SOURCE, folder / SOURCE.name, ignore=skip)
+    for name in ("pyproject.toml", "meson.build", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def test_a_checkout_runs_only_with_an_engine_built_from_its_sources(checkout, distribution):
+    if not any(file.name.startswith("_kernels.") for file in distribution.files):
+        pytest.skip("an editable installation finds its own sources first")
+    show = "import sklearn_lossopt; print(sklearn_lossopt.__file__)"
+    same = python("-c", show, folder=checkout)
+    assert same.returncode == 0 and str(checkout) in same.stdout, same.stderr
+    with (checkout / SOURCE.name / "_engine" / "_losses.cpp").open("a") as file:
+        file.write("/* changed */")
+    other = python("-c", show, folder=checkout)
+    assert other.returncode != 0
+    assert "ImportError: The compiled engine at" in other.stderr
+    assert "was built from other sources" in other.stderr and "pip install ." in other.stderr
+
+
+def editable_environment(folder):
+    """An environment that sees what is installed here, but for the package itself."""
+    venv.create(folder, with_pip=False)
+    program = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    site = python("-c", "import sysconfig; print(sysconfig.get_path('purelib'))",
+                  folder=folder, program=program).stdout.strip()  # fmt: skip
+    here = Path(importlib.metadata.distribution("numpy").locate_file(""))
+    Path(site, "here.pth").write_text(f"{here}\n")
+    return program
+
+
+@pytest.mark.slow
+def test_an_editable_installation_rebuilds_on_import(checkout, tmp_path):
+    for name in ("mesonpy", "mesonbuild", "ninja", "Cython", "pip"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"the build needs {name}")
+    if not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
+        pytest.skip("the build needs a C++ compiler")
+    program = editable_environment(tmp_path / "venv")
+    # Scripts of the build tools are where this Python's are.
+    path = os.pathsep.join(
+        [str(program.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    )
+    made = python(
+        "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--no-index",
+        "--ignore-installed", "-Csetup-args=-Doptimization=0", "-e", ".",
+        folder=checkout, program=program, PATH=path,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+
+    show = """
+import sklearn_lossopt
+from sklearn_lossopt._engine import CPU_LEVEL, LOSS_KERNELS
+print(sklearn_lossopt.__file__, CPU_LEVEL, "again" in LOSS_KERNELS)
+try:
+    from sklearn_lossopt.new_folder import new_module
+    print(new_module.found)
+except ImportError:
+    pass
+"""
+
+    def seen(level="3"):
+        done = python("-c", show, folder=tmp_path, program=program, SKLEARN_LOSSOPT_CPU_LEVEL=level)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
+
+    package = checkout / SOURCE.name
+    assert seen("1") == [str(package / "__init__.py"), "baseline", "False"]
+    level = seen()[1]
+    # A new folder, and a kernel.
+    (package / "new_folder").mkdir()
+    (package / "new_folder" / "__init__.py").touch()
+    (package / "new_folder" / "new_module.py").write_text("found = True")
+    losses = package / "_engine" / "_losses.cpp"
+    last = '    elementwise<Exponential>("exponential"),\n'
+    text = losses.read_text()
+    assert text.count(last) == 1
+    losses.write_text(text.replace(last, last + last.replace("exponential", "again")))
+    assert seen() == [str(package / "__init__.py"), level, "True", "True"]
+    assert seen("1")[1:] == ["baseline", "True", "True"]
 
 
 if __name__ == "__main__":

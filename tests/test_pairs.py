@@ -185,6 +185,7 @@ def test_the_page_lists_what_does_not_reach_the_optimum():
             assert re.search(rf"^- {loss} with .*: {why}", text, re.M), (loss, optimizer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task, loss", PAIRS)
 def test_pairs_are_as_the_table_says(task, loss):
     table, worst = committed(), 1.0

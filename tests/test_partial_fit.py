@@ -617,6 +617,14 @@ def test_one_target_may_come_as_a_column_or_not(settings):
     assert_array_equal(flat.predict(X), column.predict(X).reshape(-1))
 
 
+def test_labels_longer_than_the_first():
+    X, y = make_data("classification", n=64, n_targets=2)
+    names, weight = np.array(["a", "ba", "bb"]), np.arange(64.0)  # the first row does not count
+    codes = make("classification").partial_fit(X, y, range(3), weight)
+    model = make("classification").partial_fit(X, names[y], names, weight)
+    assert_array_equal(model.coef_, codes.coef_)
+
+
 @pytest.mark.parametrize(("first", "then"), [(np.float32, np.float64), (np.float64, np.float32)])
 def test_the_first_call_chooses_the_type(first, then):
     X, y = make_data("regression", n=64)

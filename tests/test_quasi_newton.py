@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from catalogue import PAIRS, combine, make, make_data
+from cover import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import batch_objective, one_vs_rest
 from scipy.optimize import minimize
@@ -56,9 +57,7 @@ def twin_target(task, loss, y):
     return (y, "softmax") if loss == "log_loss" else (one_vs_rest(y, y.max() + 1), loss)
 
 
-@pytest.mark.parametrize("n_targets", [1, 3])
-@pytest.mark.parametrize("memory", [2, 10])
-@pytest.mark.parametrize("task, loss", SMOOTH)
+@pairwise("task, loss", SMOOTH, n_targets=[1, 3], memory=[2, 10])
 def test_textbook_mode_is_scipy_iterate_by_iterate(task, loss, memory, n_targets):
     X, y = make_data(task, loss, n=80, n_targets=n_targets)
     X = X / 2

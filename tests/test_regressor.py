@@ -8,10 +8,10 @@ from sklearn.datasets import load_diabetes
 from sklearn.linear_model import HuberRegressor, Ridge
 
 from sklearn_lossopt import GradientRegressor
-from sklearn_lossopt.losses import Huber, SquaredError
+from sklearn_lossopt.losses import Huber, Loss, SquaredError
 
 REGRESSION = [loss for task, loss in PAIRS if task == "regression"]
-SMOOTH = [loss for loss in REGRESSION if GradientRegressor(loss)._resolve_loss().smooth]
+SMOOTH = [loss for loss in REGRESSION if Loss.resolve(loss).smooth]
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

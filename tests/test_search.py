@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from catalogue import OPTIMIZERS, PAIRS, combine, make, make_data, settable
+from conformance import failed_checks
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 from sklearn import config_context
@@ -29,7 +30,6 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_lossopt import (
     DivergenceError,
@@ -765,17 +765,13 @@ def test_dask_cluster():
 # -- conformance ----------------------------------------------------------------------------
 
 
-def searches():
-    for model in (GradientRegressor(max_iter=100, random_state=0),
-                  GradientClassifier(max_iter=100, random_state=0)):  # fmt: skip
-        for estimator, name in (
-            (model, "alpha"),
-            (Pipeline([("pca", PCA()), ("model", model)]), "model__alpha"),
-        ):
-            yield GradientSearchCV(estimator, {name: [0.1, 1.0]}, cv=2, error_score="raise")
-
-
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@parametrize_with_checks(list(searches()))
-def test_conformance(estimator, check):
-    check(estimator)
+@pytest.mark.parametrize("kind", [GradientRegressor, GradientClassifier])
+@pytest.mark.parametrize("name", ["alpha", "model__alpha"])
+def test_a_search_conforms_to_scikit_learn(kind, name):
+    model = kind(max_iter=100, random_state=0)
+    if name == "model__alpha":
+        model = Pipeline([("pca", PCA()), ("model", model)])
+    search = GradientSearchCV(model, {name: [0.1, 1.0]}, cv=2, error_score="raise")
+    assert failed_checks(search) == {}

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sklearn_lossopt import GradientClassifier, GradientSearchCV, _bank
+from sklearn_lossopt import GradientClassifier, GradientSearchCV
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
 from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._estimators.callbacks import SnapshotRecorder
+from sklearn_lossopt._estimators.validation_data import GivenValidation
+from sklearn_lossopt._training import bank
 
 TEXTBOOK = {"precondition": False, "schedule": "constant", "learning_rate": 1e-4, "tol": 0}
 CONSTANT = {"schedule": "constant", "learning_rate": 1e-3, "tol": 0}
@@ -88,7 +90,7 @@ def test_what_a_run_holds_is_counted(case, traced):
 
     def training():
         model = GradientClassifier(random_state=0, **{"max_iter": 50, "tol": 1e-13, **settings})
-        return model._fitting(X, y, None, (None,) * 3, memo, SnapshotRecorder())
+        return model._fitting(X, y, None, GivenValidation(), memo, SnapshotRecorder())
 
     with ONE_BLAS_THREAD:
         # What runs share is there before the second begins.
@@ -100,8 +102,8 @@ def test_what_a_run_holds_is_counted(case, traced):
         epochs = trained(second, 4)
         gc.collect()
         held = traced()[0] - before
-    assert epochs.run.trainer is not others.run.trainer
-    counted = epochs.nbytes({others.run.space.shared})
+    assert epochs.iterate.trainer is not others.iterate.trainer
+    counted = epochs.nbytes({others.iterate.preconditioner.shared})
     assert 0.8 * held <= counted <= 1.4 * held, (counted, held)
 
 
@@ -130,7 +132,7 @@ def test_runs_that_would_be_too_many_wait(case, traced, monkeypatch):
     grid_search(X[:100], y[:100], {"alpha": [0.1]}, **settings)
     peaks, found = [], []
     for budget in (2**28, 2**22):
-        monkeypatch.setattr(_bank, "BYTES", budget)
+        monkeypatch.setattr(bank, "WAVE_BYTES", budget)
         before, _ = traced()
         found.append(grid_search(X, y, grid, **settings))
         peaks.append(traced()[1] - before)

@@ -19,6 +19,7 @@ from catalogue import (
     same_model,
     settable,
 )
+from cover import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import batch_objective, one_vs_rest, textbook_fit
 from scipy import sparse
@@ -30,8 +31,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from sklearn_lossopt import GradientClassifier, GradientRegressor, _training
+from sklearn_lossopt import GradientClassifier, GradientRegressor
 from sklearn_lossopt._engine import Trainer, column_moments
+from sklearn_lossopt._training import loop
 from sklearn_lossopt.losses import RegressionLoss
 from sklearn_lossopt.optimizers import (
     SGD,
@@ -40,9 +42,8 @@ from sklearn_lossopt.optimizers import (
 )
 
 each_task = pytest.mark.parametrize("task", ESTIMATORS)
-each_triple = pytest.mark.parametrize(
-    "task, loss, optimizer", [triple for triple in TRIPLES if triple[2] in STEPPING]
-)
+STEPPING_TRIPLES = [triple for triple in TRIPLES if triple[2] in STEPPING]
+each_triple = pytest.mark.parametrize("task, loss, optimizer", STEPPING_TRIPLES)
 quietly = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
@@ -83,8 +84,7 @@ def assert_same_fit(model, expected, rtol=1e-8):
 # Textbook mode ------------------------------------------------------------------------------------
 
 
-@each_triple
-@pytest.mark.parametrize("l1_ratio", [0.0, 0.3])
+@pairwise("task, loss, optimizer", STEPPING_TRIPLES, l1_ratio=[0.0, 0.3])
 def test_textbook_steps_are_those_of_dense_rows(task, loss, optimizer, l1_ratio):
     X = rows()
     weight = np.random.default_rng(2).uniform(0.5, 2, size=60) * (np.arange(60) % 5 != 2)
@@ -324,14 +324,15 @@ def objective(model, loss, X, y, alpha):
     return batch_objective(coef, intercept, X, y, np.ones(len(y)), loss, params, alpha)[0]
 
 
-@pytest.mark.parametrize(
-    "task, loss, optimizer", [t for t in TRIPLES if t[2] in ("adam", "sgd", "lbfgs")]
+@pairwise(
+    "task, loss, optimizer",
+    [triple for triple in TRIPLES if triple[2] in ("adam", "sgd", "lbfgs")],
+    n_targets=[1, 3],
+    shape=[(150, 12), (80, 200)],
 )
-@pytest.mark.parametrize("n_targets", [1, 3])
-@pytest.mark.parametrize("n, d", [(150, 12), (80, 200)])
-def test_defaults_reach_the_optimum_of_dense_rows(task, loss, optimizer, n_targets, n, d):
+def test_defaults_reach_the_optimum_of_dense_rows(task, loss, optimizer, n_targets, shape):
     """Sparse rows are scaled, not centred: another way to the same place."""
-    X, alpha = rows(n=n, d=d), 1e-2
+    X, alpha = rows(*shape), 1e-2
     y = targets(task, loss, X, n_targets)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if loss == "perceptron" else "error", ConvergenceWarning)
@@ -510,7 +511,7 @@ def fits_by_path(monkeypatch, model, X, y):
     for path in ("dense", "direct", "lazy", None):
         if path == "direct" and not isinstance(Optimizer.resolve(model.optimizer), SGD):
             continue
-        monkeypatch.setattr(_training, "Trainer", partial(Trainer, path=path))
+        monkeypatch.setattr(loop, "Trainer", partial(Trainer, path=path))
         fits[path] = model.fit(X, y).coef_
     monkeypatch.undo()
     return fits
@@ -554,7 +555,7 @@ def test_other_optimizers_go_the_dense_way(monkeypatch, optimizer):
     y = targets("regression", None, X)
     settings = {"alpha": 0.1, "learning_rate": 0.01, "max_iter": 3, "batch_size": 4} | TEXTBOOK
     free = make("regression", None, optimizer, **settings).fit(X, y)
-    monkeypatch.setattr(_training, "Trainer", partial(Trainer, path="dense"))
+    monkeypatch.setattr(loop, "Trainer", partial(Trainer, path="dense"))
     assert_array_equal(free.coef_, make("regression", None, optimizer, **settings).fit(X, y).coef_)
 
 
@@ -629,6 +630,7 @@ print(rise * (1 if sys.platform == "darwin" else 1024) / (8 * d))
 FAST = {"learning_rate": 0.05, "alpha": 0.0, "batch_size": 16} | TEXTBOOK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [

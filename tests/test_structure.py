@@ -111,6 +111,13 @@ def test_private_names_of_scikit_learn_only_in_compat(path):
         assert not list(private_names(path))
 
 
+def test_contributing_names_every_test_file_and_benchmark():
+    text = ROOT.joinpath("docs", "contributing.md").read_text(encoding="utf-8")
+    names = [f"`{path.name}`" for path in ROOT.joinpath("tests").glob("test_*.py")]
+    names += [f"`{path.parent.name}/" for path in ROOT.glob("docs/benchmarks/*/*.py")]
+    assert not [name for name in names if name not in text]
+
+
 @pytest.mark.parametrize("path", by_name(FILES))
 def test_length_of_files(path):
     assert len(path.read_text().splitlines()) <= FILE_LINES

@@ -9,8 +9,9 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 
-from sklearn_lossopt import DivergenceError, GradientClassifier, GradientRegressor, _bank
+from sklearn_lossopt import DivergenceError, GradientClassifier, GradientRegressor
 from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._training import bank
 from sklearn_lossopt.losses import Loss, SquaredError
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.search._joint_fit import JointFit
@@ -184,13 +185,13 @@ def test_components_of_users():
 @pytest.fixture
 def banks(monkeypatch):
     """The numbers of trainers in the calls of the engine's bank."""
-    sizes, run_bank = [], _bank.run_bank
+    sizes, run_bank = [], bank.run_bank
 
     def counted(trainers, *args):
         sizes.append(len(trainers))
         return run_bank(trainers, *args)
 
-    monkeypatch.setattr(_bank, "run_bank", counted)
+    monkeypatch.setattr(bank, "run_bank", counted)
     return sizes
 
 
@@ -241,7 +242,7 @@ def test_waves(banks, monkeypatch):
     """Runs that are too large together are trained in turn, with the same results."""
     X, y = make_data("classification", n=90)
     whole = dict(JointFit(candidates(), X, y, {}))
-    monkeypatch.setattr(_bank, "BYTES", 1)
+    monkeypatch.setattr(bank, "WAVE_BYTES", 1)
     fits = JointFit(candidates(), X, y, {})
     taken = iter(fits)
     found = dict([next(taken)])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cover import pairwise
 from numpy.testing import assert_allclose
 from reference import one_vs_rest, textbook_fit
 
@@ -56,8 +57,12 @@ def relative_error(actual, expected):
     return np.max(np.abs(actual - expected) / np.maximum(1, np.abs(expected)))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+# In float32 one case in three: 3 has no divisor in common with the numbers of weights and batches.
+@pytest.mark.parametrize(
+    "case, dtype",
+    [(case, "float64") for case in CASES] + [(case, "float32") for case in CASES[::3]],
+    ids=lambda value: value if isinstance(value, str) else value["name"],
+)
 def test_follows_torch(case, dtype):
     X = RECORDED["X_" + case["data"]].astype(dtype)
     y = RECORDED["y_" + case["data"]]
@@ -229,9 +234,11 @@ PROBLEMS = [
 PROBLEMS.remove(("log_loss", "one_vs_rest"))
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 36, 50])
-@pytest.mark.parametrize("optimizer", OPTIMIZER_RANGES)
-@pytest.mark.parametrize("loss, target", PROBLEMS)
+@pairwise(
+    "loss, target, optimizer",
+    [(*problem, optimizer) for problem in PROBLEMS for optimizer in OPTIMIZER_RANGES],
+    batch_size=[1, 7, 36, 50],
+)
 def test_follows_the_twin(loss, target, optimizer, batch_size, request):
     # the seed is the test's own, so that a failure repeats alone
     rng = np.random.default_rng(list(request.node.name.encode()))

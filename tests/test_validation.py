@@ -297,10 +297,13 @@ def test_balanced_classes_are_balanced_by_the_rows_trained_on():
 # When it ends -------------------------------------------------------------------------------------
 
 
-def stopping_epoch(costs, tol, patience):
-    """The epoch after which no cost has been below the last good one by tol for so long."""
+def stopping_epoch(costs, moved, tol, patience):
+    """The epoch after which no cost has been below the last good one by tol for so long; epochs
+    that have not ``moved`` the model do not count."""
     reference, since = costs[0], 0
     for epoch, cost in enumerate(costs[1:], start=2):
+        if not moved[epoch - 2]:
+            continue
         since += 1
         if cost < reference - tol * abs(reference):
             reference, since = cost, 0
@@ -321,7 +324,9 @@ def test_it_ends_after_some_epochs_without_an_improvement(task, tol, patience, s
     whole = make(task).set_params(**settings, tol=0).fit(X, y, X_val=X_val, y_val=y_val)
     assert whole.n_iter_ == 80
     sign = 1 if scoring == "loss" else -1
-    end = stopping_epoch(sign * whole.validation_curve_, tol, patience)
+    # By schedule="auto" an epoch that did not lower F is undone.
+    moved = (np.diff(whole.loss_curve_) != 0) | (schedule != "auto")
+    end = stopping_epoch(sign * whole.validation_curve_, moved, tol, patience)
     model = clone(whole).set_params(early_stopping=True, tol=tol, n_iter_no_change=patience)
     with warnings.catch_warnings():
         # A run that validation stops has nothing to warn about.
@@ -598,6 +603,26 @@ def test_validation_labels_are_known(labels, unknown):
     with pytest.raises(ValueError, match=f"y_val holds {unknown}, which y does not.*'no', 'yes'"):
         GradientClassifier().fit(X, y, X_val=X[:3], y_val=labels)
     GradientClassifier().fit(X, y, X_val=X[:1], y_val=["yes"])
+
+
+@quietly
+@pytest.mark.parametrize("labels", [["a", "ba", "bb"], np.array(["a", "ba", "bb"], object)])
+def test_validation_labels_longer_than_the_first(labels):
+    X, y, X_val, y_val = parts("classification", n_targets=2)
+    codes = make("classification", max_iter=5).fit(X, y, X_val=X_val, y_val=y_val)
+    names = np.array(labels)
+    model = clone(codes).fit(X, names[y], X_val=X_val, y_val=names[y_val])
+    assert_array_equal(model.validation_curve_, codes.validation_curve_)
+
+
+@quietly
+@each_task
+def test_scores_of_a_linear_model_after_a_network(task):
+    X, y = make_data(task)
+    linear = make(task, early_stopping=True, scoring=None, max_iter=5).fit(X, y)
+    model = clone(linear).set_params(hidden_layer_sizes=(3,)).fit(X, y)
+    model.set_params(hidden_layer_sizes=()).fit(X, y)
+    assert_array_equal(model.validation_curve_, linear.validation_curve_)
 
 
 @pytest.mark.parametrize("labels", [[0.0, 1.0], [False, True], ["0", "1"]])

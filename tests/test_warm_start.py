@@ -15,6 +15,7 @@ from catalogue import (
     real_data,
     same_model,
 )
+from cover import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
@@ -41,10 +42,11 @@ def assert_same_run(twice, once):
     assert twice.t_ == once.t_
 
 
-@pytest.mark.parametrize(
-    ("task", "loss", "optimizer"), [case for case in COVER if case[2] in STEPPING]
+@pairwise(
+    "task, loss, optimizer",
+    [case for case in COVER if case[2] in STEPPING],
+    mode=["whiten", "scale"],
 )
-@pytest.mark.parametrize("mode", ["whiten", "scale"])
 def test_two_preconditioned_fits_are_one(task, loss, optimizer, mode):
     X, y = make_data(task, loss, n_targets=2)
     X = X * [1e-2, 1, 10, 1e3] + [100, 0, -5, 0]

@@ -1,59 +1,59 @@
-"""Floor 0: the compiled engine. Knows arrays, not scikit-learn.
+"""The compiled engine: epochs over the rows, gradients, kernels.
 
-The training loop exists once for each processor level; the best one that runs here is loaded.
-The environment variable ``SKLEARN_LOSSOPT_CPU_LEVEL`` (1 or 3) lowers the choice.
+``_trainer`` is what Python sees; ``_plan.hpp`` says what the C++ loops take, ``_epochs.hpp`` what
+an epoch is. The loops exist once for each processor level, of which the best that runs here is
+taken; the environment variable ``SKLEARN_LOSSOPT_CPU_LEVEL`` (1 or 3) lowers the choice.
+Imports: NumPy and, for its BLAS, SciPy; nothing of this package or of scikit-learn.
+Read first: ``_trainer.pyx``.
 """
 
 import importlib
 import importlib.metadata
-import os
 
-_MODULES = {3: "_train_v3", 1: "_train_baseline"}
+from sklearn_lossopt._engine._sources import fingerprint, sources
 
-
-def _compiled(name):
-    try:
-        return importlib.import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.{name}":
-            raise
-        return None
+REMEDY = "Install the package with 'pip install .' from its source directory"
 
 
 def _load():
-    cpu = _compiled("_cpu")
-    if cpu is None:
-        # Python started in a source checkout finds the sources before the installed package;
-        # the compiled modules are beside the latter.
-        try:
-            installed = importlib.metadata.distribution("sklearn-lossopt")
-        except importlib.metadata.PackageNotFoundError:
-            pass
-        else:
-            __path__.append(str(installed.locate_file("sklearn_lossopt/_engine")))
-            cpu = _compiled("_cpu")
-    if cpu is not None:
-        allowed = min(cpu.level(), int(os.environ.get("SKLEARN_LOSSOPT_CPU_LEVEL", 3)))
-        for level, name in _MODULES.items():
-            module = _compiled(name) if level <= allowed else None
-            if module is not None:
-                return module
+    name = f"{__name__}._kernels"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+    # Python started in a source checkout finds the sources before the installed package; the
+    # compiled modules are beside the latter.
+    try:
+        installed = importlib.metadata.distribution("sklearn-lossopt")
+        __path__.append(str(installed.locate_file("sklearn_lossopt/_engine")))
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"The compiled engine of sklearn_lossopt is missing. {REMEDY} (a C++ compiler is "
+            "needed)."
+        ) from error
+
+
+_kernels = _load()
+if sources() and fingerprint() != _kernels.FINGERPRINT:
     raise ImportError(
-        "The compiled engine of sklearn_lossopt is missing. Install the package with "
-        "'pip install .' from its source directory (a C compiler is needed)."
+        f"The compiled engine at {_kernels.__file__} was built from other sources than those at "
+        f"{__path__[0]}. {REMEDY}, or run Python outside of that directory."
     )
 
-
-_train = _load()
-Trainer = _train.Trainer
-ACTIVATION_KERNELS = _train.ACTIVATION_KERNELS
-LOSS_KERNELS = _train.LOSS_KERNELS
-STEP_KERNELS = _train.STEP_KERNELS
-column_moments = _train.column_moments
-run_bank = _train.run_bank
+from sklearn_lossopt._engine._kernels import (  # noqa: E402
+    ACTIVATION_KERNELS,
+    CPU_LEVEL,
+    LOSS_KERNELS,
+    STEP_KERNELS,
+)
+from sklearn_lossopt._engine._moments import column_moments  # noqa: E402
+from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
 
 __all__ = [
     "ACTIVATION_KERNELS",
+    "CPU_LEVEL",
     "LOSS_KERNELS",
     "STEP_KERNELS",
     "Trainer",

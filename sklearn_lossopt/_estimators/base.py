@@ -1,7 +1,9 @@
-"""What the two estimators share. Floor 3."""
+"""What the two estimators share. `_fitting` is a fit from the top, `_partial_fit` a chunk's."""
 
 import functools
-import warnings
+import math
+from abc import ABCMeta, abstractmethod
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -15,49 +17,72 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sklearn_lossopt._cache import Cache
-from sklearn_lossopt._compat import (
-    Interval,
-    Options,
-    StrOptions,
-    check_sample_weight,
-)
+from sklearn_lossopt._compat import Interval, Options, StrOptions
 from sklearn_lossopt._component import as_objects
+from sklearn_lossopt._engine import ACTIVATION_KERNELS
 from sklearn_lossopt._estimators.callbacks import CallbackReporter
-from sklearn_lossopt._estimators.prediction import CONSTRAINTS, HasLayers
-from sklearn_lossopt._estimators.validation_data import HoldsOut, canonical
+from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, select
+from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer, resolve_settings
+from sklearn_lossopt._estimators.partial_fit import (
+    cast,
+    check_chunk_parameters,
+    train_chunk,
+)
+from sklearn_lossopt._estimators.prediction import (
+    LINEAR,
+    NETWORK,
+    FittedModelMixin,
+    FittedParameters,
+    fitted_attributes,
+    layer_widths,
+    untrained_attributes,
+)
+from sklearn_lossopt._estimators.validation_data import (
+    class_weighted_validation,
+    score_function,
+    split_validation,
+)
+from sklearn_lossopt._exceptions import warn_user
 from sklearn_lossopt._objective import Objective
-from sklearn_lossopt._preconditioning.network import NetworkFit
 from sklearn_lossopt._solvers.huber_scale import residual_scale
 from sklearn_lossopt._training.bank import alone
+from sklearn_lossopt._training.monitor import Validation
 from sklearn_lossopt._training.run import train
-from sklearn_lossopt._training.state import Settings
+from sklearn_lossopt._training.state import State
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
 # What validation of X sets.
 FEATURES = "n_features_in_", "feature_names_in_"
+# Fitted attributes that not every fit sets.
+OPTIONAL = "delta_", "validation_curve_", "best_iter_"
 
 
-def _shares(data):
-    """Weights of mean 1 in the type of X."""
-    # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
-    used = data.weight if data.rows is None else data.weight[data.rows]
-    largest = used.max()
-    with np.errstate(over="ignore"):  # in rows not used
-        weight = data.weight / largest
-        weight /= np.mean(used / largest)
-        return weight.astype(data.X.dtype, copy=False)
+class BaseGradientEstimator(
+    FittedModelMixin, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
+):
+    """Parameters, validation and training common to regressor and classifier.
 
+    A kind of estimator is made of the three attributes declared first and of two methods, `_encode`
+    and `_class_weights`.
+    """
 
-class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstimator):
-    """Parameters, validation and training common to regressor and classifier."""
+    _task: str  # "regression" or "classification", which a Loss has as an attribute too
+    _other: str  # the estimator of the other task
+    _target_checks: dict  # options of validate_data for y
+    # What a fit leaves to later calls, besides the attributes of the model.
+    _loss: Loss
+    _optimizer: Optimizer
+    _state: State
 
     _parameter_constraints: dict = {
         # Checked by Component.resolve, whose message lists the known names.
         "loss": "no_validation",
         "optimizer": "no_validation",
-        **CONSTRAINTS,
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATION_KERNELS))],
+        "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
         "schedule": "no_validation",
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
@@ -151,134 +176,114 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         params = as_objects(self, self._component_families, params)
         return super().set_params(**params)
 
-    # -- parameters -------------------------------------------------------------------------
-
-    def _resolve_loss(self):
-        loss = Loss.resolve(self.loss)
-        if not getattr(loss, self._task):
-            known = sorted(
-                name for name, (found, _) in Loss._names.items() if getattr(found, self._task)
-            )
-            raise ValueError(
-                f"loss={self.loss!r} is not a {self._task} loss; {type(self).__name__} takes "
-                f"{', '.join(map(repr, known))}. Use {self._other} for it."
-            )
-        return loss
-
-    def _check_smooth(self, loss, optimizer):
-        """Raise where the optimizer cannot minimise the objective for its kinks."""
-        if not optimizer.needs_smooth:
-            return
-        if not loss.smooth:
-            smooth = sorted(
-                name for name, found in Loss.registry().items()
-                if getattr(found, self._task) and found.smooth
-            )  # fmt: skip
-            raise ValueError(
-                f"optimizer={self.optimizer!r} needs a loss without kinks, which "
-                f"loss={self.loss!r} has. Use another optimizer, such as 'adam', or one of the "
-                f"losses {', '.join(map(repr, smooth))}."
-            )
-        if self.l1_ratio > 0 and self.alpha > 0:
-            raise ValueError(
-                f"optimizer={self.optimizer!r} needs a penalty without kinks, which "
-                f"l1_ratio={self.l1_ratio!r} with loss={self.loss!r} has. Use l1_ratio=0, or "
-                "another optimizer, such as 'adam', which takes proximal steps."
-            )
-
-    def _check_unused(self, optimizer):
-        """Raise where a parameter is set that the optimizer does not know."""
-        if optimizer.minimize is None:
-            return
-        for name in ("learning_rate", "schedule"):
-            value = getattr(self, name)
-            if not (isinstance(value, str) and value == "auto"):
-                raise ValueError(
-                    f"{name}={value!r} cannot be set with optimizer={self.optimizer!r}, which "
-                    f"finds the length of its steps by a line search. Leave {name}='auto', or use "
-                    "another optimizer, such as 'nesterov'."
-                )
-
-    def _settings(self, loss):
-        self._scorer()  # raises if there is none
-        optimizer = Optimizer.resolve(self.optimizer)
-        automatic = isinstance(self.schedule, str) and self.schedule == "auto"
-        schedule = None if automatic else Schedule.resolve(self.schedule, also=("auto",))
-        if optimizer.full_batch and self.batch_size != "auto":
-            raise ValueError(
-                f"batch_size={self.batch_size!r} cannot be set with optimizer="
-                f"{self.optimizer!r}, which always uses all rows. Leave batch_size='auto', or "
-                f"use optimizer='sgd' for mini-batches."
-            )
-        self._check_unused(optimizer)
-        self._check_smooth(loss, optimizer)
-        if self.precondition == "whiten" and self.l1_ratio > 0 and self.alpha > 0:
-            raise ValueError(
-                f"precondition='whiten' mixes the features, which l1_ratio={self.l1_ratio!r} "
-                "cannot be split over. Use precondition='scale' or 'auto', or l1_ratio=0."
-            )
-        return Settings(
-            optimizer=optimizer,
-            schedule=schedule,
-            learning_rate=None if self.learning_rate == "auto" else float(self.learning_rate),
-            batch_size=None if self.batch_size == "auto" else int(self.batch_size),
-            max_iter=self.max_iter,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            precondition=self.precondition,
-            shuffle=self.shuffle,
-            verbose=int(self.verbose),
-            network=self._architecture(optimizer),
-        )
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
+    # -- what kinds of estimators differ in ---------------------------------------------------
+
+    @abstractmethod
+    def _encode(self, X, y, weight, sample_indices, loss, cache, classes=None):
+        """Encode targets.
+
+        Parameters
+        ----------
+        X, y : ndarray or csr_array, ndarray
+            Valid.
+        weight, sample_indices : ndarray or None
+            The weights, and the indices of those that are not 0; see RowSet.
+        loss : Loss
+        cache : Cache
+        classes : ndarray or None
+            The labels announced of a stream.
+
+        Returns
+        -------
+        rows : RowSet
+        encoding : TargetEncoding
+        """
+
+    @abstractmethod
+    def _class_weights(self, rows, encoding, cache):
+        """The weight of each class in the rows to train on, as an ndarray; or None."""
+
+    # -- fit ----------------------------------------------------------------------------------
+
+    def _fit(self, X, y, sample_weight, validation):
+        warning = alone(self._fitting(X, y, sample_weight, validation))
+        if warning:
+            warn_user(warning, ConvergenceWarning)
+        return self
+
+    def _fitting(self, X, y, sample_weight, validation, cache=None, observer=None):
+        """Fit: a generator of the Epochs to train, see ``_training.bank``.
+
+        Parameters
+        ----------
+        X, y, sample_weight : array-like
+        validation : GivenValidation
+        cache : Cache or None
+            Shared with other estimators that are fitted to the very same objects.
+        observer : object or None
+            Told of the fit in place of callbacks, see SnapshotRecorder.
+
+        Returns
+        -------
+        warning : str or None
+            Of convergence.
+        """
+        loss = resolve_loss(self)
+        settings = resolve_settings(self, loss)
+        cache = cache or Cache()
+
+        data = self._training_data(X, y, sample_weight, validation, loss, cache)
+        objective = self._objective(data.rows, data.encoding, loss, cache)
+        objective = replace(objective, loss=loss._prepared(partial(residual_scale, objective)))
+        start = self._start(objective, settings) if self.warm_start else None
+        state = None if start is None else self._memory(settings.optimizer, objective.X.dtype)
+        self._forget_fit(settings.network)
+
+        validated = data.validation is not None
+        attributes = partial(fitted_attributes, loss, settings, objective, data.encoding, validated)
+        observer = observer or CallbackReporter(self, X, data.rows.y, sample_weight)
+        observer.begin_fit(attributes, settings.max_iter)
+        result = yield from train(
+            objective, settings, data.seed, start, state,
+            self._validation(data, objective, attributes) if validated else None,
+            observer if observer.wants_epochs else None,
+        )  # fmt: skip
+        vars(self).update(attributes(result))
+        observer.end_fit()
+        return result.warning
+
     # -- data -------------------------------------------------------------------------------
 
-    def _validate(self, X, y, **check):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_sparse="csr",
-            ensure_min_samples=1,
-            **check,
-        )
-        self._check_sparse(X)
-        return canonical(X) if sparse.issparse(X) else X, y
+    def _training_data(self, X, y, sample_weight, validation, loss, cache):
+        """Check the data of a fit and encode them; returns TrainingData."""
+        X, y = self._shared_rows(X, y, cache)
+        weight, used = cache("used", (sample_weight, X), lambda: check_weight(sample_weight, X))
+        rows, encoding = self._encode(X, y, weight, used, loss, cache)
+        loss._check_target(select(rows.target, used))
+        loss._check_total(select(rows.target, used))
+        seed = self._seed(cache)
+        rows, held_out = split_validation(self, rows, encoding, validation, seed, loss, cache)
+        class_weights = self._class_weights(rows, encoding, cache)
+        parts = rows.weight, rows.sample_indices, rows.codes, class_weights
+        weighted = cache("class-weighted", parts, lambda: rows.class_weighted(class_weights))
+        rows = replace(rows, weight=weighted.weight, sample_indices=weighted.sample_indices)
+        if held_out is not None and class_weights is not None and resolve_scorer(self) is None:
+            held_out = cache(
+                "class-weighted validation", (held_out, class_weights),
+                lambda: class_weighted_validation(self, held_out, class_weights),
+            )  # fmt: skip
+        return TrainingData(rows, held_out, encoding, seed)
 
-    def _check_sparse(self, X):
-        if self.precondition == "whiten" and sparse.issparse(X):
-            raise ValueError(
-                "precondition='whiten' would make sparse X dense. Use precondition='scale' or "
-                "'auto'."
-            )
-
-    @staticmethod
-    def _used_rows(sample_weight, X, may_be_none=False):
-        """Checked weights, and the rows whose weight is not zero; None for all."""
-        if sample_weight is None:
-            return None, None
-        weight = check_sample_weight(
-            sample_weight,
-            X,
-            dtype=np.float64,
-            ensure_non_negative=True,
-            allow_all_zero_weights=may_be_none,
-        )
-        rows = np.flatnonzero(weight).astype(np.uint32)
-        return weight, None if len(rows) == X.shape[0] else rows
-
-    def _same_rows(self, X, y, cache, **check):
-        """X and y valid, as ``_validate`` makes them once for all that share the memo."""
+    def _shared_rows(self, X, y, cache):
+        """X and y valid, made so once for all estimators that share the cache."""
 
         def validate():
-            valid = self._validate(X, y, **check)
+            valid = self._validate(X, y)
             return *valid, {name: value for name, value in vars(self).items() if name in FEATURES}
 
         X, y, features = cache("rows", (X, y, type(self)), validate)
@@ -288,148 +293,24 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         self._check_sparse(X)
         return X, y
 
-    # -- training ---------------------------------------------------------------------------
-
-    def _fit(self, *given):
-        warning = alone(self._fitting(*given))
-        if warning:
-            # The caller of fit, past the wrappers around it.
-            warnings.warn(warning, ConvergenceWarning, stacklevel=5)
-        return self
-
-    def _fitting(self, X, y, sample_weight, validation, cache=None, observer=None):
-        """Fit: a generator of the epochs to train, see ``_bank``.
-
-        Parameters
-        ----------
-        X, y, sample_weight : array-like
-        validation : tuple
-            ``X_val``, ``y_val`` and ``sample_weight_val``.
-        cache : Cache or None
-            Shared with other estimators that are fitted to the very same objects.
-        observer : object or None
-            Told of the fit in place of callbacks: of what makes ``attributes`` of an FitResult, and
-            by ``begin`` and ``end`` of epochs, see ``Monitor``.
-
-        Returns
-        -------
-        warning : str or None
-            Of convergence.
-        """
-        loss = self._resolve_loss()
-        settings = self._settings(loss)
-        cache = cache or Cache()
-        prepared = self._prepare(X, y, sample_weight, validation, loss, cache)
-        observer = observer or CallbackReporter(self, X, prepared[0].y, sample_weight)
-        return (yield from self._train(*prepared, loss, settings, cache, observer))
-
-    def _train(
-        self,
-        data,
-        held,
-        class_weights,
-        target_kind,
-        n_outputs,
-        shape,
-        loss,
-        settings,
-        cache,
-        observer,
-    ):
-        """Train, and set the fitted attributes.
-
-        Parameters
-        ----------
-        data, held : Data
-            The rows to train on and, or None, those to validate on.
-        class_weights : ndarray or None
-            Weights of the classes.
-        target_kind : str
-        n_outputs : int
-        shape : callable
-            Makes an estimator's own attributes of coefficients (k, d) and intercepts (k,).
-        loss : Loss
-        settings : Settings
-        cache : Cache
-        observer : object
-        """
-        weighted = cache(
-            "factors",
-            (data.weight, data.rows, data.code, class_weights),
-            lambda: data.times(class_weights),
-        )
-        data = replace(data, weight=weighted.weight, rows=weighted.rows)
-        objective = self._objective(data, target_kind, n_outputs, loss, cache)
-        start = state = None
-        network = settings.network
-        if self.warm_start and network is not None:
-            start = self._network_start(network.widths(data.X.shape[1], n_outputs))
-        elif self.warm_start and hasattr(self, "coef_"):
-            start = self._model()
-            if start[0].shape != (n_outputs, data.X.shape[1]):
-                start = None
-        if start is not None:
-            state = self._memory(settings.optimizer, data.X.dtype)
-        attributes = partial(self._attributes, objective, loss, settings, held is not None, shape)
-        for name in ("delta_", "validation_curve_", "best_iter_"):
-            vars(self).pop(name, None)
-        observer.begin_fit(attributes, settings.max_iter)
-        objective.loss = loss._prepared(partial(residual_scale, objective))
-        validation = None
-        if held is not None:
-            validation = self._validation(held, class_weights, attributes, objective)
-        result = yield from train(
-            objective, settings, data.seed, start, state, validation,
-            observer if observer.wants_epochs else None, None if network is None else NetworkFit,
+    def _validate(self, X, y, reset=True):
+        X, y = validate_data(
+            self, X, y, reset=reset, dtype=[np.float64, np.float32], order="C",
+            accept_sparse="csr", **self._target_checks,
         )  # fmt: skip
-        vars(self).update(attributes(result))
-        self._forget_other_kind(network)
-        observer.end_fit()
-        return result.warning
+        self._check_sparse(X)
+        return canonical(X), y
 
-    def _attributes(self, objective, loss, settings, validated, shape, result):
-        """The fitted attributes of an FitResult."""
-        found = {
-            "_loss": loss,
-            "_optimizer": settings.optimizer,
-            "_state": result.state,
-            "_stream": result.stream,
-            "n_iter_": result.n_iter,
-            "t_": result.state.updates,
-            "loss_curve_": np.array(result.loss_curve),
-            "learning_rate_": result.learning_rate,
-            "converged_": result.converged,
-            **self._parameters(result.coef, result.intercept, settings.network, shape),
-        }
-        if hasattr(loss, "delta"):
-            found["delta_"] = objective.loss.delta
-        if validated:
-            found["validation_curve_"] = np.array(result.validation_curve)
-            found["best_iter_"] = result.best_iter
-        return found
-
-    def _objective(self, data, target_kind, n_outputs, loss, cache=None):
-        cache = cache or Cache()
-        weight = data.weight
-        if weight is not None:
-            weight = cache("shares", (weight, data.rows, data.X), lambda: _shares(data))
-        return Objective(
-            data.X,
-            data.target,
-            target_kind,
-            weight,
-            data.rows,
-            n_outputs,
-            loss,
-            l2=float(self.alpha * (1 - self.l1_ratio)),
-            l1=float(self.alpha * self.l1_ratio),
-            fit_intercept=self.fit_intercept,
-            cache=cache,
-        )
+    def _check_sparse(self, X):
+        if self.precondition == "whiten" and sparse.issparse(X):
+            raise ValueError(
+                "precondition='whiten' would make sparse X dense. Use precondition='scale' or "
+                "'auto'."
+            )
 
     def _seed(self, cache):
-        """Seeds the order of the rows and the choice of those for validation. Where it may be
-        any, all that share the memo have the same."""
+        """Seeds the order of the rows and the choice of those for validation. Where any seed will
+        do, all estimators that share the cache have the same."""
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
         if self.warm_start and hasattr(self, "_state"):
@@ -438,10 +319,114 @@ class BaseGradientEstimator(HasLayers, HoldsOut, CallbackSupportMixin, BaseEstim
         draw = partial(check_random_state(self.random_state).randint, 2**31)
         return int(cache("seed", (), draw) if self.random_state is None else draw())
 
+    def _objective(self, rows, encoding, loss, cache):
+        weight = rows.weight
+        if weight is not None:
+            parts = weight, rows.sample_indices, rows.X
+            weight = cache("relative weights", parts, rows.relative_weights)
+        return Objective(
+            rows.X, rows.target, encoding.target_kind, weight, rows.sample_indices,
+            encoding.n_outputs, loss, l2=float(self.alpha * (1 - self.l1_ratio)),
+            l1=float(self.alpha * self.l1_ratio), fit_intercept=self.fit_intercept, cache=cache,
+        )  # fmt: skip
+
+    def _validation(self, data, objective, attributes):
+        """The Validation that judges a fit after each epoch."""
+        scorer = resolve_scorer(self)
+        if scorer is None:
+            judged = self._objective(
+                data.validation, data.encoding, objective.loss, objective.cache
+            )
+            return Validation(self.early_stopping, objective=judged)
+        score = score_function(self, scorer, data.validation, attributes, objective.cache)
+        return Validation(self.early_stopping, score=score)
+
+    # -- what a fit goes on from, and leaves ----------------------------------------------------
+
+    def _start(self, objective, settings):
+        """The last fit's FittedParameters, if the next model has parameters of the same shapes."""
+        start = FittedParameters.of(self)
+        widths = layer_widths(settings.network, objective.d, objective.n_outputs)
+        return start if start is not None and start.widths == widths else None
+
     def _memory(self, optimizer, dtype):
-        """The last fit's optimizer state, if the same optimizer can go on from it."""
-        if self._state.slots.dtype != dtype:
+        """The last fit's State, if the same optimizer can go on from it."""
+        state = getattr(self, "_state", None)  # not there before the first row of a stream
+        if state is None or state.slots.dtype != dtype:
             return None
         before = self._optimizer
         same = type(before) is type(optimizer) and before.get_params() == optimizer.get_params()
-        return self._state if same else None
+        return state if same else None
+
+    def _forget_fit(self, architecture):
+        """Drop fitted attributes that the next fit may not set: a model is linear or a network."""
+        for name in (*OPTIONAL, *(NETWORK if architecture is None else LINEAR)):
+            vars(self).pop(name, None)
+
+    def _as_fitted(self, attributes, nameless=False):
+        """A copy with these fitted attributes; ``nameless`` where it is to take X as an array."""
+        model = copy(self)
+        vars(model).update(attributes)
+        if nameless:
+            vars(model).pop("feature_names_in_", None)
+        return model
+
+    # -- partial_fit ----------------------------------------------------------------------------
+
+    def _partial_fit(self, X, y, sample_weight, classes=None):
+        """One pass over a chunk; ``classes`` are the labels announced of the stream."""
+        loss = resolve_loss(self)
+        check_chunk_parameters(self)
+        settings, cache = resolve_settings(self, loss), Cache()
+
+        before = FittedParameters.of(self)
+        X, y = self._validate(X, y, reset=before is None)
+        X = X if before is None else cast(X, before.dtype)
+        weight, used = check_weight(sample_weight, X, allow_all_zero=True)
+        rows, encoding = self._encode(X, y, weight, used, loss, cache, classes)
+        loss._check_target(select(rows.target, used))
+        seed = self._seed(cache)
+        if before is not None:
+            known = (
+                np.shape(self.intercept_)
+                if hasattr(self, "intercept_")
+                else (() if self._flat else (self.n_outputs_,))
+            )
+            if math.prod(known) != encoding.n_outputs:
+                raise ValueError(
+                    f"y of shape {y.shape} has not the outputs of earlier calls: the model's "
+                    f"have shape {known}. Use fit to start anew."
+                )
+            if encoding.flat == bool(known):
+                # As the first call's y was, (n,) or (n, 1).
+                encoding = replace(encoding, flat=not known)
+        rows = rows.class_weighted(self._class_weights(rows, encoding, cache))
+        objective = self._objective(replace(rows, weight=None), encoding, loss, cache)
+
+        if objective.n == 0:
+            if before is None:
+                vars(self).update(untrained_attributes(loss, settings, objective, encoding))
+            return self
+        start = last_state = memory = None
+        if getattr(self, "t_", 0) > 0:
+            start = self._start(objective, settings)
+            if start is None:
+                raise ValueError(
+                    f"hidden_layer_sizes={self.hidden_layer_sizes!r} does not go on from a model "
+                    "of other layers. Use fit to start anew."
+                )
+            last_state, memory = self._state, self._memory(settings.optimizer, X.dtype)
+        result = train_chunk(
+            objective, rows.weight, settings, seed, getattr(self, "_stream", None), start,
+            last_state, memory,
+        )  # fmt: skip
+        result = replace(
+            result,
+            n_iter=getattr(self, "n_iter_", 0) + 1,
+            loss_curve=result.stream.curve(
+                getattr(self, "loss_curve_", np.empty(0)), result.loss_curve[0]
+            ),
+        )
+        self._forget_fit(settings.network)
+        vars(self).update(fitted_attributes(loss, settings, objective, encoding, False, result))
+        return self

@@ -1,10 +1,10 @@
-"""What callbacks are told of a fit. Floor 3."""
+"""Who is told of a fit and of its epochs: an estimator's callbacks, or a search that pauses."""
 
 from sklearn_lossopt._compat import has_callbacks
 
 
 def callback_kwargs(estimator, X, y, weight):
-    """What callbacks are told of a fit; the weights may be None."""
+    """What callbacks get with every event of a fit; the weights may be None."""
     metadata = None if weight is None else {"sample_weight": weight}
     return dict(estimator=estimator, X=X, y=y, metadata=metadata)
 
@@ -30,21 +30,23 @@ class CallbackReporter:
 
     def begin_fit(self, attributes, max_iter):
         """A fit of up to ``max_iter`` epochs begins; ``attributes`` makes the fitted attributes of
-        an FitResult."""
+        a FitResult."""
         self.attributes = attributes
-        # Without callbacks too: it is what tasks of a pipeline or a search hang together by.
+        # Without callbacks too: tasks of a pipeline or a search are linked by it.
         self.root = self.task["estimator"]._init_callback_context(max_subtasks=max_iter)
         self.root.call_on_fit_task_begin(**self.task)
 
     def end_fit(self):
+        """The fit has ended, and the estimator has its attributes."""
         self.root.call_on_fit_task_end(**self.task, reconstruction_attributes={})
 
     def begin(self, result):
+        """An epoch begins; ``result`` makes the FitResult of a fit that ended now."""
         self.context = self.root.subcontext(task_name="epoch")
         self.context.call_on_fit_task_begin(**self._callback_kwargs(result))
 
     def end(self, result):
-        """Returns whether a callback asks for the end of the fit."""
+        """An epoch has ended; returns whether a callback asks for the end of the fit."""
         return self.context.call_on_fit_task_end(**self._callback_kwargs(result))
 
     def _callback_kwargs(self, result):
@@ -65,22 +67,24 @@ class SnapshotRecorder:
     found : dict
         The fitted attributes, by the number of the epoch.
     made : int
-        Epochs that the fit has made, if it has any to look at.
+        Epochs that the fit has made, if any are to be recorded.
     """
 
     def __init__(self, epochs=()):
         self.wants_epochs, self.epochs, self.found, self.made = bool(epochs), epochs, {}, 0
 
     def begin_fit(self, attributes, max_iter):
+        """As for CallbackReporter, like the methods below."""
         self.attributes = attributes
 
     def end_fit(self):
-        """The estimator has its attributes."""
+        """Nothing is to be recorded."""
 
     def begin(self, result):
-        """Nothing is to be told."""
+        """Nothing is to be recorded."""
 
     def end(self, result):
+        """Record the epoch if it is one of those asked for; the fit is not to end."""
         self.made += 1
         if self.made in self.epochs:
             self.found[self.made] = self.attributes(result())

@@ -1,23 +1,21 @@
-"""GradientClassifier. Floor 3."""
+"""GradientClassifier."""
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 
-from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._compat import StrOptions, fit_context
 from sklearn_lossopt._estimators.base import BaseGradientEstimator
+from sklearn_lossopt._estimators.data import RowSet
 from sklearn_lossopt._estimators.labels import (
-    check_labels,
-    encode,
-    encode_known,
-    known_classes,
-    labels,
+    LabelEncoding,
+    announced_classes,
+    find_classes,
     resolve_class_weight,
 )
-from sklearn_lossopt._estimators.partial_fit import TakesChunks, takes_chunks
+from sklearn_lossopt._estimators.partial_fit import takes_chunks
 from sklearn_lossopt._estimators.rollback import all_or_nothing
-from sklearn_lossopt._estimators.validation_data import Data
+from sklearn_lossopt._estimators.validation_data import GivenValidation
 from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientClassifier"]
@@ -33,7 +31,7 @@ def _has_probabilities(estimator):
     return True
 
 
-class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
+class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     r"""A linear classifier or a network, with any loss, trained by any gradient method.
 
     Minimises over coefficients w and intercept b
@@ -211,6 +209,8 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
 
     _task = "classification"
     _other = "GradientRegressor"
+    _target_checks: dict = {}
+    classes_: np.ndarray
     _parameter_constraints: dict = {
         **BaseGradientEstimator._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, None],
@@ -244,29 +244,14 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         verbose=0,
     ):
         super().__init__(
-            loss,
-            optimizer,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            fit_intercept=fit_intercept,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            scoring=scoring,
-            precondition=precondition,
-            shuffle=shuffle,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
+            loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
+            dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
+            learning_rate=learning_rate, schedule=schedule, batch_size=batch_size,
+            max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping, validation_fraction=validation_fraction,
+            scoring=scoring, precondition=precondition, shuffle=shuffle, warm_start=warm_start,
+            random_state=random_state, verbose=verbose,
+        )  # fmt: skip
         self.class_weight = class_weight
 
     @all_or_nothing
@@ -303,29 +288,23 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        return self._fit(X, y, sample_weight, GivenValidation(X_val, y_val, sample_weight_val))
 
-    def _prepare(self, X, y, sample_weight, validation, loss, cache):
-        """The first arguments of ``_train``."""
-        X, y = self._same_rows(X, y, cache)
-        weight, rows = cache("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
-        classes = cache("labels", (y, rows), lambda: labels(y, rows))
-        codes = cache("codes", (y, classes), lambda: encode(y, classes, X.dtype))
-        data = Data(X, y, *codes, weight, rows, self._seed(cache))
-        data.rows, held = self._held(
-            data, validation, lambda y, rows: encode_known(y, rows, classes, X.dtype), loss, cache
-        )
-        parts = self.class_weight, classes, data.code, data.weight, data.rows
-        class_weights = cache(
-            "class", parts, lambda: resolve_class_weight(self.class_weight, classes, data)
-        )
-        return (
-            data,
-            held,
-            class_weights,
-            *self._kind(classes, loss),
-            (lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b}),
-        )
+    def _encode(self, X, y, weight, sample_indices, loss, cache, classes=None):
+        if classes is None:
+            parts = y, sample_indices
+            classes = cache("labels", parts, lambda: find_classes(y, sample_indices))
+            encoding = LabelEncoding(classes, X.dtype, loss.joint)
+            target, codes = cache("codes", (y, classes), lambda: encoding.encode(y))
+        else:
+            encoding = LabelEncoding(classes, X.dtype, loss.joint)
+            target, codes = encoding.encode_announced(y, sample_indices)
+        return RowSet(X, y, target, codes, weight, sample_indices), encoding
+
+    def _class_weights(self, rows, encoding, cache):
+        classes, given = encoding.classes, self.class_weight
+        parts = given, classes, rows.codes, rows.weight, rows.sample_indices
+        return cache("class weights", parts, lambda: resolve_class_weight(given, rows, classes))
 
     @available_if(takes_chunks)
     @all_or_nothing
@@ -362,28 +341,8 @@ class GradientClassifier(ClassifierMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss = self._resolve_loss()
-        settings = self._chunk_settings(loss)
-        classes = known_classes(self, classes)
-        X, y = self._validate_chunk(X, y)
-        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
-        encoded = encode(check_labels(y, rows, classes), classes, X.dtype)
-        data = Data(X, y, *encoded, weight, rows, self._seed(Cache()))
-        return self._train_chunk(
-            data,
-            *self._kind(classes, loss),
-            loss,
-            settings,
-            lambda w, b: {"classes_": classes, "coef_": w, "intercept_": b},
-            resolve_class_weight(self.class_weight, classes, data),
-        )
-
-    @staticmethod
-    def _kind(classes, loss):
-        """What a Objective calls its targets, and the number of outputs."""
-        if len(classes) == 2:
-            return "values", 1
-        return "class" if loss.joint else "one_vs_rest", len(classes)
+        classes = announced_classes(getattr(self, "classes_", None), classes)
+        return self._partial_fit(X, y, sample_weight, classes)
 
     def decision_function(self, X):
         """Raw predictions.

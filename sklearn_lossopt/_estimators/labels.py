@@ -1,18 +1,98 @@
-"""Labels, their codes and their weights. Floor 3."""
+"""Class labels: their encoding, their checks and the weights of the classes."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
-# Labels encoded at once: bounds the memory that encoding takes.
+from sklearn_lossopt._estimators.data import TargetEncoding, select
+
+# Labels that are encoded at once: bounds the memory that encoding takes.
 LABELS_AT_ONCE = 1_000_000
 
 
-def labels(y, rows):
-    """Sorted labels of the rows used."""
+@dataclass
+class LabelEncoding(TargetEncoding):
+    """Labels as +-1 where there are two classes, as class indices where there are more."""
+
+    classes: np.ndarray  # sorted
+    dtype: np.dtype  # that of X
+    joint: bool  # whether the loss takes all classes together
+
+    flat = False
+
+    @property
+    def target_kind(self):
+        if len(self.classes) == 2:
+            return "values"
+        return "class" if self.joint else "one_vs_rest"
+
+    @property
+    def n_outputs(self):
+        return 1 if len(self.classes) == 2 else len(self.classes)
+
+    @property
+    def attributes(self):
+        return {"classes_": self.classes}
+
+    def encode(self, y):
+        """Targets, and class indices as floats, which more than two classes have as targets."""
+        codes = np.empty(len(y), self.dtype)
+        for start in range(0, len(y), LABELS_AT_ONCE):
+            part = slice(start, start + LABELS_AT_ONCE)
+            codes[part] = np.searchsorted(self.classes, y[part])
+        return (2 * codes - 1)[:, None] if len(self.classes) == 2 else codes, codes
+
+    def encode_validation(self, y, sample_indices):
+        unknown = sorted(
+            set(select(y, sample_indices).tolist()) - set(self.classes.tolist()), key=repr
+        )
+        if unknown:
+            raise ValueError(
+                f"y_val holds {_some(unknown)}, which y does not. Its labels are "
+                f"{_some_of(self.classes)}."
+            )
+        return self.encode(self._known(y, sample_indices))
+
+    def encode_announced(self, y, sample_indices):
+        """The same for a chunk of a stream, whose labels were announced in its first call."""
+        if y.dtype.kind not in "biu":
+            check_classification_targets(y)
+        found = np.unique(select(y, sample_indices))
+        alike = (found.dtype.kind in "biuf") == (self.classes.dtype.kind in "biuf")
+        unknown = np.setdiff1d(found, self.classes) if alike else found
+        if len(unknown):
+            raise ValueError(
+                f"y holds {_some(unknown.tolist())}, which classes does not: "
+                f"{_some_of(self.classes)}. "
+                "Pass all labels of the stream as classes in the first call of partial_fit."
+            )
+        return self.encode(self._known(y, sample_indices))
+
+    def _known(self, y, sample_indices):
+        """Labels with the first class in rows that are not used, which may hold any label."""
+        if sample_indices is None:
+            return y.astype(self.classes.dtype, copy=False)
+        # Without the dtype longer labels than the first would be cut off.
+        known = np.full(len(y), self.classes[0], self.classes.dtype)
+        known[sample_indices] = y[sample_indices]
+        return known
+
+
+def _some(labels):
+    return ", ".join(map(repr, labels[:5]))
+
+
+def _some_of(classes):
+    return f"{_some(classes.tolist())}{', ...' if len(classes) > 5 else ''}"
+
+
+def find_classes(y, sample_indices):
+    """Sorted labels of the rows that are used."""
     if y.dtype.kind not in "biu":
         check_classification_targets(y)
-    classes = np.unique(y if rows is None else y[rows])
+    classes = np.unique(select(y, sample_indices))
     if len(classes) < 2:
         raise ValueError(
             f"y holds one class only, {classes[0]!r}, in the rows of positive sample_weight; "
@@ -21,54 +101,16 @@ def labels(y, rows):
     return classes
 
 
-def encode(y, classes, dtype):
-    """Targets, +-1 for two classes, and class indices as floats, which more have as targets."""
-    code = np.empty(len(y), dtype)
-    for start in range(0, len(y), LABELS_AT_ONCE):
-        part = slice(start, start + LABELS_AT_ONCE)
-        code[part] = np.searchsorted(classes, y[part])
-    return (2 * code - 1)[:, None] if len(classes) == 2 else code, code
+def announced_classes(known, classes):
+    """The labels of a whole stream, by scikit-learn's rules for first and later calls.
 
-
-def encode_known(y, rows, classes, dtype):
-    """The same for labels y_val, all of which must be known."""
-    rows = slice(None) if rows is None else rows
-    unknown = sorted(set(y[rows].tolist()) - set(classes.tolist()), key=repr)
-    if len(unknown):
-        raise ValueError(
-            f"y_val holds {', '.join(map(repr, unknown[:5]))}, which y does not. Its "
-            f"labels are {', '.join(map(repr, classes[:5].tolist()))}"
-            f"{', ...' if len(classes) > 5 else ''}."
-        )
-    known = np.full(len(y), classes[0])
-    known[rows] = y[rows]
-    return encode(known, classes, dtype)
-
-
-def resolve_class_weight(class_weight, classes, data):
-    """Weights of the classes, or None."""
-    if class_weight is None:
-        return None
-    used = slice(None) if data.rows is None else data.rows
-    index = data.code[used].astype(np.intp)
-    if class_weight == "balanced":
-        weight = None if data.weight is None else data.weight[used]
-        counts = np.bincount(index, weights=weight, minlength=len(classes))
-        return counts.sum() / (len(classes) * counts)
-    class_weights = compute_class_weight(class_weight, classes=classes, y=classes[index])
-    if not (
-        np.isfinite(class_weights).all() and (class_weights >= 0).all() and class_weights.any()
-    ):
-        raise ValueError(
-            f"class_weight={class_weight!r} must hold finite numbers that are at least 0, one of "
-            "them positive."
-        )
-    return class_weights
-
-
-def known_classes(estimator, classes):
-    """The labels of a whole stream, by scikit-learn's rules for first and later calls."""
-    known = getattr(estimator, "classes_", None)
+    Parameters
+    ----------
+    known : ndarray or None
+        ``classes_`` of earlier calls.
+    classes : array-like or None
+        As given to this call.
+    """
     if classes is None:
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -88,21 +130,21 @@ def known_classes(estimator, classes):
     return given
 
 
-def check_labels(y, rows, classes):
-    """Labels of which all are known; ValueError if a row used has one that was not announced."""
-    if y.dtype.kind not in "biu":
-        check_classification_targets(y)
-    found = np.unique(y if rows is None else y[rows])
-    alike = (found.dtype.kind in "biuf") == (classes.dtype.kind in "biuf")
-    unknown = np.setdiff1d(found, classes) if alike else found
-    if len(unknown):
+def resolve_class_weight(class_weight, rows, classes):
+    """The weight of each class in these rows, or None."""
+    if class_weight is None:
+        return None
+    codes = select(rows.codes, rows.sample_indices).astype(np.intp)
+    if class_weight == "balanced":
+        weight = None if rows.weight is None else select(rows.weight, rows.sample_indices)
+        counts = np.bincount(codes, weights=weight, minlength=len(classes))
+        return counts.sum() / (len(classes) * counts)
+    class_weights = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    if not (
+        np.isfinite(class_weights).all() and (class_weights >= 0).all() and class_weights.any()
+    ):
         raise ValueError(
-            f"y holds {', '.join(map(repr, unknown[:5].tolist()))}, which classes does not: "
-            f"{', '.join(map(repr, classes[:5].tolist()))}{', ...' if len(classes) > 5 else ''}. "
-            "Pass all labels of the stream as classes in the first call of partial_fit."
+            f"class_weight={class_weight!r} must hold finite numbers that are at least 0, one of "
+            "them positive."
         )
-    if rows is None:
-        return y
-    known = np.full(len(y), classes[0])
-    known[rows] = y[rows]
-    return known
+    return class_weights

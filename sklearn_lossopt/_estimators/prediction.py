@@ -1,7 +1,8 @@
-"""A fitted model's parameters: coefficients, or the layers of a network. Floor 3."""
+"""A fitted model: its parameters, its attributes, and predictions with them."""
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -9,18 +10,117 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_lossopt._compat import Interval, StrOptions
-from sklearn_lossopt._engine import ACTIVATION_KERNELS
-from sklearn_lossopt._preconditioning.network import Architecture, forward
+from sklearn_lossopt._preconditioning.network import forward
 
-CONSTRAINTS = {
-    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "activation": [StrOptions(set(ACTIVATION_KERNELS))],
-    "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
-}
 # Fitted attributes of the one kind of model and of the other.
 LINEAR = ("coef_", "intercept_")
 NETWORK = ("coefs_", "intercepts_", "n_layers_", "n_outputs_", "_activation", "_flat")
+
+
+class FittedParameters(NamedTuple):
+    """A model's parameters in the units of X.
+
+    A linear model has an array (k, d) of coefficients and one (k,) of intercepts, a network lists
+    of its layers' arrays, (n_in, n_out) and (n_out,).
+    """
+
+    coef: np.ndarray | list
+    intercept: np.ndarray | list
+
+    @classmethod
+    def of(cls, estimator):
+        """Those of an estimator; None where it is not fitted."""
+        if hasattr(estimator, "coefs_"):
+            return cls(estimator.coefs_, estimator.intercepts_)
+        if hasattr(estimator, "coef_"):
+            dense = np.atleast_2d(dense_coef(estimator.coef_, estimator.intercept_))
+            return cls(dense, np.atleast_1d(estimator.intercept_))
+        return None
+
+    @classmethod
+    def zeros(cls, widths, dtype):
+        """Those of a model that always predicts 0; ``widths`` is as below."""
+        shapes = list(pairwise(widths))
+        if len(shapes) == 1:
+            return cls(np.zeros(shapes[0][::-1], dtype), np.zeros(widths[1], dtype))
+        coefs = [np.zeros(shape, dtype) for shape in shapes]
+        return cls(coefs, [np.zeros(width, dtype) for width in widths[1:]])
+
+    @property
+    def widths(self):
+        """The numbers of features, of each hidden layer's units and of outputs."""
+        if isinstance(self.coef, list):
+            return [self.coef[0].shape[0], *(coef.shape[1] for coef in self.coef)]
+        return list(self.coef.shape[::-1])
+
+    @property
+    def dtype(self):
+        return self.coef[0].dtype
+
+    def attributes(self, architecture, encoding):
+        """The fitted attributes that hold them.
+
+        Parameters
+        ----------
+        architecture : Architecture or None
+            None for a linear model.
+        encoding : TargetEncoding
+        """
+        if architecture is None:
+            coef, intercept = (self.coef[0], self.intercept[0]) if encoding.flat else self
+            return {"coef_": coef, "intercept_": intercept, **encoding.attributes}
+        return {
+            "coefs_": self.coef, "intercepts_": self.intercept, "n_layers_": len(self.coef) + 1,
+            "n_outputs_": encoding.n_outputs, "_activation": architecture.activation,
+            "_flat": encoding.flat, **encoding.attributes,
+        }  # fmt: skip
+
+
+def layer_widths(architecture, d, n_outputs):
+    """What ``FittedParameters.widths`` of a model are; ``architecture`` is None if it is linear."""
+    return [d, n_outputs] if architecture is None else architecture.widths(d, n_outputs)
+
+
+def fitted_attributes(loss, settings, objective, encoding, validated, result):
+    """The fitted attributes of a FitResult; ``loss`` is the estimator's, that of the objective has
+    a number for each "auto"."""
+    parameters = FittedParameters(result.coef, result.intercept)
+    found = {
+        "_loss": loss,
+        "_optimizer": settings.optimizer,
+        "_state": result.state,
+        "_stream": result.stream,
+        "n_iter_": result.n_iter,
+        "t_": result.state.updates,
+        "loss_curve_": np.array(result.loss_curve),
+        "learning_rate_": result.learning_rate,
+        "converged_": result.converged,
+        **parameters.attributes(settings.network, encoding),
+    }
+    if hasattr(loss, "delta"):
+        found["delta_"] = objective.loss.delta
+    if validated:
+        found["validation_curve_"] = np.array(result.validation_curve)
+        found["best_iter_"] = result.best_iter
+    return found
+
+
+def untrained_attributes(loss, settings, objective, encoding):
+    """The fitted attributes of a stream of which no row has been trained on yet."""
+    widths = layer_widths(settings.network, objective.d, objective.n_outputs)
+    parameters = FittedParameters.zeros(widths, objective.X.dtype)
+    return {
+        "_loss": loss, "_stream": None, "n_iter_": 0, "t_": 0, "loss_curve_": np.empty(0),
+        "converged_": False, **parameters.attributes(settings.network, encoding),
+    }  # fmt: skip
+
+
+def dense_coef(coef, intercept):
+    """A ``coef_`` as an ndarray of the dimensions that it had before it was made sparse."""
+    if not sparse.issparse(coef):
+        return coef
+    dense = coef.toarray()
+    return dense[0] if np.ndim(intercept) == 0 else dense
 
 
 def is_linear(estimator):
@@ -36,64 +136,27 @@ def is_linear(estimator):
 
 @dataclass
 class CheckedRows:
-    """What the methods that predict take for X too: rows that one of them would not change."""
+    """Rows that the methods that predict take as X without a check, since one was made before."""
 
     X: np.ndarray | sparse.spmatrix
 
 
-class HasLayers:
-    """The part of an estimator that has coefficients, or layers of them."""
+class FittedModelMixin:
+    """What a fitted model does: raw predictions, and coefficients dense or sparse.
 
-    def _architecture(self, optimizer):
-        """An Architecture; None for a linear model."""
-        hidden = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
-        if not hidden:
-            return None
-        if self.precondition == "whiten":
-            raise ValueError(
-                "precondition='whiten' is for linear models. With hidden layers use 'auto' or "
-                "'scale', which standardise the features, or False."
-            )
-        dropout = None if self.dropout == "auto" else float(self.dropout)
-        if optimizer.minimize is not None and dropout:
-            raise ValueError(
-                f"optimizer={self.optimizer!r} minimises one fixed objective, which dropout="
-                f"{self.dropout!r} changes at random. Use dropout=0, or another optimizer."
-            )
-        return Architecture(tuple(hidden), self.activation, dropout)
+    The estimator has the parameter ``hidden_layer_sizes`` and sets the attributes declared here:
+    the first two for a linear model, the others for a network.
+    """
 
-    def _model(self):
-        """Coefficients (k, d) and intercepts (k,), or lists of the layers' ones."""
-        if hasattr(self, "coefs_"):
-            return self.coefs_, self.intercepts_
-        return np.atleast_2d(self._dense_coef()), np.atleast_1d(self.intercept_)
+    hidden_layer_sizes: object
+    coef_: np.ndarray | sparse.csr_matrix
+    intercept_: np.ndarray
+    coefs_: list
+    intercepts_: list
+    _activation: str
+    _flat: bool  # whether raw predictions have one dimension
 
-    def _network_start(self, widths):
-        """The last fit's layers, if they have these widths."""
-        if not hasattr(self, "coefs_"):
-            return None
-        found = [self.coefs_[0].shape[0], *(coef.shape[1] for coef in self.coefs_)]
-        return (self.coefs_, self.intercepts_) if found == widths else None
-
-    @staticmethod
-    def _parameters(coef, intercept, architecture, shape):
-        """The attributes that hold a model's parameters; ``shape`` makes those of a linear one."""
-        if architecture is None:
-            return shape(coef, intercept)
-        k = coef[-1].shape[1]
-        others = shape(np.zeros((k, 1)), np.zeros(k))
-        flat, _ = others.pop("coef_").ndim == 1, others.pop("intercept_")
-        return {
-            "coefs_": coef, "intercepts_": intercept, "n_layers_": len(coef) + 1, "n_outputs_": k,
-            "_activation": architecture.activation, "_flat": flat, **others,
-        }  # fmt: skip
-
-    def _forget_other_kind(self, architecture):
-        """A model is linear or a network: another that the last fit was is gone."""
-        for name in NETWORK if architecture is None else LINEAR:
-            vars(self).pop(name, None)
-
-    def _checked(self, X):
+    def _check_rows(self, X):
         """Rows to predict for, the same for all models of these features."""
         check_is_fitted(self)
         return CheckedRows(
@@ -102,7 +165,7 @@ class HasLayers:
 
     def _raw_predict(self, X):
         """Raw predictions, (n,) for one output and (n, k) for more."""
-        X = X.X if isinstance(X, CheckedRows) else self._checked(X).X
+        X = X.X if isinstance(X, CheckedRows) else self._check_rows(X).X
         if hasattr(self, "coefs_"):
             raw = forward(X, self.coefs_, self.intercepts_, self._activation)
             return raw[:, 0] if self._flat else raw
@@ -111,14 +174,6 @@ class HasLayers:
             # A sparse coef_ has two dimensions.
             raw = raw.reshape(-1)
         return raw + self.intercept_
-
-    # -- sparse coefficients ----------------------------------------------------------------
-
-    def _dense_coef(self):
-        if not sparse.issparse(self.coef_):
-            return self.coef_
-        dense = self.coef_.toarray()
-        return dense[0] if np.ndim(self.intercept_) == 0 else dense
 
     @available_if(is_linear)
     def sparsify(self):
@@ -146,5 +201,5 @@ class HasLayers:
             With ``coef_`` converted in place.
         """
         check_is_fitted(self)
-        self.coef_ = self._dense_coef()
+        self.coef_ = dense_coef(self.coef_, self.intercept_)
         return self

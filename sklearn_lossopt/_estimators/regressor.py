@@ -1,22 +1,23 @@
-"""GradientRegressor. Floor 3."""
+"""GradientRegressor."""
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import column_or_1d
 
-from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._compat import fit_context
 from sklearn_lossopt._estimators.base import BaseGradientEstimator
-from sklearn_lossopt._estimators.partial_fit import TakesChunks, takes_chunks
+from sklearn_lossopt._estimators.data import RowSet
+from sklearn_lossopt._estimators.partial_fit import takes_chunks
 from sklearn_lossopt._estimators.rollback import all_or_nothing
-from sklearn_lossopt._estimators.validation_data import Data
+from sklearn_lossopt._estimators.targets import NumericEncoding, numeric_target
+from sklearn_lossopt._estimators.validation_data import GivenValidation
 from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientRegressor"]
 
 
-class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
+class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     r"""Linear regression or a network, with any loss, trained by any gradient method.
 
     Minimises over coefficients w and intercept b
@@ -188,6 +189,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
 
     _task = "regression"
     _other = "GradientClassifier"
+    _target_checks = {"multi_output": True, "y_numeric": True}
 
     def __init__(
         self,
@@ -216,29 +218,14 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         verbose=0,
     ):
         super().__init__(
-            loss,
-            optimizer,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            dropout=dropout,
-            alpha=alpha,
-            l1_ratio=l1_ratio,
-            fit_intercept=fit_intercept,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            batch_size=batch_size,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            scoring=scoring,
-            precondition=precondition,
-            shuffle=shuffle,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
+            loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
+            dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
+            learning_rate=learning_rate, schedule=schedule, batch_size=batch_size,
+            max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping, validation_fraction=validation_fraction,
+            scoring=scoring, precondition=precondition, shuffle=shuffle, warm_start=warm_start,
+            random_state=random_state, verbose=verbose,
+        )  # fmt: skip
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -293,47 +280,18 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
+        return self._fit(X, y, sample_weight, GivenValidation(X_val, y_val, sample_weight_val))
 
-    def _prepare(self, X, y, sample_weight, validation, loss, cache):
-        """The first arguments of ``_train``."""
-        X, y = self._same_rows(X, y, cache, multi_output=True, y_numeric=True)
-        weight, rows = cache("used", (sample_weight, X), lambda: self._used_rows(sample_weight, X))
-        data, shape = self._data(X, y, weight, rows, loss, cache)
-        loss._check_target(data.target if rows is None else data.target[rows])
-        k = data.target.shape[1]
-
-        def encode(y, rows):
-            target = self._target(y, X.dtype)
-            if target.shape[1] != k:
-                raise ValueError(f"y_val has {target.shape[1]} columns, but y has {k}.")
-            loss._check_some_targets(target if rows is None else target[rows])
-            return target, None
-
-        data.rows, held = self._held(data, validation, encode, loss, cache)
-        return data, held, None, "values", k, shape
-
-    def _data(self, X, y, weight, rows, loss, cache):
-        """The rows, and what makes attributes of weights."""
+    def _encode(self, X, y, weight, sample_indices, loss, cache, classes=None):
         if y.ndim == 2 and y.shape[1] == 1 and self._needs_positive_targets():
             # scikit-learn's conformance suite asks this of all that cannot fit any (n, k) target.
             y = column_or_1d(y, warn=True)
-        flat = y.ndim == 1
-        target = cache("target", (y, X.dtype.str), lambda: self._target(y, X.dtype))
-        loss._check_some_targets(target if rows is None else target[rows])
-        return Data(X, y, target, None, weight, rows, self._seed(cache)), (
-            lambda w, b: {"coef_": w[0] if flat else w, "intercept_": b[0] if flat else b}
-        )
+        target = cache("target", (y, X.dtype.str), lambda: numeric_target(y, X.dtype))
+        encoding = NumericEncoding(target.shape[1], y.ndim == 1, X.dtype)
+        return RowSet(X, y, target, None, weight, sample_indices), encoding
 
-    @staticmethod
-    def _target(y, dtype):
-        """Targets (n, k) in the dtype of X."""
-        columns = y.reshape(len(y), -1)
-        with np.errstate(over="ignore"):
-            target = np.ascontiguousarray(columns, dtype=dtype)
-        if not np.isfinite(target).all():
-            raise ValueError("y is too large for float32, the type of X. Pass X as float64.")
-        return target
+    def _class_weights(self, rows, encoding, cache):
+        return None
 
     @available_if(takes_chunks)
     @all_or_nothing
@@ -368,29 +326,7 @@ class GradientRegressor(RegressorMixin, TakesChunks, BaseGradientEstimator):
         DivergenceError
             If training diverges; nothing is changed then.
         """
-        loss = self._resolve_loss()
-        settings = self._chunk_settings(loss)
-        X, y = self._validate_chunk(X, y, multi_output=True, y_numeric=True)
-        weight, rows = self._used_rows(sample_weight, X, may_be_none=True)
-        data, shape = self._data(X, y, weight, rows, loss, Cache())
-        k = data.target.shape[1]
-        if hasattr(self, "coef_") or hasattr(self, "coefs_"):
-            known = (k,)
-            if hasattr(self, "coef_"):
-                known = np.shape(self.intercept_)
-            elif self._flat:
-                known = ()
-            if k != max(1, *known, 1):
-                raise ValueError(
-                    f"y of shape {y.shape} has not the outputs of earlier calls: intercept_ has "
-                    f"shape {known}. Use fit to start anew."
-                )
-
-            def shape(w, b):
-                # As the first call's y was, (n,) or (n, 1).
-                return {"coef_": w if known else w[0], "intercept_": b if known else b[0]}
-
-        return self._train_chunk(data, "values", k, loss, settings, shape)
+        return self._partial_fit(X, y, sample_weight)
 
     def predict(self, X):
         """Predict targets.

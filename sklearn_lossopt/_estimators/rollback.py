@@ -1,4 +1,4 @@
-"""A failed call leaves the estimator as it was. Floor 3."""
+"""A call that fails leaves the estimator as it was."""
 
 from contextlib import contextmanager
 from functools import wraps

@@ -1,19 +1,25 @@
-"""Rows that an estimator trains on, and those it holds out to validate with. Floor 3."""
+"""The rows that a fit validates on, passed to it or set aside, and how they judge it."""
 
 import math
 from contextlib import contextmanager
-from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
-from sklearn.metrics import check_scoring
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from sklearn_lossopt._compat import check_y
+from sklearn_lossopt._estimators.data import RowSet, canonical, check_weight, select
 from sklearn_lossopt._estimators.validation_split import set_aside
-from sklearn_lossopt._training.monitor import Validation
+
+
+class GivenValidation(NamedTuple):
+    """Validation data as ``fit`` gets them."""
+
+    X_val: object = None
+    y_val: object = None
+    sample_weight_val: object = None
 
 
 @contextmanager
@@ -27,176 +33,135 @@ def naming(name):
         raise ValueError(f"{name}: {error}") from error
 
 
-def canonical(X):
-    """Sparse X as the engine takes it."""
-    if X.nnz and not 0 <= X.indices.min() <= X.indices.max() < X.shape[1]:
+def split_validation(estimator, rows, encoding, given, seed, loss, cache):
+    """Split the validation rows off, or take those that were passed to ``fit``.
+
+    Parameters
+    ----------
+    estimator : BaseGradientEstimator
+        Its parameters say whether and how to validate.
+    rows : RowSet
+        All rows passed as X.
+    encoding : TargetEncoding
+    given : GivenValidation
+    seed : int
+    loss : Loss
+    cache : Cache
+        Finds the split once for all estimators that share it.
+
+    Returns
+    -------
+    training : RowSet
+    validation : RowSet or None
+    """
+    parts = rows.X, rows.y, rows.weight, rows.sample_indices, seed, estimator.early_stopping
+    if any(value is not None for value in given):
+        # The loss checks what it is given.
+        parts = *parts, *given, *loss._identity()
+
+        def split():
+            return rows.sample_indices, _check_given(estimator, rows, encoding, given, loss)
+    else:
+        parts = *parts, estimator.validation_fraction
+
+        def split():
+            if estimator.early_stopping:
+                return _set_aside(rows, estimator.validation_fraction, seed)
+            return rows.sample_indices, None
+
+    sample_indices, validation = cache("validation", parts, split)
+    return replace(rows, sample_indices=sample_indices), validation
+
+
+def _set_aside(rows, fraction, seed):
+    kept, chosen = set_aside(rows.X, rows.codes, rows.weight, rows.sample_indices, fraction, seed)
+    if len(chosen) == 0:
         raise ValueError(
-            f"X has column indices from {X.indices.min()} to {X.indices.max()}, but "
-            f"{X.shape[1]} columns. Build it anew from its data."
+            f"early_stopping=True needs rows for validation, but of n_samples="
+            f"{len(kept)} all are alike{'' if rows.codes is None else ' in each class'}. "
+            "Pass X_val and y_val, or set early_stopping=False."
         )
-    if not X.has_canonical_format:
-        # Numbers stored twice for one place are to be added; not in the caller's X.
-        X = X.copy()
-        X.sum_duplicates()
-    return sparse.csr_array(X)
+    return kept, replace(rows, sample_indices=chosen)
 
 
-@dataclass
-class Data:
-    """Rows to train on or to validate with."""
-
-    X: np.ndarray | sparse.csr_array
-    y: np.ndarray  # as the user knows it
-    target: np.ndarray  # as a Objective does
-    code: np.ndarray | None  # class indices, if they are classes
-    weight: np.ndarray | None
-    rows: np.ndarray | None  # those used; None for all
-    seed: int = 0
-
-    def times(self, class_weights):
-        """With weights multiplied by those of the classes."""
-        if class_weights is None:
-            return self
-        weight = np.ones(len(self.y)) if self.weight is None else self.weight.copy()
-        used = slice(None) if self.rows is None else self.rows
-        weight[used] *= class_weights[self.code[used].astype(np.intp)]
-        # Weights of rows not used, such as those for validation, stay.
-        rows = np.arange(len(weight), dtype=np.uint32)[used]
-        rows = rows[weight[used] > 0]
-        return replace(self, weight=weight, rows=None if len(rows) == len(weight) else rows)
-
-
-class HoldsOut:
-    """The part of an estimator that validates its training."""
-
-    def _hold_out(self, data, validation, encode):
-        """Split the rows for validation off, or take those that were passed to fit.
-
-        Parameters
-        ----------
-        data : Data
-            All rows passed as X.
-        validation : tuple
-            ``X_val``, ``y_val`` and ``sample_weight_val`` as given to ``fit``.
-        encode : callable
-            Makes ``Data.target`` and ``Data.code`` of a valid y and the rows used.
-
-        Returns
-        -------
-        rows : ndarray or None
-            Those to train on; None for all.
-        held : Data or None
-        """
-        X_val, y_val, weight = validation
-        given = {"X_val": X_val, "y_val": y_val}
-        if X_val is None and y_val is None:
-            if weight is not None:
-                raise ValueError(
-                    "sample_weight_val is passed, but X_val and y_val are not. Pass them too."
-                )
-            return self._set_aside(data) if self.early_stopping else (data.rows, None)
-        for name, value in given.items():
-            if value is None:
-                (other,) = given.keys() - {name}
-                raise ValueError(f"{other} is passed, but {name} is not. Pass both or neither.")
-        with naming("X_val"):
-            array = check_array(
-                X_val, dtype=data.X.dtype, order="C", accept_sparse="csr", input_name="X_val"
-            )
-            if sparse.issparse(data.X):
-                array = canonical(sparse.csr_array(array))
-            elif sparse.issparse(array):
-                array = array.toarray()
-            # The names and the number of the features.
-            validate_data(self, X_val, reset=False, skip_check_array=True)
-        with naming("y_val"):
-            numeric = self._task == "regression"
-            y_val = check_y(y_val, multi_output=numeric, y_numeric=numeric)
-            check_consistent_length(array, y_val)
-        with naming("sample_weight_val"):
-            weight, rows = self._used_rows(weight, array)
-        with naming("y_val"):
-            return data.rows, Data(array, y_val, *encode(y_val, rows), weight, rows)
-
-    def _held(self, data, validation, encode, loss, cache):
-        """What ``_hold_out`` returns, found once for all that share the memo."""
-        parts = data.X, data.y, data.weight, data.rows, data.seed, self.early_stopping
-        if any(given is not None for given in validation):
-            # The loss checks what it is given.
-            parts = *parts, *validation, *loss._identity()
-        else:
-            parts = *parts, self.validation_fraction
-        return cache("held", parts, lambda: self._hold_out(data, validation, encode))
-
-    def _set_aside(self, data):
-        kept, rows = set_aside(
-            data.X, data.code, data.weight, data.rows, self.validation_fraction, data.seed
+def _check_given(estimator, rows, encoding, given, loss):
+    """The RowSet of validation data that were passed to ``fit``."""
+    X_val, y_val, weight = given
+    if X_val is None and y_val is None:
+        raise ValueError("sample_weight_val is passed, but X_val and y_val are not. Pass them too.")
+    if X_val is None or y_val is None:
+        name, other = ("X_val", "y_val") if X_val is None else ("y_val", "X_val")
+        raise ValueError(f"{other} is passed, but {name} is not. Pass both or neither.")
+    with naming("X_val"):
+        X = check_array(
+            X_val, dtype=rows.X.dtype, order="C", accept_sparse="csr", input_name="X_val"
         )
-        if len(rows) == 0:
-            raise ValueError(
-                f"early_stopping=True needs rows for validation, but of n_samples="
-                f"{len(kept)} all are alike{'' if data.code is None else ' in each class'}. "
-                "Pass X_val and y_val, or set early_stopping=False."
-            )
-        return kept, replace(data, rows=rows)
+        if sparse.issparse(rows.X):
+            X = sparse.csr_array(X)
+        elif sparse.issparse(X):
+            X = X.toarray()
+        X = canonical(X)
+        # The names and the number of the features.
+        validate_data(estimator, X_val, reset=False, skip_check_array=True)
+    with naming("y_val"):
+        if rows.codes is not None:
+            y_val = column_or_1d(y_val, warn=True)
+        y = check_array(y_val, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
+        if rows.codes is None and y.dtype.kind == "O":
+            y = y.astype(np.float64)
+        check_consistent_length(X, y)
+    with naming("sample_weight_val"):
+        weight, sample_indices = check_weight(weight, X)
+    with naming("y_val"):
+        target, codes = encoding.encode_validation(y, sample_indices)
+        loss._check_target(select(target, sample_indices))
+    return RowSet(X, y, target, codes, weight, sample_indices)
 
-    def _scorer(self):
-        """The function that ``scoring`` stands for; None for the loss."""
-        if isinstance(self.scoring, str) and self.scoring == "loss":
-            return None
+
+def class_weighted_validation(estimator, rows, class_weights):
+    """Validation rows to measure the loss on, weighted like those to train on."""
+    weighted = rows.class_weighted(class_weights)
+    if weighted.sample_indices is not None and len(weighted.sample_indices) == 0:
+        raise ValueError(
+            f"class_weight={estimator.class_weight!r} gives all rows for validation a weight of 0. "
+            "Pass X_val and y_val with other classes, or use another scoring than 'loss'."
+        )
+    return weighted
+
+
+def score_function(estimator, scorer, rows, attributes, cache):
+    """A function of a FitResult: the score of its model on the validation rows.
+
+    Parameters
+    ----------
+    estimator : BaseGradientEstimator
+    scorer : callable
+    rows : RowSet
+        The validation rows.
+    attributes : callable
+        Makes the fitted attributes of a FitResult.
+    cache : Cache
+    """
+
+    def select_rows():
+        weight = rows.weight
+        weight = {} if weight is None else {"sample_weight": select(weight, rows.sample_indices)}
+        return select(rows.X, rows.sample_indices), select(rows.y, rows.sample_indices), weight
+
+    X, y, weight = cache("validation to score", (rows,), select_rows)
+
+    def score(result):
+        value = scorer(estimator._as_fitted(attributes(result), nameless=True), X, y, **weight)
         try:
-            return check_scoring(self, self.scoring)
-        except ValueError as error:
-            raise ValueError(f"scoring must be 'loss' or a scorer. {error}") from None
-
-    def _validation(self, held, class_weights, attributes, objective):
-        """How rows held out judge a fit of a problem."""
-        scorer = self._scorer()
-        if scorer is not None:
-            return Validation(
-                self.early_stopping, score=self._score(scorer, held, attributes, objective.cache)
-            )
-        cache = objective.cache
-        held = cache("held with factors", (held, class_weights), lambda: held.times(class_weights))
-        if held.rows is not None and len(held.rows) == 0:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isnan(number):
             raise ValueError(
-                f"class_weight={self.class_weight!r} gives all rows for validation a weight of 0. "
-                "Pass X_val and y_val with other classes, or use another scoring than 'loss'."
+                f"scoring={estimator.scoring!r} returned {value!r} for the {len(y)} validation "
+                f"rows after epoch {result.n_iter}. Validate with more rows "
+                "(validation_fraction, X_val), or with scoring='loss'."
             )
-        judged = self._objective(
-            held, objective.target_kind, objective.n_outputs, objective.loss, cache
-        )
-        return Validation(self.early_stopping, objective=judged)
+        return number
 
-    def _score(self, scorer, held, attributes, cache):
-        """A function of an FitResult: the score of the model on the rows held out."""
-        rows = slice(None) if held.rows is None else held.rows
-        X, y, weight = cache(
-            "held for scoring",
-            (held,),
-            lambda: (
-                held.X[rows],
-                held.y[rows],
-                {} if held.weight is None else {"sample_weight": held.weight[rows]},
-            ),
-        )
-
-        def score(result):
-            model = copy(self)
-            vars(model).update(attributes(result))
-            # The rows are an array, without names.
-            vars(model).pop("feature_names_in_", None)
-            value = scorer(model, X, y, **weight)
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                number = math.nan
-            if math.isnan(number):
-                raise ValueError(
-                    f"scoring={self.scoring!r} returned {value!r} for the {len(y)} validation "
-                    f"rows after epoch {result.n_iter}. Validate with more rows "
-                    "(validation_fraction, X_val), or with scoring='loss'."
-                )
-            return number
-
-        return score
+    return score

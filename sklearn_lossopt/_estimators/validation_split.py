@@ -1,4 +1,4 @@
-"""Rows set aside for validation, and the loss of a model on them. Floor 2."""
+"""Which rows are set aside for validation."""
 
 import numpy as np
 from scipy import sparse
@@ -76,16 +76,16 @@ def _keys(X, index, random):
 def _hashes(X, index, step, random):
     """A 64-bit hash of rows' numbers in every ``step``-th column: a random linear function of
     their bits, to which zeros add nothing, mixed."""
-    class_weights = random.integers(1, 2**64, -(-X.shape[1] // step), np.uint64) | np.uint64(1)
+    factors = random.integers(1, 2**64, -(-X.shape[1] // step), np.uint64) | np.uint64(1)
     if sparse.issparse(X):
         each = np.zeros(X.shape[1], np.uint64)
-        each[::step] = class_weights
+        each[::step] = factors
         ends = np.append(np.uint64(0), np.cumsum(_bits(X.data) * each[X.indices]))
         return _mixed((ends[X.indptr[1:]] - ends[X.indptr[:-1]])[index])
     out = np.empty(len(index), np.uint64)
-    block = max(1, BLOCK_SIZE // len(class_weights))
+    block = max(1, BLOCK_SIZE // len(factors))
     for start in range(0, len(index), block):
-        out[start : start + block] = _bits(X[index[start : start + block], ::step]) @ class_weights
+        out[start : start + block] = _bits(X[index[start : start + block], ::step]) @ factors
     return _mixed(out)
 
 

@@ -1,4 +1,4 @@
-"""The change of variables that training works in. Floor 2."""
+"""The change of variables for linear models: columns are centred, scaled or whitened."""
 
 import math
 from collections.abc import Callable
@@ -8,8 +8,11 @@ from hashlib import blake2b
 import numpy as np
 
 from sklearn_lossopt._cache import Cache
-from sklearn_lossopt._linalg import MATRIX_SIZE, times, whitener
+from sklearn_lossopt._linalg import MATRIX_SIZE, singular, times
+from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
+from sklearn_lossopt._solvers.null_space import MOST_COLUMNS, null_space
+from sklearn_lossopt._solvers.scaled_rows import ScaledRows
 
 
 def whitens(objective, precondition, batch_size):
@@ -24,7 +27,7 @@ def whitens(objective, precondition, batch_size):
 
 @dataclass
 class Statistics:
-    """What coordinates follow from, where it is not taken from the problem's own rows.
+    """What coordinates follow from where it is not measured on the objective's own rows.
 
     Parameters
     ----------
@@ -32,10 +35,10 @@ class Statistics:
         Of the columns; None where they are not shifted.
     variance : ndarray of shape (d,)
         Of the columns; without ``mean``, their mean square.
-    unit : float
+    y_scale : float
         A typical size of the targets.
     whitener : callable
-        Of the loss's curvature bound; returns T and its inverse.
+        Takes the loss's curvature bound, returns T and its inverse.
     constant : ndarray of shape (k,) or None
         Raw predictions of the best constant; None where only its own rows say.
     """
@@ -48,7 +51,7 @@ class Statistics:
 
 
 class Metric:
-    """T and its inverse, and what is known of them: held by the runs that train in it."""
+    """T and its inverse, and what is known of them: held by the fits that train in it."""
 
     def __init__(self, matrix, inverse):
         self.matrix, self.inverse, self.cache = matrix, inverse, Cache()
@@ -57,6 +60,8 @@ class Metric:
 
 class LinearPreconditioner:
     """Weights for shifted rows, and the optimizer's coordinates u behind them, w = T u.
+
+    The interface is that of ``Preconditioner``; what is said here comes on top.
 
     Parameters
     ----------
@@ -68,31 +73,49 @@ class LinearPreconditioner:
         Coefficients and intercepts to start from; otherwise the best constant or, without
         preconditioning, zero.
     statistics : Statistics or None
-        None to measure the problem's rows.
+        None to measure the objective's rows.
+    path_matters : bool
+        See ``equivalent``.
 
     Attributes
     ----------
-    shift : ndarray of shape (d,) or None
-        What is subtracted from every row; None for sparse rows, which would be dense then.
-    weights : ndarray of shape (k, d + 1)
-        Updated in place by training, as is ``coordinates``, which is the same array where T is
-        the identity.
-    metric, metric_inverse : ndarray or None
-        T, see ``_engine.Trainer``, and its inverse.
-    loss_scale : float
-        A typical size of the loss, by which the objective is divided for the optimizer.
+    weights, coordinates : ndarray of shape (k, d + 1)
+        Intercepts last.
+    metric_inverse : ndarray or None
+        The inverse of T.
     bound : float
-        An upper bound of the loss's curvature.
-    curvature : HessianModel
+        An upper bound of the loss's curvature; without preconditioning it is not needed, and 0.
+    whiten : bool
+        Whether the first T is a full matrix.
     """
 
     network = scale = None
 
-    def __init__(self, objective, precondition, batch_size, start, statistics=None):
+    def __init__(
+        self, objective, precondition, batch_size, start, statistics=None, path_matters=False
+    ):
+        self.changes = []
+        if precondition is not False and statistics is None:
+            objective, self.changes = equivalent(objective, path_matters)
         self.objective = objective
         k, d = objective.n_outputs, objective.d
-        self.shift = self.metric = self.metric_inverse = self.shared = None
-        self.loss_scale = 1.0
+        self.shift = self.metric = self.metric_inverse = self.shared = self.null = None
+        # Whether weights may have parts that no row's prediction shows.
+        self.leaves_directions = (
+            bool(precondition)
+            and statistics is None
+            and objective.l2 == objective.l1 == 0
+            and objective.d > MOST_COLUMNS
+            and not objective.in_row_space
+        )
+        # Without a penalty, of all classes' weights that predict the same, the smallest.
+        self.centre_classes = (
+            precondition is not False
+            and objective.target_kind == "class"
+            and objective.loss.shift_invariant
+            and objective.l2 == objective.l1 == 0
+        )
+        self.loss_scale, self.bound = 1.0, 0.0
         self.whiten = False
         self.weights = np.zeros((k, d + 1), objective.X.dtype)
         self.coordinates = self.weights
@@ -102,12 +125,20 @@ class LinearPreconditioner:
             self.loss_scale = objective.loss_scale(y_scale)
             self.bound = h = objective.curvature_bound(y_scale)
             self.whiten = whitens(objective, precondition, batch_size)
-            self.hessian = HessianModel(objective, self.shift)
-            self.hessian.y_scale = y_scale
+            self.hessian = HessianModel(objective, self.shift, y_scale=y_scale)
             parts = self.shift, float(h), objective.l2, self.loss_scale, self.whiten, statistics
             self.shared = objective.cached_while_used(
                 "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
             )
+            if statistics is None and self._may_be_dependent(h * variance):
+                self.null = self._null_space()
+            if self.null is not None and self.whiten and objective.l2 == 0:
+                # Steps are to stay out of them; a penalty's curvature is enough for that.
+                self.hessian.stay_out_of(self.null)
+                self.shared = objective.cached_while_used(
+                    "metric", (*parts, self.null),
+                    lambda: Metric(*self._first_metric(statistics, variance)),
+                )  # fmt: skip
             self.metric, self.metric_inverse = self.shared.matrix, self.shared.inverse
         else:
             self.hessian = HessianModel(objective, None)
@@ -120,13 +151,18 @@ class LinearPreconditioner:
 
     def place(self, coef, intercept):
         """Go to coefficients (k, d) and intercepts (k,) for rows as they are."""
+        for change in self.changes:
+            coef, intercept = change.from_user(coef, intercept)
         self.weights[:, :-1] = coef
         self.weights[:, -1] = intercept
         if self.shift is not None:
             self.weights[:, -1] += np.asarray(coef, np.float64) @ self.shift
+        if self.null is not None:
+            self.weights[...] = self.null.remove(self.weights.astype(np.float64))
         self.to_coordinates()
 
     def _shift(self, statistics):
+        """Choose what rows are shifted by; returns the variances of the columns then."""
         objective = self.objective
         if statistics is not None:
             if statistics.mean is not None:
@@ -139,10 +175,32 @@ class LinearPreconditioner:
             return variance
         return objective.raw_moment()
 
+    def _may_be_dependent(self, curvature):
+        """Whether columns that depend on each other would leave directions without curvature."""
+        objective = self.objective
+        if objective.l1 > 0 or objective.in_row_space or objective.d > MOST_COLUMNS:
+            return False
+        if objective.l2 == 0 or not self.whiten:
+            varying = curvature[curvature > 0]
+            return objective.l2 <= 1e-8 * (np.median(varying) if len(varying) else 0.0)
+        return singular(self.shared.inverse[0])
+
+    def _null_space(self):
+        objective, shift = self.objective, self.shift
+        offset = objective.offset if shift is None else shift.astype(np.float64)
+        return objective.cached(
+            "null space", (shift,),
+            lambda: null_space(
+                ScaledRows(objective, shift), objective.fit_intercept, offset,
+                np.finfo(objective.X.dtype).eps,
+            ),
+        )  # fmt: skip
+
     def _first_metric(self, statistics, variance):
+        """T and its inverse at the start, from bounds of the curvature."""
         h = self.bound
         if self.whiten and statistics is None:
-            return self._metric([whitener(self.hessian.matrix(h))])
+            return self._metric([self.hessian.first_whitener(h)])
         if self.whiten:
             return self._metric([statistics.whitener(h)])
         scale = np.sqrt(np.append(h * variance + self.objective.l2, h))
@@ -150,16 +208,18 @@ class LinearPreconditioner:
         return self._metric([(1 / scale, scale)])
 
     def _metric(self, pairs):
+        """T in the type of X and its inverse, in units of the loss."""
         dtype, root = self.objective.X.dtype, math.sqrt(self.loss_scale)
         metric = np.stack([root * T for T, _ in pairs]).astype(dtype)
         return metric, np.stack([inverse / root for _, inverse in pairs])
 
     def set_metric(self, pairs):
+        """Change T; ``pairs`` of T and its inverse, one for all outputs or one for each."""
         self.metric, self.metric_inverse = self._metric(pairs)
         self.shared = None
 
     def fingerprint(self):
-        """What tells the first coordinates from others: empty for those of X."""
+        """Bytes that tell the first coordinates from others; empty for those of X."""
         if self.shared is None:
             return b""
         return self.shared.cache("digest", (), self._digest)
@@ -190,10 +250,27 @@ class LinearPreconditioner:
 
     def unshift(self, W):
         """Coefficients (k, d) and intercepts (k,) for rows as they are, from float64 weights."""
+        if self.centre_classes:
+            W = W.copy()
+            W[:, :-1] -= W[:, :-1].mean(axis=0)
+        if self.null is not None:
+            W = self.null.remove(W)
         coef, intercept = W[:, :-1], W[:, -1].copy()
         if self.shift is not None:
             intercept -= coef @ self.shift.astype(np.float64)
+        for change in reversed(self.changes):
+            coef, intercept = change.to_user(coef, intercept)
         return coef, intercept
+
+    def forget_null_space(self):
+        """Keep the weights' parts along directions that the rows do not have."""
+        self.null = None
+
+    def apply(self, objective):
+        """An objective on other rows, which the weights are for as they are."""
+        for change in self.changes:
+            objective = change.rows(objective)
+        return objective
 
     def rounded(self, coef, intercept):
         """Both in the type of X."""

@@ -1,8 +1,8 @@
-r"""Exact minimisation for piecewise linear losses. Floor 2.
+r"""Exact minimisation for piecewise linear losses.
 
-A loss that is a sum of kinks, :math:`\max(l (z - c), h (z - c))`, has no curvature to guide a
-Newton step. The augmented Lagrangian gives it one: with dual variables :math:`\theta` in [l, h]
-and a width :math:`\sigma`,
+Such a loss is a sum of terms :math:`\max(l (z - c), h (z - c))`, one for each breakpoint c. It has
+no curvature to guide a Newton step. The augmented Lagrangian gives it one: with dual variables
+:math:`\theta` in [l, h] and a width :math:`\sigma`,
 
 .. math:: e(z) = \max_{l \le t \le h} \; t (z - c) - \tfrac{\sigma}{2} (t - \theta)^2
 
@@ -26,16 +26,20 @@ from scipy import linalg
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients
 
+# Iterations of conjugate gradients for one Newton step, at most.
 CG_STEPS = 1000
 
 
 def total(breakpoints):
-    """Sum over kinks (q, n), without a copy where there is one."""
+    """Sum over breakpoints (q, n), without a copy where there is one."""
     return breakpoints[0] if len(breakpoints) == 1 else breakpoints.sum(axis=0)
 
 
 class WithUnitRows:
-    """Rows followed by one unit row a coefficient: an l1 penalty is a kink of what they predict.
+    """Rows followed by one unit row per coefficient.
+
+    What a unit row predicts is the coefficient, so that an l1 penalty is one more piecewise linear
+    loss, with its breakpoint at 0.
 
     Parameters
     ----------
@@ -49,11 +53,11 @@ class WithUnitRows:
         self.share = np.append(x.share, l1 / x.scale[:-1])
 
     def extend(self, breakpoints):
-        """The kinks of the rows and, with the first of them, those of the penalty."""
-        for position, kink in enumerate(breakpoints):
+        """The breakpoints of the rows and, with the first of them, those of the penalty."""
+        for position, each in enumerate(breakpoints):
             slope = float(position == 0)
             added = (np.full(len(self.share) - self.n, end) for end in (0.0, -slope, slope))
-            yield tuple(np.append(*pair) for pair in zip(kink, added, strict=True))
+            yield tuple(np.append(*pair) for pair in zip(each, added, strict=True))
 
     def take(self, index):
         out = np.zeros((len(index), len(self.x.scale)))
@@ -87,11 +91,11 @@ class AugmentedLagrangian:
     ----------
     x : ScaledRows or WithUnitRows
         The rows, scaled to mean squares of 1.
-    kinks : list of (c, low, high)
-        See ``Loss._kinks``; each an array of shape (n,).
+    breakpoints : list of (c, low, high)
+        See ``Loss._breakpoints``; each an array of shape (n,).
     penalty : ndarray of shape (d + 1,)
-        HessianModel of the penalty in the scaled coordinates.
-    unit : float
+        Second derivatives of the penalty in the scaled coordinates.
+    y_scale : float
         A typical size of raw predictions; the first width is half of it.
     v : ndarray of shape (d + 1,)
         The start, in the scaled coordinates.
@@ -106,12 +110,21 @@ class AugmentedLagrangian:
         self.ridge, self.least_ridge = 1e-4, 1e-14
         # Until there are duals, those in the middle: the smooth loss is then symmetric.
         self.theta = 0.5 * (self.low + self.high)
-        # The rows on their kinks after the last step, and whether the one before had the same.
+        # Which rows are on their breakpoints after the last step, and whether they were before it.
         self.on, self.settled = None, False
         # Of conjugate gradients, where they solve for the step.
         self.accuracy = 0.05
-        # Whether v is the solution of ``finish``.
+        # Whether v is the exact solution, see ``finish``.
         self.finished = False
+
+    @property
+    def bounded_below(self):
+        """Whether no row's loss is below 0: slopes change their sign at its breakpoints."""
+        return bool((self.low <= 0).all() and (self.high >= 0).all())
+
+    def widen(self, width):
+        """Begin with at least this width."""
+        self.width = max(self.width, width)
 
     def _dual(self, z, theta):
         u = z - self.c
@@ -132,16 +145,16 @@ class AugmentedLagrangian:
         weight, added = self.share[rows] * bends[rows] / self.width, self.penalty
         added = added + self.ridge / self.width
         if len(g) > MATRIX_SIZE:
-            return self._iterate(g, rows, weight, added)
+            return self._solve_iteratively(g, rows, weight, added)
         H = self.x.gram(rows, weight)
         H[np.diag_indices_from(H)] += added
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
         direction = -linalg.cho_solve(factor, g, check_finite=False)
         return direction, -0.5 * g @ direction
 
-    def _iterate(self, g, rows, weight, added):
-        """The same by conjugate gradients. What their residual r leaves of the decrement,
-        r' H^-1 r / 2, is at most what the penalty's part of H makes of it."""
+    def _solve_iteratively(self, g, rows, weight, added):
+        """The same by conjugate gradients. Their residual r hides r' H^-1 r / 2 of the decrement,
+        which is bounded with the penalty's part of H alone."""
         along, diagonal = self.x.operator(rows, weight)
         diagonal += added
 
@@ -190,7 +203,7 @@ class AugmentedLagrangian:
             if decrement <= 0.01 * max(gap, tol):
                 # The decrement says what is left only where the ridge is negligible.
                 if self.ridge <= self.least_ridge:
-                    # Many times: it takes the rows near their kinks to be those at the end.
+                    # Many times: it takes the rows near their breakpoints to be those at the end.
                     self.gap = gap + 30 * decrement
                     break
                 self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
@@ -206,7 +219,7 @@ class AugmentedLagrangian:
             elif length < 0.1:
                 self.ridge = max(min(10 * self.ridge, 1e-2), self.least_ridge)
         self.v, self.theta = v, self._dual(z, self.theta)
-        on, self.on = self.on, self._on_kinks()
+        on, self.on = self.on, self._on_breakpoints()
         self.settled = on is not None and np.array_equal(on, self.on)
         if count <= 6:
             self.width *= 0.2
@@ -214,7 +227,7 @@ class AugmentedLagrangian:
             self.width *= 2.0
 
     def finish(self, tol):
-        """Solve for v exactly, given which rows lie on their kinks.
+        """Solve for v exactly, given which rows lie on their breakpoints.
 
         Those are the rows whose dual is strictly inside its bounds. With the others' duals at a
         bound, the optimum solves one linear system. Small problems end here: their coefficients
@@ -232,7 +245,7 @@ class AugmentedLagrangian:
             ``gap`` then.
         """
         on, slack = self.on, 1e-6 * (self.high - self.low)
-        kink, row = np.nonzero(on)
+        piece, row = np.nonzero(on)
         size = len(self.v)
         if len(row) > 4 * size:
             return False
@@ -246,7 +259,7 @@ class AugmentedLagrangian:
         system[:size, size:] = A.T
         system[size:, :size] = A
         right = np.concatenate(
-            [((self.share * total(dual)) @ self.x) / -penalty_scale, self.c[kink, row]]
+            [((self.share * total(dual)) @ self.x) / -penalty_scale, self.c[piece, row]]
         )
         solution = linalg.lstsq(
             system, right, cond=1e-13, check_finite=False, lapack_driver="gelsy"
@@ -255,8 +268,8 @@ class AugmentedLagrangian:
         r = self.x @ v - self.c
         tiny = 1e-9 * (1 + np.abs(self.c))
         if not (
-            np.all(theta >= self.low[kink, row] - slack[kink, row])
-            and np.all(theta <= self.high[kink, row] + slack[kink, row])
+            np.all(theta >= self.low[piece, row] - slack[piece, row])
+            and np.all(theta <= self.high[piece, row] + slack[piece, row])
             and np.all(
                 np.where(on, np.abs(r) <= tiny, np.where(above, r >= -tiny, r <= tiny))
                 | (self.low == self.high)
@@ -273,7 +286,19 @@ class AugmentedLagrangian:
         self.v, self.gap, self.finished = v, gap, True
         return True
 
-    def _on_kinks(self):
+    def step_until_finished(self, tol):
+        """Step on, a few times at most, until the rows on their breakpoints are known and with
+        them the exact solution."""
+        for _ in range(15):
+            if self.finish(tol):
+                break
+            gap, v = self.gap, self.v
+            self.step(0.0)
+            if not self.gap <= gap:
+                self.gap, self.v = gap, v
+
+    def _on_breakpoints(self):
+        """Which rows have a dual strictly inside its bounds."""
         slack = 1e-6 * (self.high - self.low)
         return (self.theta > self.low + slack) & (self.theta < self.high - slack)
 

@@ -1,13 +1,14 @@
-"""The scale of residuals, for Huber's loss. Floor 2."""
+"""The scale of residuals, for Huber's loss."""
 
 import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients, squares, whitener
+from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
-from sklearn_lossopt._solvers.proximal_newton import Model, minimise, thresholds
+from sklearn_lossopt._solvers.proximal_newton import QuadraticModel, minimise, thresholds
 
 # Numbers in the rows that the scale is estimated from: it takes many passes over them.
-SAMPLE_SIZE = 500_000
+MAX_SCALE_ENTRIES = 500_000
 
 
 def residual_scale(objective, epsilon):
@@ -28,8 +29,9 @@ def residual_scale(objective, epsilon):
 
 
 def _residual_scale(objective, epsilon):
+    objective, _ = equivalent(objective)
     shift = objective.moments()[0] if objective.fit_intercept and not objective.sparse else None
-    hessian = HessianModel(objective, shift, SAMPLE_SIZE)
+    hessian = HessianModel(objective, shift, MAX_SCALE_ENTRIES)
     y = hessian.sample[1].astype(np.float64)
     least = 0.01 * objective.y_scale()
     scales = [_scale(hessian, column, epsilon, least) for column in y.T]
@@ -37,6 +39,7 @@ def _residual_scale(objective, epsilon):
 
 
 def _scale(hessian, y, epsilon, least):
+    """The scale of one output's residuals, at least ``least``."""
     x, _, weight = hessian.sample
     objective = hessian.objective
     weight, l2, l1 = weight[:, 0], objective.l2, objective.l1
@@ -78,7 +81,7 @@ def _scale(hessian, y, epsilon, least):
         g = (share * np.clip(r, -delta, delta)) @ x
         g[:-1] -= l2 * w[:-1]
         if l1 > 0:
-            model = Model(x, share[:, None], h[:, None].__mul__, 1, l2)
+            model = QuadraticModel(x, share[:, None], h[:, None].__mul__, 1, l2)
             return minimise(model, w, -g, thresholds(objective))[0]
         if wide:
             h *= share

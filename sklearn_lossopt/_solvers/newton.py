@@ -1,9 +1,8 @@
-"""Second derivatives of an objective, and Newton's step from them. Floor 2."""
-
-from functools import cached_property
+"""Second derivatives of an objective, and Newton's step from them."""
 
 import numpy as np
 
+from sklearn_lossopt._cache import lazy_property
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
@@ -12,41 +11,54 @@ from sklearn_lossopt._linalg import (
     gram,
     row_basis,
     row_blocks,
+    row_whitener,
     scale_columns,
     scale_rows,
+    singular,
     squares,
     weighted_grams,
     whitener,
 )
-from sklearn_lossopt._objective import SAMPLE_SIZE
+from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
 from sklearn_lossopt._solvers.proximal_newton import proximal_newton_direction
 
-# The same where an l1 penalty leaves few of many columns.
-SPARSE_SAMPLE_SIZE = 8_000_000
+# The same as MAX_SAMPLE_ENTRIES where an l1 penalty leaves few of many columns.
+MAX_L1_SAMPLE_ENTRIES = 8_000_000
 # As MATRIX_SIZE, for all outputs of a joint loss together.
 JOINT_MATRIX_SIZE = 200
 
 
 class HessianModel:
-    """Second derivatives of a problem's objective, for rows less ``shift``.
+    """Second derivatives of an objective, for rows less ``shift``, on a sample of its rows.
 
     Parameters
     ----------
     objective : Objective
     shift : ndarray of shape (d,) or None
-    size : int
+    max_entries : int
         Numbers in the rows sampled, at most.
+    y_scale : float or None
+        A typical size of the targets; None to measure it.
+
+    Attributes
+    ----------
+    whiteners : list or None
+        See ``newton_direction``.
     """
 
-    def __init__(self, objective, shift, size=SAMPLE_SIZE):
-        self.objective = objective
-        self.shift = shift
-        self.size = size
-        self.y_scale = objective.y_scale()
+    def __init__(self, objective, shift, max_entries=MAX_SAMPLE_ENTRIES, y_scale=None):
+        self.objective, self.shift, self.max_entries = objective, shift, max_entries
+        self.y_scale = objective.y_scale() if y_scale is None else y_scale
         self.whiteners = None
         self.iterations = 0
+        # Directions without curvature that the rows do not have, for steps to stay out of.
+        self.null = None
 
-    @cached_property
+    def stay_out_of(self, null):
+        """Give the directions of a NullSpace a curvature, for steps to have no part in them."""
+        self.null = null
+
+    @lazy_property
     def basis(self):
         """Orthonormal basis (d + 1, r) of the sample's rows and the intercept where there are
         more columns than rows; None elsewhere. With l2 > 0 alone the optimum lies in their span
@@ -57,17 +69,18 @@ class HessianModel:
             return None
         return objective.cached("basis", (x,), lambda: row_basis(x[:, :-1]))
 
-    @cached_property
+    @lazy_property
     def sample(self):
         """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
-        objective, size = self.objective, self.size
-        if objective.l1 > 0 and objective.d > MATRIX_SIZE and size == SAMPLE_SIZE:
-            size = SPARSE_SAMPLE_SIZE
+        objective, size = self.objective, self.max_entries
+        if objective.l1 > 0 and objective.d > MATRIX_SIZE and size == MAX_SAMPLE_ENTRIES:
+            size = MAX_L1_SAMPLE_ENTRIES
         return objective.cached("sample", (self.shift, size), lambda: self._sample(size))
 
     def _sample(self, size):
         objective = self.objective
-        index = objective.subsample(int(size / objective.row_size))
+        count = objective.n if objective.in_row_space else int(size / objective.row_size)
+        index = objective.subsample(count)
         x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
         weight = np.ones((x.shape[0], 1))
         if objective.weight is not None:
@@ -104,7 +117,10 @@ class HessianModel:
         return self.with_penalty(H)
 
     def with_penalty(self, H):
-        """Add the penalty's curvature in place."""
+        """Add the penalty's curvature in place, and some where no row has any."""
+        if self.null is not None:
+            rows = self.null.rows(np.diagonal(H))
+            H += rows.T @ rows
         diagonal = np.diagonal(H).copy()
         diagonal[:-1] += self.objective.l2
         if not self.objective.fit_intercept:
@@ -144,6 +160,14 @@ class HessianModel:
         """
         if self.objective.l1 > 0:
             return proximal_newton_direction(self, weights, gradient, floor)
+        loss = self.objective.loss
+        if (
+            self.objective.l2 == 0
+            and self.objective.target_kind == "class"
+            and loss.shift_invariant
+        ):
+            # No loss and no penalty changes where all outputs' weights move alike: rounding alone.
+            gradient = gradient - gradient.mean(axis=0)
         if self.basis is None:
             return self._newton_direction(self.sample[0], weights, gradient, floor)
         # Within the span of the rows; outside of it there is the penalty alone.
@@ -156,8 +180,9 @@ class HessianModel:
         self.whiteners = None
         return direction @ Q.T - outside, decrement, valid
 
-    @cached_property
+    @lazy_property
     def reduced_rows(self):
+        """The sampled rows in ``basis``."""
         x, Q = self.sample[0], self.basis
         return self.objective.cached("reduced rows", (x, Q), lambda: x @ Q)
 
@@ -171,17 +196,41 @@ class HessianModel:
             self._whiten(x, h)
             direction = -block_solver(self.whiteners)(gradient)
         else:
-            direction = self._iterate(x, y, weight, raw, h, gradient)
+            direction = self._solve_iteratively(x, y, weight, raw, h, gradient)
         valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
             float(np.abs(x @ direction.T).max()) <= self.objective.loss._trust_radius(self.y_scale)
         )
         return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
     def _whiten(self, x, h):
-        matrices = weighted_grams(x, h * (self.sample[2] / x.shape[0]))
-        self.whiteners = [whitener(self.with_penalty(H)) for H in matrices]
+        share = h * (self.sample[2] / x.shape[0])
+        matrices = weighted_grams(x, share)
+        self.whiteners = [
+            self._whitener(x, part, self.with_penalty(H))
+            for part, H in zip(share.T, matrices, strict=True)
+        ]
 
-    def _iterate(self, x, y, weight, raw, h, gradient):
+    def first_whitener(self, h):
+        """The ``whitener`` of the curvature of h in all rows."""
+        x, _, weight = self.sample
+        return self._whitener(x, h * weight[:, 0] / x.shape[0], self.matrix(h))
+
+    def _whitener(self, x, share, H):
+        """The ``whitener`` of a Hessian, which is that of rows x with these weights."""
+        found = whitener(H)
+        exact = not self.objective.sparse and self.objective.X.dtype == np.float64
+        if not (exact and share.min() > 0 and singular(found[1])):
+            return found
+        parts = [np.sqrt(share)[:, None] * x]
+        if self.objective.l2 > 0:
+            parts.append(np.sqrt(self.objective.l2) * np.eye(x.shape[1])[:-1])
+        if self.null is not None:
+            parts.append(self.null.rows(np.einsum("ij,ij->j", parts[0], parts[0])))
+        if not self.objective.fit_intercept:
+            parts.append(np.eye(x.shape[1])[-1:])
+        return row_whitener(np.vstack(parts))
+
+    def _solve_iteratively(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
         too large; preconditioned by the outputs' own blocks, or by the diagonal."""
         loss, l2 = self.objective.loss, self.objective.l2

@@ -1,4 +1,4 @@
-r"""Newton's step for smooth losses with an l1 penalty. Floor 2.
+r"""Newton's step for smooth losses with an l1 penalty: proximal Newton.
 
 The smooth part of the objective is replaced by its quadratic model at the current weights, the
 l1 norm stays as it is, and the minimum of the two together is the next point (proximal Newton;
@@ -6,10 +6,10 @@ Lee, Sun and Saunders 2014). What the model promises there is an estimate of F -
 squared error.
 
 The subproblem is solved by feature-sign search (Lee et al. 2007): with the signs of the
-coefficients given it is one linear system, so that correlated columns, which make coordinate
-descent crawl, cost nothing; a search along the way to its solution, and a projection that drops
-every coefficient whose sign would change, correct the signs. Above ``MATRIX_SIZE`` coefficients
-only a working set is looked at, which the optimality conditions of the others enlarge.
+coefficients given it is one linear system. So correlated columns, which make coordinate descent
+crawl, cost nothing. The signs are corrected by a search along the line to the system's solution,
+and by a projection that drops every coefficient whose sign would change. Above ``MATRIX_SIZE``
+coefficients only a working set is looked at, which the optimality conditions of the others enlarge.
 
 References
 ----------
@@ -35,14 +35,14 @@ from sklearn_lossopt._linalg import (
 # The largest working set that is solved by factorisation; beyond it, conjugate gradients.
 WORKING_SIZE = 1500
 # Rows whose squares are formed at once.
-BLOCK_ROWS = 500
+SQUARED_BLOCK_ROWS = 500
 # Steps of one feature-sign search, and enlargements of one working set, at most.
 SEARCH_STEPS, ENLARGEMENTS = 300, 40
 # A subproblem is solved once what is left is this part of what was gained.
 ACCURACY = 1e-9
 
 
-class Model:
+class QuadraticModel:
     """The smooth part's curvature for outputs that the loss couples; coordinates are flat.
 
     Parameters
@@ -65,13 +65,14 @@ class Model:
         self.second = [along(np.eye(k)[r] * np.ones((len(share), 1))) * share for r in range(k)]
         own = np.stack([self.second[r][:, r] for r in range(k)])
         diagonal = np.zeros((k, self.width))
-        for start in range(0, len(share), BLOCK_ROWS):
-            part = slice(start, start + BLOCK_ROWS)
+        for start in range(0, len(share), SQUARED_BLOCK_ROWS):
+            part = slice(start, start + SQUARED_BLOCK_ROWS)
             diagonal += own[:, part] @ squares(x[part])
         diagonal[:, :-1] += l2
         self.diagonal = np.maximum(diagonal.ravel(), 0)
 
     def product(self, v):
+        """The curvature matrix times v (size,)."""
         v = v.reshape(self.k, self.width)
         out = (self.along(self.x @ v.T) * self.share).T @ self.x
         out[:, :-1] += self.l2 * v[:, :-1]
@@ -93,7 +94,7 @@ class Model:
         return H
 
 
-class Block:
+class WorkingSet:
     """The curvature among a working set, in coordinates that make its diagonal 1."""
 
     def __init__(self, model, index, scale):
@@ -103,6 +104,7 @@ class Block:
             self.H = model.matrix(index) / scale / scale[:, None]
 
     def product(self, p):
+        """The scaled curvature among the working set times p."""
         if self.H is not None:
             moved = np.flatnonzero(p)
             return self.H[:, moved] @ p[moved] if 2 * len(moved) < len(p) else self.H @ p
@@ -148,11 +150,11 @@ def along_signs(u, p, slope, curvature, threshold):
     return u + (max(-slope_there / curvature, 0.0) if curvature > 0 else 1.0) * p
 
 
-def _direction(block, u, slope, threshold):
-    """The way to the minimum for the present signs, and what it promises.
+def _direction(working_set, u, slope, threshold):
+    """The direction to the minimum for the present signs, and what it promises.
 
     Coefficients that are 0 and should not be enter with the sign that lowers the model, unless
-    the way would take them to the other side.
+    the direction would take them to the other side.
     """
     active = (u != 0) | (threshold == 0)
     excess = np.where(active, 0.0, np.maximum(np.abs(slope) - threshold, 0))
@@ -164,29 +166,29 @@ def _direction(block, u, slope, threshold):
     if np.sum(reduced[active] ** 2) > np.sum(excess**2):
         entering[:] = False
     for _ in range(4):
-        p = block.solve(active | entering, -reduced)
+        p = working_set.solve(active | entering, -reduced)
         wrong = entering & (p * sign <= 0)
         if not wrong.any():
             break
         entering &= ~wrong
     else:
         entering = excess == excess.max()
-        p = block.solve(active | entering, -reduced)
+        p = working_set.solve(active | entering, -reduced)
         if (entering & (p * sign <= 0)).any():
             entering = np.zeros_like(active)
-            p = block.solve(active, -reduced)
-    # What those that were not let in could gain by themselves.
+            p = working_set.solve(active, -reduced)
+    # What the coefficients that were kept out could gain by themselves.
     held = 0.5 * float(np.sum(excess[~entering] ** 2))
     among = active | entering
     return p, sign, -0.5 * float(reduced[among] @ p[among]), held
 
 
-def feature_sign_search(block, u, slope, threshold):
+def feature_sign_search(working_set, u, slope, threshold):
     """Minimise the model on a working set.
 
     Parameters
     ----------
-    block : Block
+    working_set : WorkingSet
     u, slope : ndarray of shape (size,)
         The start and the smooth part's gradient there.
     threshold : ndarray of shape (size,)
@@ -200,12 +202,12 @@ def feature_sign_search(block, u, slope, threshold):
     """
     gained, left = 0.0, np.inf
     for _ in range(SEARCH_STEPS):
-        p, sign, promise, held = _direction(block, u, slope, threshold)
+        p, sign, promise, held = _direction(working_set, u, slope, threshold)
         left = promise + held
         if left <= ACCURACY * gained:
             break
         best, choice = 0.0, None
-        along = block.product(p)
+        along = working_set.product(p)
         ends = u + p
         candidates = [along_signs(u, p, slope, p @ along, threshold)]
         crossing = (p != 0) & (ends * sign <= 0) & (threshold > 0)
@@ -217,7 +219,7 @@ def feature_sign_search(block, u, slope, threshold):
             ]
         for moved in candidates:
             step = moved - u
-            bent = block.product(step)
+            bent = working_set.product(step)
             change = np.sum(slope * step + threshold * (np.abs(moved) - np.abs(u)))
             change += 0.5 * step @ bent
             if change < best:
@@ -235,7 +237,7 @@ def minimise(model, weights, gradient, threshold):
 
     Parameters
     ----------
-    model : Model
+    model : QuadraticModel
     weights, gradient, threshold : ndarray of shape (model.size,)
         Thresholds are infinite for coordinates that are held.
 
@@ -244,9 +246,10 @@ def minimise(model, weights, gradient, threshold):
     u : ndarray of shape (model.size,)
         The minimiser.
     decrement : float
-        By how much the model is lower there, an estimate of what it is short of included.
+        How far the model's minimum lies below the start: what was gained, and an estimate of what
+        is missing.
     solved : bool
-        Whether that estimate is a small part.
+        Whether what is missing is a small part.
     """
     scale = np.sqrt(model.diagonal)
     scale[scale == 0] = 1.0
@@ -256,14 +259,14 @@ def minimise(model, weights, gradient, threshold):
     left, decrement = np.inf, 0.0
     if not whole and 2 * np.count_nonzero(u) > min(MATRIX_SIZE, len(model.share)):
         # Nearly as many as there are rows would make their matrix singular.
-        u = np.where(threshold > 0, 0.0, u)
+        u = np.where(usable & (threshold > 0), 0.0, u)
         slope = gradient + model.product(u - weights)
     for _ in range(1 if whole else ENLARGEMENTS):
         working = usable if whole else _working_set(u, slope, threshold, scale)
         index = np.flatnonzero(working)
         s = scale[index]
         v, left = feature_sign_search(
-            Block(model, index, s), u[index] * s, slope[index] / s, threshold[index] / s
+            WorkingSet(model, index, s), u[index] * s, slope[index] / s, threshold[index] / s
         )
         u[index] = v / s
         D = u - weights
@@ -282,7 +285,7 @@ def minimise(model, weights, gradient, threshold):
 
 def _working_set(u, slope, threshold, scale):
     """Coefficients that are not 0, intercepts, and the zeros that violate optimality most."""
-    working = (u != 0) | (threshold == 0)
+    working = np.isfinite(threshold) & ((u != 0) | (threshold == 0))
     excess = np.where(working, 0.0, np.maximum(np.abs(slope) - threshold, 0) / scale)
     most = min(max(50, int(working.sum())), len(u))
     return working | ((excess > 0) & (excess >= np.partition(excess, -most)[-most]))
@@ -295,32 +298,35 @@ def thresholds(objective):
     return threshold
 
 
-def proximal_newton_direction(curvature, weights, gradient, floor):
+def proximal_newton_direction(hessian, weights, gradient, floor):
     """Proximal Newton's step; see ``HessianModel.newton_direction``."""
-    objective = curvature.objective
-    x, y, weight = curvature.sample
+    objective = hessian.objective
+    x, y, weight = hessian.sample
     share = weight / weight.sum()
     raw = x @ weights.T
     found = objective.loss._curvature(y, raw)
-    threshold = thresholds(objective)
+    threshold = np.tile(thresholds(objective), (len(weights), 1))
     if objective.target_kind == "class":
+        if objective.loss.shift_invariant:
+            # All intercepts moved alike change nothing: the last one stays.
+            threshold[-1, -1] = np.inf
         along = objective.loss._curvature_operator(y, raw)
-        models = [(slice(None), Model(x, share, along, len(weights), objective.l2))]
+        models = [(slice(None), QuadraticModel(x, share, along, len(weights), objective.l2))]
         raised = False
     else:
         h = np.maximum(found, floor)
         raised = floor > 0 and bool((found < floor).any())
         models = [
-            (slice(r, r + 1), Model(x, share, h[:, r : r + 1].__mul__, 1, objective.l2))
+            (slice(r, r + 1), QuadraticModel(x, share, h[:, r : r + 1].__mul__, 1, objective.l2))
             for r in range(len(weights))
         ]
     moved, decrement, solved = np.empty_like(weights), 0.0, True
     for part, model in models:
         u, gain, done = minimise(
-            model, weights[part].ravel(), gradient[part].ravel(), np.tile(threshold, model.k)
+            model, weights[part].ravel(), gradient[part].ravel(), threshold[part].ravel()
         )
-        moved[part] = u.reshape(-1, len(threshold))
+        moved[part] = u.reshape(weights[part].shape)
         decrement, solved = decrement + gain, solved and done
     direction = moved - weights
-    near = float(np.abs(x @ direction.T).max()) <= objective.loss._trust_radius(curvature.y_scale)
+    near = float(np.abs(x @ direction.T).max()) <= objective.loss._trust_radius(hessian.y_scale)
     return direction, decrement, solved and near and not raised

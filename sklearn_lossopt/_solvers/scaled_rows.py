@@ -1,4 +1,4 @@
-"""All rows of a problem, scaled, for methods that need them at once. Floor 2."""
+"""All rows of an objective, scaled, for methods that need them at once."""
 
 from dataclasses import replace
 
@@ -8,7 +8,6 @@ from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._linalg import (
     extended,
     gram,
-    row_basis,
     scale_columns,
     scale_rows,
     squares,
@@ -27,21 +26,18 @@ class ScaledRows:
     ----------
     objective : Objective
     shift : ndarray of shape (d,) or None
+    null : NullSpace or None
+        Directions that dense rows have no part in beyond rounding, which is taken out.
     """
 
-    def __init__(self, objective, shift):
-        # Kept by the problem's memo, it must not keep that in turn.
+    def __init__(self, objective, shift, null=None):
+        # The objective's cache keeps this object, which must not keep the cache in turn.
         self.objective, self.shift = replace(objective, cache=Cache()), shift
         d = objective.d
         self.block = max(1, int(BLOCK_SIZE / objective.row_size))
         whole = objective.holdable
-        self.basis, self.scale = None, np.ones(d + 1)
+        self.scale, self.null = np.ones(d + 1), None
         self.held = self._read(slice(0, objective.n)) if whole else None
-        spans = objective.l2 > 0 and objective.l1 == 0 and not objective.sparse
-        if whole and objective.n < d and spans:
-            # Fewer rows than columns: the optimum lies in their span.
-            self.basis = row_basis(self.held[:, :-1])
-            self.held = self.held @ self.basis
         self.share = np.ones(objective.n)
         if objective.weight is not None:
             self.share = objective.weight[objective.subsample(objective.n)].astype(np.float64)
@@ -49,17 +45,24 @@ class ScaledRows:
         sums = sum(self.share[part] @ squares(rows) for part, rows in self.blocks())
         sums[sums == 0] = 1.0
         self.scale = np.sqrt(sums)
+        if null is not None and not objective.sparse:
+            self.null = null.across / self.scale
         if whole:
-            self.held = scale_columns(self.held, 1 / self.scale)
+            self.held = self._scaled(self.held)
 
     def _read(self, index):
         """Rows by position among the rows used."""
         objective = self.objective
-        index = index if objective.rows is None else objective.rows[index]
+        index = index if objective.sample_indices is None else objective.sample_indices[index]
         x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
-        return scale_columns(x, 1 / self.scale)
+        return self._scaled(x)
+
+    def _scaled(self, x):
+        x = scale_columns(x, 1 / self.scale)
+        return x if self.null is None else x - (x @ self.null.T) @ self.null
 
     def blocks(self):
+        """The slices of the rows and the rows in each, in order."""
         n = self.objective.n
         if self.held is not None:
             yield slice(0, n), self.held
@@ -70,14 +73,14 @@ class ScaledRows:
 
     def coordinates(self, w):
         """Extended weights (d + 1,) in the scaled coordinates."""
-        return (w if self.basis is None else w @ self.basis) * self.scale
+        return w * self.scale
 
     def weights(self, v):
         """The extended weights that scaled coordinates stand for."""
-        w = v / self.scale
-        return w if self.basis is None else self.basis @ w
+        return v / self.scale
 
     def take(self, index):
+        """Some of the rows, by position."""
         return self._read(index) if self.held is None else self.held[index]
 
     def gram(self, index, weight):

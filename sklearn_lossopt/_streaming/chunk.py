@@ -6,14 +6,11 @@ import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import (
-    NetworkPreconditioner,
-    auto_rate,
-    in_training_units,
-)
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
-from sklearn_lossopt._training.run import DIVERGED, REMEDY, trainer
+from sklearn_lossopt._training.defaults import network_rate, with_dropout
+from sklearn_lossopt._training.loop import DIVERGED, REMEDY, trainer
 from sklearn_lossopt._training.state import FitResult
 
 # Rows an update where the user leaves it open: the least that fit takes too.
@@ -95,18 +92,19 @@ class ChunkFit:
             )
         else:
             step = stream.constant_step
-            if start is not None and np.max(np.abs(step)) > FAR * statistics.y_scale:
+            known = statistics is not None and start is not None
+            if known and np.max(np.abs(step)) > FAR * statistics.y_scale:
                 # The output follows the best constant: updates are short beside a start far away,
                 # and the memory is of gradients in other units.
                 coefs, (*hidden, last) = start
                 start = coefs, [*hidden, last + step]
                 stream.state.slots[...] = 0
                 stream.state.steps[...] = 0
-            architecture = settings.network.with_dropout(settings.precondition is False)
+            architecture = with_dropout(settings.network, settings.precondition is False)
             preconditioner = NetworkPreconditioner(
                 objective, settings.precondition, architecture, stream.state.seed, start, statistics
             )
-            objective = in_training_units(objective, preconditioner)
+            objective = preconditioner.objective
         self.objective, self.preconditioner = objective, preconditioner
         self.trainer = trainer(
             objective, preconditioner, settings.optimizer, stream.state, self.batch_size, False
@@ -123,7 +121,7 @@ class ChunkFit:
             noise = 0.0 if settings.optimizer.full_batch else trace / self.size
         rate = settings.learning_rate
         if rate is None and not linear:
-            rate = auto_rate(settings.optimizer)
+            rate = network_rate(settings.optimizer)
         rates = np.full(per_call, np.nan if rate is None else rate)
         if rate is None:
             d = self.objective.d

@@ -6,7 +6,7 @@ import numpy as np
 
 from sklearn_lossopt._linalg import conjugate_gradients, unit_cholesky, weighted_grams, whitener
 from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
-from sklearn_lossopt._solvers.proximal_newton import Model, minimise, thresholds
+from sklearn_lossopt._solvers.proximal_newton import QuadraticModel, minimise, thresholds
 from sklearn_lossopt._streaming.rounded import RoundedLoss
 
 # Newton steps of one correction, at most.
@@ -113,7 +113,7 @@ class Correction:
                 H[-1, -1] = 1.0
             if objective.l1 > 0:
                 root = unit_root(H)
-                model = Model(root, np.ones((len(root), 1)), np.array, 1, objective.l2)
+                model = QuadraticModel(root, np.ones((len(root), 1)), np.array, 1, objective.l2)
                 moved, gain, _ = minimise(model, W[r], gradient[r], thresholds(objective))
                 direction[r], decrement = moved - W[r], decrement + gain
                 continue
@@ -142,7 +142,7 @@ class Correction:
         along = objective.loss._curvature_operator(estimate.target, raw)
         k, x, share = len(W), estimate.x, estimate.share
         if objective.l1 > 0:
-            model = Model(x, share, along, k, objective.l2)
+            model = QuadraticModel(x, share, along, k, objective.l2)
             threshold = np.tile(thresholds(objective), k)
             moved, decrement, _ = minimise(model, W.ravel(), gradient.ravel(), threshold)
             return moved.reshape(W.shape) - W, decrement

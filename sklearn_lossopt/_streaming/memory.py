@@ -106,7 +106,7 @@ class Memory:
         rows = rows or self.reservoir
         weight = (rows.weight / rows.weight.mean()).astype(rows.rows.dtype)
         return replace(
-            objective, X=rows.rows, target=rows.target, weight=weight, rows=None,
+            objective, X=rows.rows, target=rows.target, weight=weight, sample_indices=None,
             cache=type(objective.cache)(),
         )  # fmt: skip
 

@@ -52,9 +52,8 @@ class Moments:
         weight = weight.astype(np.float64) * (mass / weight.sum(dtype=np.float64))
         for start in range(0, objective.n, size):
             part = slice(start, start + size)
-            rows = (
-                objective.X[part] if objective.rows is None else objective.X[objective.rows[part]]
-            )
+            used = objective.sample_indices
+            rows = objective.X[part if used is None else used[part]]
             block = cls._of_rows(rows.astype(np.float64), weight[part], centred)
             total = block if total is None else total.merged(block)
         return total

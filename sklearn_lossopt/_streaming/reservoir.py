@@ -86,7 +86,7 @@ class Reservoir:
             new = np.flatnonzero(keys < self.keys.max())
         if len(new) == 0:
             return replace(self, seen=self.seen + objective.n)
-        index = new if objective.rows is None else objective.rows[new]
+        index = new if objective.sample_indices is None else objective.sample_indices[new]
         rows = objective.X[index]
         parts = {
             "keys": keys[new],

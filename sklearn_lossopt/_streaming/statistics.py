@@ -123,7 +123,7 @@ class Stream:
         if weight is None:
             self.mass += objective.n
             return None
-        used = slice(None) if objective.rows is None else objective.rows
+        used = slice(None) if objective.sample_indices is None else objective.sample_indices
         with np.errstate(over="ignore"):
             masses = self.mass + np.cumsum(weight[used])[ends - 1]
         self.mass = float(masses[-1])
@@ -225,7 +225,7 @@ class Stream:
             sample = self.memory.sample(objective)
         if rows <= 4 * (objective.d + 1):
             # Too few to tell residuals from what the columns explain.
-            y = sample.target[sample.subsample(sample.n)].astype(np.float64)
+            y = sample.targets(sample.subsample(sample.n)).astype(np.float64)
             found = [objective.loss._y_scale(column) or 1.0 for column in y.T[:, :, None]]
             found, share = np.array(found) if len(found) > 1 else np.float64(found[0]), 1.0
         else:

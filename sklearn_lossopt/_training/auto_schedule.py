@@ -1,258 +1,137 @@
-"""How schedule="auto" paces the optimizer and corrects its way. Floor 2."""
+"""schedule="auto": steps and batches that follow the objective after each epoch."""
 
 import math
 
 import numpy as np
 
-from sklearn_lossopt._linalg import MATRIX_SIZE
-from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, WithUnitRows
-from sklearn_lossopt._solvers.scaled_rows import ScaledRows
-
-# Numbers in the rows of a problem that is finished by one direct solution.
-SMALL = 50_000
+from sklearn_lossopt._training.incumbent import Incumbent
+from sklearn_lossopt._training.loop import Strategy, diverged
 
 
-class Pocket:
-    """Training for a loss whose minimiser learns nothing: epochs at one learning rate, until no
-    row is on the wrong side or their share has not fallen for a while; the weights with the
-    fewest such rows are kept (Gallant 1990, the pocket algorithm)."""
+class AutoSchedule(Strategy):
+    """Epochs of the optimizer, each kept where it lowered F, and corrections between them.
 
-    def __init__(self, run):
-        self.run = run
+    From the second epoch on, where the loss's second derivative or its breakpoints are known, a
+    corrector estimates how far the optimum is. It takes the step that the estimate implies as far
+    as that lowers F.
 
-    def train(self):
-        """Yield the epochs; returns that nothing is certified."""
-        run, settings = self.run, self.run.settings
-        x, y, weight = run.hessian.sample
-        rates = np.array([run.rate])
-        fewest, since, saved = math.inf, 0, None
-        while run.epoch < settings.max_iter:
-            run.monitor.begin(run.weights if saved is None else saved[0])
-            yield from run.passes(1, rates)
-            with run.mean.predicting():
-                run.curve.append(run.evaluate())
-                wrong = float(np.sum(weight * (y * (x @ run.weights.T) <= 0)))
-                since += 1
-                if wrong < fewest:
-                    fewest, since, saved = wrong, 0, (run.weights.copy(), run.curve[-1])
-            done = settings.tol > 0 and (wrong == 0 or since >= 4 * settings.n_iter_no_change)
-            if run.monitor.end(run.weights if saved is None else saved[0], run.rate) or done:
-                break
-        if saved is not None:
-            run.weights[...], run.curve[-1] = saved
-        run.monitor.finish(certain=True)
-        return False
+    Parameters
+    ----------
+    iterate : Iterate
+    convergence : Convergence
+    settings : Settings
+    rate : float
+        The first learning rate.
+    make_corrector : callable
+        See ``corrections.make_corrector``.
+    """
+
+    def __init__(self, iterate, convergence, settings, rate, make_corrector):
+        self.convergence, self.rate, self.tol = convergence, rate, settings.tol
+        self.start = iterate.first_value()
+        convergence.begin(self.start)
+        incumbent = Incumbent(iterate, self.start)
+        corrector = make_corrector(iterate, incumbent, convergence, settings.precondition)
+        super().__init__(iterate, incumbent, corrector)
+        self.step_control = (
+            BatchGrowth(iterate, incumbent)
+            if iterate.objective.loss.smooth
+            else CyclicalStepSize(incumbent, settings.tol)
+        )
+
+    def rates(self, epoch, count):
+        return np.array([self.rate * self.step_control.factor])
+
+    def evaluate(self, mean, rate):
+        self.iterate.flush_momentum(rate)
+        return self.iterate.evaluate()
+
+    def after(self, epoch, value):
+        incumbent = self.incumbent
+        self.step_control.after(value, value < incumbent.value)
+        if value < incumbent.value:
+            incumbent.keep(value)
+        done = self.step_control.finished
+        if self.corrector is not None and epoch >= 2:
+            self.corrector.step()
+            done = self.convergence.reached(incumbent.value)
+        return incumbent.value, done and self.tol > 0
+
+    def finish(self, curve):
+        super().finish(curve)
+        if not math.isfinite(self.incumbent.value):
+            raise diverged(len(curve), self.incumbent.value, self.start, self.rate)
 
 
 class BatchGrowth:
-    """Pace for smooth losses: where F did not fall, larger batches, then smaller steps."""
+    """Step control for smooth losses: larger batches where F did not fall, then smaller steps.
 
-    def __init__(self, run):
-        self.run = run
-        self.factor = 1.0
-        self.finished = False
+    Parameters
+    ----------
+    iterate : Iterate
+    incumbent : Incumbent
+
+    Attributes
+    ----------
+    factor : float
+        What the learning rate is multiplied by.
+    finished : bool
+        Whether steps have become so small that nothing more will come of them.
+    """
+
+    def __init__(self, iterate, incumbent):
+        self.iterate, self.incumbent = iterate, incumbent
+        self.factor, self.finished = 1.0, False
 
     def after(self, value, improved):
+        """Judge an epoch that ended at this value of F."""
         if improved:
             return
-        trainer, n = self.run.trainer, self.run.objective.n
-        self.run.restore()
-        if trainer.batch_size < n:
-            trainer.batch_size = min(n, 4 * trainer.batch_size)
-        else:
+        self.incumbent.restore()
+        if not self.iterate.enlarge_batches(4):
             self.factor *= 0.25
             self.finished = self.factor < 1e-8
 
 
 class CyclicalStepSize:
-    """Pace for losses with kinks: steps that grow while F falls and shrink while it does not, in
-    cycles that shrink ever more slowly; three cycles that agree end the run."""
+    """Step control for non-smooth losses: steps grow while F falls and shrink while it does not.
 
-    def __init__(self, run):
-        self.run = run
+    They do so in cycles, in which they shrink ever more slowly. Three cycles that agree end the
+    fit.
+
+    Parameters
+    ----------
+    incumbent : Incumbent
+    tol : float
+
+    Attributes
+    ----------
+    factor, finished
+        As in ``BatchGrowth``.
+    """
+
+    def __init__(self, incumbent, tol):
+        self.incumbent, self.tol = incumbent, tol
         self.factor, self.top, self.shrink = 1.0, 1.0, 0.5
-        self.start = run.best
+        self.start = incumbent.value
         self.last, self.agreed = math.inf, 0
         self.finished = False
 
     def after(self, value, improved):
-        run = self.run
+        """Judge an epoch that ended at this value of F."""
+        incumbent = self.incumbent
         self.factor *= 1.1 if improved else self.shrink
         if not math.isfinite(value) or value > self.start:
-            run.restore()
+            incumbent.restore()
             self.factor *= 0.25
         if self.factor >= 1e-3 * self.top:
             return
-        best = min(value, run.best) if math.isfinite(value) else run.best
-        run.restore()
-        # Cycles agree sooner than they arrive: agreement ends a run, but certifies nothing.
-        close = 0.01 * math.sqrt(run.settings.tol) * abs(best)
+        best = min(value, incumbent.value) if math.isfinite(value) else incumbent.value
+        incumbent.restore()
+        # Cycles agree sooner than they arrive: agreement ends a fit, but certifies nothing.
+        close = 0.01 * math.sqrt(self.tol) * abs(best)
         self.agreed = self.agreed + 1 if self.last - best <= close else 0
-        self.finished = run.settings.tol > 0 and self.agreed >= 2
+        self.finished = self.tol > 0 and self.agreed >= 2
         self.last = best
         self.top *= 0.5
         self.factor, self.shrink = self.top, self.shrink**0.6
-
-
-class NewtonCorrector:
-    """Newton's step for smooth losses; its decrement estimates F - F*.
-
-    Rows in flat parts of the loss have no curvature, and far from the optimum that misleads. So
-    every row's is first raised to a floor, which falls while full steps succeed and rises where
-    they do not. A decrement under a floor is too small, and is not believed.
-    """
-
-    def __init__(self, run):
-        self.run = run
-        self.floor = 1e-2
-
-    @property
-    def nbytes(self):
-        """Of the Hessian's factors and, for dense rows, of the metric made of them."""
-        objective = self.run.objective
-        size = objective.d + 1
-        if objective.l1 > 0 or size > MATRIX_SIZE or objective.n < objective.d:
-            return 0
-        return (
-            objective.n_outputs * size**2 * (16 if objective.sparse else 24 + objective.X.itemsize)
-        )
-
-    def step(self):
-        run = self.run
-        run.restore()
-        direction = run.newton(self.floor * run.preconditioner.bound)
-        # Near the optimum F is flat to rounding where the step still mends the coefficients.
-        near = run.gap <= 1e-6 * abs(run.best)
-        origin = run.weights.astype(np.float64)
-        length = 1.0
-        while length > 1e-4:
-            run.weights[...] = origin + length * direction
-            value = run.evaluate()
-            if value < run.best or (near and value <= run.best + 1e-10 * abs(run.best)):
-                run.keep(value)
-                break
-            length *= 0.5
-        if length <= 1e-4:
-            # No step helps: what is left is below rounding, or hidden by the floor.
-            if self.floor == 0 and run.estimate <= run.target(run.best):
-                run.gap = run.estimate
-            self.floor = 1e-2 * self.floor if self.floor > 1e-6 else 0.0
-        elif length == 1.0:
-            self.floor = 1e-2 * self.floor if self.floor > 1e-3 else 0.0
-        elif length < 0.2:
-            self.floor = min(1.0, 100 * max(self.floor, 1e-8))
-        if run.hessian.whiteners is not None and not run.objective.sparse:
-            preconditioner = run.preconditioner
-            preconditioner.set_metric(run.hessian.whiteners)
-            run.trainer.set_metric(preconditioner.metric, preconditioner.coordinates)
-        run.restore()
-
-
-class AugmentedLagrangianCorrector:
-    """Proximal Newton steps for piecewise linear losses, started where the optimizer is."""
-
-    def __init__(self, run):
-        self.run = run
-        self.solvers = None
-
-    @property
-    def nbytes(self):
-        """Of the solvers: kinks, duals and which rows are on their kinks."""
-        objective = self.run.objective
-        rows = objective.n + (objective.d if objective.l1 > 0 else 0)
-        return 33 * objective.breakpoints * objective.n_outputs * rows
-
-    def _start(self):
-        run, objective = self.run, self.run.objective
-        shift, spans = run.preconditioner.shift, objective.l2 > 0 and objective.l1 == 0
-        rows = extended = objective.cached(
-            "scaled rows", (shift, spans), lambda: ScaledRows(objective, shift)
-        )
-        if objective.l1 > 0:
-            extended = WithUnitRows(rows, objective.l1)
-        self.small = objective.n * (objective.d + 1) <= SMALL and not objective.sparse
-        penalty = np.full(len(rows.scale), float(objective.l2))
-        penalty[-1] = float(not objective.fit_intercept)
-        y = objective.targets(objective.subsample(objective.n)).astype(np.float64)
-        y_scale = objective.y_scale()
-        self.rows, self.solvers = rows, []
-        for r in range(objective.n_outputs):
-            breakpoints = [
-                tuple(part[:, r] for part in kink) for kink in objective.loss._breakpoints(y)
-            ]
-            self.solvers.append(
-                AugmentedLagrangian(
-                    extended,
-                    breakpoints if extended is rows else list(extended.extend(breakpoints)),
-                    penalty / rows.scale**2,
-                    y_scale,
-                    rows.coordinates(run.saved[r].astype(np.float64)),
-                )
-            )
-
-    def step(self):
-        run = self.run
-        if self.solvers is None:
-            self._start()
-        tol = run.target(run.best) / len(self.solvers)
-        farthest = max(solver.gap for solver in self.solvers)
-        if farthest <= tol:
-            # What was kept, with exact zeros, lies a little above the solvers' point.
-            tol = 0.1 * farthest
-        for solver in self.solvers:
-            if solver.gap > tol and not solver.finished:
-                solver.step(tol)
-                if self.small and solver.settled and solver.gap > tol:
-                    solver.finish(tol)
-        self._judge()
-        if self.small and run.gap <= run.target(run.best):
-            for solver in self.solvers:
-                if not solver.finished:
-                    self._finish(solver, tol)
-            self._judge()
-        run.restore()
-
-    def _judge(self):
-        """Keep the solvers' point where it is the best; estimate how far that is from F*."""
-        run = self.run
-        value = self._place([solver.v for solver in self.solvers])
-        gap = sum(solver.gap for solver in self.solvers)
-        least = value - gap
-        if run.objective.l1 > 0:
-            sparse = self._place([self._sparse(solver) for solver in self.solvers])
-            if sparse <= value + np.clip(gap, 1e-10 * abs(value), 1e-6 * abs(value)):
-                value = sparse
-            else:
-                self._place([solver.v for solver in self.solvers])
-        near = gap <= 1e-6 * value and value <= run.best + 1e-10 * abs(run.best)
-        # Of points within tolerance, the one with exact zeros.
-        exact = run.objective.l1 > 0 and value - least <= run.target(value)
-        if value < run.best or near or exact:
-            run.keep(value)
-        # The gap is that of the solvers' point; the best one found may lie lower.
-        run.gap = run.best - least
-
-    def _place(self, points):
-        """The objective at points of the solvers."""
-        run = self.run
-        for r, v in enumerate(points):
-            run.weights[r] = self.rows.weights(v)
-        if not run.objective.fit_intercept:
-            run.weights[:, -1] = 0.0
-        return run.evaluate()
-
-    def _sparse(self, solver):
-        """A solver's point with zeros where the penalty's kink holds the coefficient."""
-        zero = solver.on[:, self.run.objective.n :].any(axis=0)
-        return np.append(np.where(zero, 0.0, solver.v[:-1]), solver.v[-1])
-
-    @staticmethod
-    def _finish(solver, tol):
-        """Go on until the rows on their kinks are known, and with them the exact solution."""
-        for _ in range(15):
-            if solver.finish(tol):
-                break
-            gap, v = solver.gap, solver.v
-            solver.step(0.0)
-            if not solver.gap <= gap:
-                solver.gap, solver.v = gap, v

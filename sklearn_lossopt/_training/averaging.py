@@ -1,82 +1,90 @@
-"""Weights that predict, where training moves others. Floor 2."""
+"""Optimizers that predict from an average: other weights than those that they step."""
 
 from contextlib import contextmanager
 
 
 class IterateAverage:
-    """The model of a run whose optimizer predicts from other parameters than it moves.
+    """The model of a fit whose optimizer predicts from other parameters than it steps.
 
-    For other optimizers nothing here does anything.
+    Polyak averages and schedule-free methods do. For all other optimizers nothing here has an
+    effect.
 
     Parameters
     ----------
-    run : Fit
+    iterate : Iterate
 
     Attributes
     ----------
-    moving : tuple of ndarray, or None
-        The weights that training moves and their coordinates, as of the last look at those that
-        predict; None where they are the same.
+    exists : bool
+        Whether the optimizer is one of these.
+    raw_iterate : tuple of ndarray, or None
+        The weights that the optimizer steps and their coordinates, as of the last look at the
+        average. None where nobody asked to remember them.
     """
 
-    def __init__(self, run):
-        self.run, self.raw_iterate = run, None
-        self.exists = run.settings.optimizer._has_average
+    def __init__(self, iterate):
+        self.iterate, self.raw_iterate = iterate, None
+        self.exists = iterate.optimizer._has_average
 
-    def take_up(self, raw_iterate):
-        """Go on from the weights that training last moved, if the run's are still what they made
-        of them; a mean of others is forgotten."""
+    @property
+    def nbytes(self):
+        if not self.exists:
+            return 0
+        return self.iterate.weights.nbytes + self.iterate.preconditioner.coordinates.nbytes
+
+    def resume(self, raw_iterate):
+        """Go on from the weights that an earlier fit stepped last, if their average is the model
+        that this fit starts from. Otherwise forget the average."""
         if not self.exists:
             return
-        run, same = self.run, False
+        iterate, same = self.iterate, False
         given = self._both()
         if raw_iterate is not None:
             self._place(raw_iterate)
             with self.predicting():
-                same = (run.weights == given[0]).all()
+                same = (iterate.weights == given[0]).all()
         if not same:
             self._place(given)
-            run.state.slots[...] = 0
-            run.state.steps[...] = 0
+            iterate.state.forget()
 
     def copy(self):
+        """A copy of ``raw_iterate``."""
         return self.raw_iterate and tuple(array.copy() for array in self.raw_iterate)
 
     def begin(self):
-        """Take note from now on of what training moves; returns whether it has to be."""
+        """Remember the raw iterate from now on; returns whether there is an average."""
         if self.exists:
             self.raw_iterate = self._both()
         return self.exists
 
     @contextmanager
     def predicting(self):
-        """The weights that predict, in place of those that training moves."""
+        """Put the average in place of the weights that the optimizer steps, for a while."""
         if not self.exists:
             yield
             return
-        run, before = self.run, self._both()
+        iterate, before = self.iterate, self._both()
+        preconditioner, state = iterate.preconditioner, iterate.state
         if self.raw_iterate is not None:
             for array, now in zip(self.raw_iterate, before, strict=True):
                 array[...] = now
-        for parameters, state in run.preconditioner.parts(run.state.slots):
-            parameters[...] = run.settings.optimizer._prediction(
-                parameters, state, int(run.state.steps[0])
-            )
-        run.preconditioner.to_weights()
+        for parameters, memory in preconditioner.parts(state.slots):
+            parameters[...] = iterate.optimizer._prediction(parameters, memory, int(state.steps[0]))
+        preconditioner.to_weights()
         try:
             yield
         finally:
             self._place(before)
 
     def end(self):
-        """Stay with the weights that predict."""
+        """Put the average in place of the weights that the optimizer steps, for good."""
         with self.predicting():
             after = self._both()
         self._place(after)
 
     def _both(self):
-        return self.run.weights.copy(), self.run.preconditioner.coordinates.copy()
+        return self.iterate.weights.copy(), self.iterate.preconditioner.coordinates.copy()
 
     def _place(self, both):
         # In this order: without a metric they are one array.
-        self.run.weights[...], self.run.preconditioner.coordinates[...] = both
+        self.iterate.weights[...], self.iterate.preconditioner.coordinates[...] = both

@@ -1,13 +1,25 @@
-"""Training runs, alone or many on one stream of batches. Floor 2.
+"""Fits driven one by one, or many on one stream of batches.
 
-A run is a generator: it yields the epochs that it wants to be trained, and goes on when they are.
-Everything between them, from evaluations to Newton's steps, it does by itself. So one and the
-same run trains alone, or with others whose epochs have the same batches, or is left where it is
-for a while.
+The protocol. A fit is a generator. It yields ``Epochs``, a request: so many epochs at these rates,
+from the next one on. Who drives the fit has them trained, in one piece or in several, and resumes
+the generator when none are left. When the fit ends, the generator returns its result or raises.
+
+Everything else is done by the fit itself between two requests: evaluations, corrections, the
+decision to stop, callbacks. It keeps no time and knows of no other fit. So between two requests,
+or between two pieces of one, its driver may
+
+- leave it where it is, for as long as it likes, and train others;
+- train it in one call of the engine with others whose requests name the same ``stream``;
+- ask what it holds (``Epochs.nbytes``) and whether it has diverged (``Epochs.divergence``);
+- end it, by closing the generator.
+
+The result is the same in each case, bit for bit. There are two drivers: ``alone``, for one fit, and
+``Bank``.
 """
 
 import math
 import time
+import traceback
 from collections import defaultdict
 
 import numpy as np
@@ -15,18 +27,27 @@ import numpy as np
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
 from sklearn_lossopt._engine import run_bank
 
-# What the runs of a bank hold of their own, at most, before others have to wait.
-BYTES = 2**28
+# What the fits of a bank hold of their own, at most, before others have to wait.
+WAVE_BYTES = 2**28
 
 
 class Epochs:
-    """What a run yields: epochs to train, the next of its own.
+    """What a fit yields: a request to train its next epochs.
 
     Parameters
     ----------
-    run : Fit
+    iterate : Iterate
+        What is to be trained.
+    made : int
+        Epochs that the fit has made before.
     count : int
+        Epochs wanted.
     rates : ndarray of shape (1,) or (updates,)
+        Their learning rates.
+    fit_nbytes : callable
+        Says what the fit holds, besides what it shares.
+    divergence : callable
+        Returns the error of the fit if it ended now; None if it has not diverged.
 
     Attributes
     ----------
@@ -36,21 +57,23 @@ class Epochs:
         See ``_engine.Trainer.run``.
     """
 
-    def __init__(self, run, count, rates):
-        self.run, self.count, self.rates = run, count, rates
-        self.first = run.state.epoch + run.epoch
+    def __init__(self, iterate, made, count, rates, fit_nbytes, divergence):
+        self.iterate, self.count, self.rates = iterate, count, rates
+        self.fit_nbytes, self.divergence = fit_nbytes, divergence
+        self.earlier = iterate.state.epoch
+        self.first = self.earlier + made
         self.history, self.done, self.broken = np.empty(count), 0, False
         self.steps = 0 if len(rates) == 1 else len(rates) // count
 
     @property
     def next(self):
-        """The number of the next epoch."""
+        """The number of the next epoch, those of earlier fits included."""
         return self.first + self.done
 
     @property
     def made(self):
-        """Epochs that the run has made since it began."""
-        return self.next - self.run.state.epoch
+        """Epochs that the fit has made since it began."""
+        return self.next - self.earlier
 
     @property
     def left(self):
@@ -59,16 +82,16 @@ class Epochs:
     @property
     def stream(self):
         """What names the batches; None for epochs that are trained alone."""
-        run, preconditioner = self.run, self.run.preconditioner
-        if not run.trainer.shares_batches():
+        iterate, trainer = self.iterate, self.iterate.trainer
+        if not trainer.shares_batches():
             return None
-        objective = run.objective
-        # One memo has made them for all that share them.
+        objective, preconditioner = iterate.objective, iterate.preconditioner
+        # One cache has made them for all that share them.
         arrays = (
             objective.X,
             objective.target,
             objective.weight,
-            objective.rows,
+            objective.sample_indices,
             preconditioner.shift,
             preconditioner.scale,
         )
@@ -77,18 +100,18 @@ class Epochs:
             objective.target_kind,
             objective.n_outputs,
             objective.fit_intercept,
-            run.trainer.batch_size,
-            run.trainer.chunk,
-            run.settings.shuffle,
-            run.state.seed,
+            trainer.batch_size,
+            trainer.chunk,
+            iterate.shuffle,
+            iterate.state.seed,
             preconditioner.network is None,
         )
 
     def nbytes(self, metrics):
-        """Of the run, of the rates, of what the epochs will add to its curve and of the metric,
-        if that is not among those in the set of ``metrics``, where it is put."""
-        size = self.run.nbytes + self.rates.nbytes + 48 * self.count
-        metric = self.run.preconditioner.shared
+        """Bytes of the fit, of the rates, of what the epochs will add to its curve, and of the
+        metric unless the set ``metrics`` has it already, to which it is added."""
+        size = self.fit_nbytes() + self.rates.nbytes + 48 * self.count
+        metric = self.iterate.preconditioner.shared
         if metric is None or metric in metrics:
             return size
         metrics.add(metric)
@@ -111,11 +134,11 @@ class Epochs:
         if count is None:
             count = self.left
         if count:
-            self.take(self.run.trainer.run(self.next, count, *self.piece(count)), count)
+            self.take(self.iterate.trainer.run(self.next, count, *self.piece(count)), count)
 
 
 def alone(training):
-    """Drive one training to its end; returns what it returns."""
+    """Drive one fit, a generator of Epochs, to its end; returns what it returns."""
     with ONE_BLAS_THREAD:
         while True:
             try:
@@ -126,32 +149,33 @@ def alone(training):
 
 
 class Bank:
-    """Trainings driven side by side, in waves of runs that take up to ``BYTES`` together.
+    """Fits driven side by side, in waves that take up to ``WAVE_BYTES`` together.
 
     Parameters
     ----------
-    trainings : dict
+    fits : dict
         Generators of Epochs, by any key.
 
     Attributes
     ----------
     results : dict
-        What the trainings that have ended have returned, or the exceptions they raised.
+        What the fits that have ended have returned, or the exceptions they raised.
     seconds : dict
         The time that each took; of what was done for several at once, its share.
     """
 
-    def __init__(self, trainings):
-        self.trainings, self.results = trainings, {}
-        self.waiting = list(reversed(trainings))
-        # Where the trainings are that have begun and not ended, and their streams.
+    def __init__(self, fits):
+        self.fits, self.results = fits, {}
+        self.waiting = list(reversed(fits))
+        # What the fits want that have begun and not ended, and on which streams.
         self.wanted, self.streams = {}, {}
-        self.seconds = dict.fromkeys(trainings, 0.0)
+        self.seconds = dict.fromkeys(fits, 0.0)
 
     def advance(self, until=None):
-        """Train a wave until all of it has ended; or all, until they have made ``until`` epochs."""
+        """Train a wave until all of it has ended; or all fits, until they have made ``until``
+        epochs."""
         with ONE_BLAS_THREAD:
-            self._begin(math.inf if until is not None else BYTES)
+            self._begin(math.inf if until is not None else WAVE_BYTES)
             while True:
                 for key in [key for key, epochs in self.wanted.items() if not epochs.left]:
                     self._resume(key)
@@ -164,12 +188,16 @@ class Bank:
                 self._train(ready, until)
 
     def drop(self, key):
-        """Train one no further."""
+        """Train one fit no further."""
         del self.wanted[key]
-        self.trainings.pop(key).close()
+        self.fits.pop(key).close()
+
+    def divergence(self, key):
+        """The error of a fit if it ended where it is; None if it has not diverged or has ended."""
+        return self.wanted[key].divergence() if key in self.wanted else None
 
     def _begin(self, most):
-        """Begin trainings that wait, as long as those that have begun take less than ``most``."""
+        """Begin fits that wait, as long as those that have begun take less than ``most``."""
         metrics = set()
         size = sum(epochs.nbytes(metrics) for epochs in self.wanted.values())
         while self.waiting and size < most:
@@ -178,13 +206,15 @@ class Bank:
                 size += self.wanted[key].nbytes(metrics)
 
     def _resume(self, key):
-        """Let a training go on to its next epochs; returns whether there are any."""
+        """Resume a fit; returns whether it wants more epochs."""
         start = time.perf_counter()
         try:
-            epochs = self.wanted[key] = next(self.trainings[key])
+            epochs = self.wanted[key] = next(self.fits[key])
         except StopIteration as end:
             self.results[key] = end.value
         except Exception as error:
+            # What is kept is the error, not what its fit held.
+            traceback.clear_frames(error.__traceback__)
             self.results[key] = error
         else:
             self.streams[key] = epochs.stream
@@ -217,9 +247,9 @@ class Bank:
 
 
 def train_together(members, first, count):
-    """Train the next ``count`` of several runs' Epochs, all of one stream."""
+    """Train the next ``count`` epochs of several fits, all of one stream."""
     rates, histories = zip(*(epochs.piece(count) for epochs in members), strict=True)
-    trainers = [epochs.run.trainer for epochs in members]
+    trainers = [epochs.iterate.trainer for epochs in members]
     done = run_bank(trainers, first, count, list(rates), list(histories))
     for epochs, n_done in zip(members, done, strict=True):
         epochs.take(n_done, count)

@@ -1,4 +1,4 @@
-"""Training by a method that minimises the full objective by itself. Floor 2."""
+"""Training by a method that minimises the full objective by itself, such as L-BFGS."""
 
 import math
 
@@ -6,130 +6,175 @@ import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._linalg import times, transposed
+from sklearn_lossopt._training.incumbent import Incumbent
+from sklearn_lossopt._training.loop import Strategy
 
-# How far above its start the objective is said to be where it cannot be evaluated, in starts.
-WALL = 1e3
-# Iterations after which Newton's steps are tried for the first time; then after twice as many more.
-FIRST_LEG = 100
+# What the objective is said to be where it cannot be evaluated, in multiples of its start.
+VALUE_WHERE_NOT_FINITE = 1e3
+# Iterations before Newton's steps are tried for the first time; then twice as many each time.
+FIRST_ROUND = 100
 
 
-class WholeObjective:
-    """A run's objective as a function of one flat vector, and the run as its minimisation.
+class FlatObjective:
+    """The objective as a function of one flat vector, in units of a typical loss.
 
     The vector is that of the coordinates u, in float64 whatever X is: only the weights that it
     stands for are rounded to the type of X.
+
+    Parameters
+    ----------
+    iterate : Iterate
+        Moved to wherever the function is evaluated.
+    start : float
+        The objective at the start.
     """
 
-    def __init__(self, run):
-        self.run = run
-        self.shape = run.weights.shape
-        self.threshold, self.begun = math.inf, False
+    def __init__(self, iterate, start):
+        self.iterate, self.start = iterate, start
+        self.metric = None
 
-    # -- the function -----------------------------------------------------------------------
-
-    def start(self):
-        """The best weights' coordinates, in the metric of now."""
-        preconditioner = self.run.preconditioner
-        self.run.weights[...] = self.run.saved
-        self.metric = (
-            None if preconditioner.metric is None else preconditioner.metric.astype(np.float64)
-        )
+    def vector(self):
+        """The iterate's coordinates, in the metric of now, which holds until the next call."""
+        preconditioner = self.iterate.preconditioner
+        metric = preconditioner.metric
+        self.metric = None if metric is None else metric.astype(np.float64)
         preconditioner.to_coordinates()
         return preconditioner.coordinates.astype(np.float64).ravel()
 
     def place(self, u):
-        """Set the run's weights to what u stands for."""
-        u = u.reshape(self.shape)
-        self.run.weights[...] = u if self.metric is None else times(self.metric, u)
+        """Set the iterate's weights to what u stands for."""
+        weights = self.iterate.weights
+        u = u.reshape(weights.shape)
+        weights[...] = u if self.metric is None else times(self.metric, u)
 
     def __call__(self, u):
-        run = self.run
-        self._begin()
+        """The value and the gradient at u."""
+        iterate, unit = self.iterate, self.iterate.preconditioner.loss_scale
         with np.errstate(over="ignore"):
             self.place(u)
-        value, gradient = run.evaluate(gradient=True), run.gradient
-        unit = run.preconditioner.loss_scale
+        value, gradient = iterate.evaluate(gradient=True), iterate.gradient
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
-            # A long trial step: a wall, from which the line search turns back.
-            return WALL * (abs(run.start) + unit) / unit, np.zeros(u.shape)
+            # A long trial step: a high value makes the line search turn back.
+            return VALUE_WHERE_NOT_FINITE * (abs(self.start) + unit) / unit, np.zeros(u.shape)
         slope = gradient if self.metric is None else times(transposed(self.metric), gradient)
         return value / unit, slope.ravel() / unit
 
-    # -- the run ----------------------------------------------------------------------------
 
-    def train(self):
-        """Minimise; returns whether the optimum is certified."""
-        run, settings = self.run, self.run.settings
-        run.start = run.best = run.evaluate()
-        if not math.isfinite(run.best):
+class WholeObjective(Strategy):
+    """A strategy that makes its own passes: the optimizer's ``minimize``, and Newton's steps.
+
+    Its iterations count as epochs.
+
+    Parameters
+    ----------
+    iterate : Iterate
+    convergence : Convergence
+    settings : Settings
+    rate : float
+        What callbacks and printed lines are told.
+    make_corrector : callable
+        See ``corrections.make_corrector``.
+    """
+
+    drives_itself = True
+
+    def __init__(self, iterate, convergence, settings, rate, make_corrector):
+        self.convergence, self.settings, self.rate = convergence, settings, rate
+        start = iterate.evaluate()
+        if not math.isfinite(start):
             raise DivergenceError(
-                f"The objective is {run.best} at the start of training. Divide X or y by a "
+                f"The objective is {start} at the start of training. Divide X or y by a "
                 "constant first, or use precondition='auto'."
             )
-        run.saved = run.weights.copy()
-        corrector = run._corrector() if settings.tol > 0 else None
-        legs, left, length = 0, settings.max_iter, FIRST_LEG
-        while left > 0 and not run.monitor.stopped:
-            most = left if corrector is None else min(left, length)
-            settings.optimizer.minimize(self, self.start(), most, self._after)
-            done, left = len(run.curve), settings.max_iter - len(run.curve)
-            if corrector is not None and left > 0 and not run.monitor.stopped:
-                self._correct(corrector)
+        convergence.begin(start)
+        self.function = FlatObjective(iterate, start)
+        incumbent, corrector = Incumbent(iterate, start), None
+        if settings.tol > 0:
+            corrector = make_corrector(iterate, incumbent, convergence, settings.precondition)
+        super().__init__(iterate, incumbent, corrector)
+        # Below this decrease of F in one iteration the gap is worth an estimate.
+        self.threshold = math.inf
+        self.iterations, self.begun, self.stopped = 0, False, False
+
+    def run(self, begin_epoch, end_epoch):
+        """Minimise.
+
+        Parameters
+        ----------
+        begin_epoch, end_epoch : callable
+            The loop's, called before and after each iteration.
+        """
+
+        def begin():
+            if not self.begun:
+                self.begun = True
+                begin_epoch()
+
+        def end():
+            self.begun = False
+            self.iterations += 1
+            self.stopped = end_epoch([self.incumbent.value], 1, self.rate)
+
+        def function(u):
+            begin()
+            return self.function(u)
+
+        settings, length, left = self.settings, FIRST_ROUND, self.settings.max_iter
+        while left > 0 and not self.stopped:
+            before, most = self.iterations, left if self.corrector is None else min(left, length)
+            self.incumbent.place()
+            settings.optimizer.minimize(
+                function, self.function.vector(), most, lambda u, value: self._after(u, value, end)
+            )
+            made = self.iterations - before
+            left = settings.max_iter - self.iterations
+            if self.corrector is not None and left > 0 and not self.stopped:
+                begin()
+                self._correct()
+                end()
             elif self.begun:
                 # A last line search found nothing.
-                self._end()
-            stuck = done < legs + most
-            if stuck or (settings.tol > 0 and run.gap <= run.target(run.best)):
+                end()
+            if made < most or self.convergence.reached(self.incumbent.value):
                 break
-            legs, left, length = len(run.curve), settings.max_iter - len(run.curve), 2 * length
-        run.weights[...] = run.saved
-        if corrector is not None and run.gap == math.inf:
-            run.newton(floor=0.0)
-        return run._conclude(corrector)
+            left, length = settings.max_iter - self.iterations, 2 * length
 
-    def _correct(self, corrector):
-        """Newton's steps from where the optimizer is, a few at most; they count as an iteration."""
-        run, gap = self.run, self.run.gap
-        self._begin()
-        for _ in range(5):
-            best, target = run.best, run.target(run.best)
-            if gap <= target:
-                corrector.floor = 0.0
-            corrector.step()
-            gap = min(gap, run.gap)
-            # The gap is that before a step: far below the target, the step leaves rounding alone.
-            if gap <= 1e-8 * target or (gap <= target and run.best >= best):
-                break
-        # An estimate stays true while F falls.
-        run.gap = gap
-        self._end()
+    def finish(self, curve):
+        super().finish(curve)
+        if self.corrector is not None and self.convergence.gap == math.inf:
+            self.convergence.newton_direction()
 
-    def _begin(self):
-        if not self.begun:
-            self.begun = True
-            self.run.monitor.begin(self.run.saved)
-
-    def _end(self):
-        """An iteration has ended; returns whether to stop."""
-        self.begun = False
-        self.run.curve.append(self.run.best)
-        self.run.state.updates += 1
-        return self.run.monitor.end(self.run.saved, self.run.rate)
-
-    def _after(self, u, value):
+    def _after(self, u, value, end):
         """Take note of an iterate; returns whether it may be the last."""
-        run, tol = self.run, self.run.settings.tol
-        self.place(u)
-        value = value * run.preconditioner.loss_scale
-        fell = run.best - value
-        if value <= run.best:
-            run.keep(value)
-        if self._end():
+        incumbent, convergence = self.incumbent, self.convergence
+        self.function.place(u)
+        value = value * self.iterate.preconditioner.loss_scale
+        fell = incumbent.value - value
+        if value <= incumbent.value:
+            incumbent.keep(value)
+        end()
+        if self.stopped:
             return True
-        target = run.target(run.best)
-        if tol == 0 or fell > min(target, self.threshold):
+        target = convergence.target(incumbent.value)
+        if self.settings.tol == 0 or fell > min(target, self.threshold):
             return False
-        run.newton(floor=0.0)
+        convergence.newton_direction()
         # The estimate costs a few passes: not again before progress is a good deal slower.
         self.threshold = 0.2 * fell
-        return run.gap <= target
+        return convergence.reached(incumbent.value)
+
+    def _correct(self):
+        """Newton's steps from the incumbent, a few at most."""
+        incumbent, convergence = self.incumbent, self.convergence
+        gap = convergence.gap
+        for _ in range(5):
+            best, target = incumbent.value, convergence.target(incumbent.value)
+            if gap <= target:
+                self.corrector.trust_curvature()
+            self.corrector.step()
+            gap = min(gap, convergence.gap)
+            # The gap is that before a step: far below the target, the step leaves rounding alone.
+            if gap <= 1e-8 * target or (gap <= target and incumbent.value >= best):
+                break
+        # An estimate stays true while F falls.
+        convergence.set_gap(gap)

@@ -1,26 +1,22 @@
-"""What happens between epochs besides training: validation, callbacks, lines. Floor 2."""
+"""What happens at the beginning and end of each epoch: validation, callbacks, printed lines."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from threading import Event, Thread
 
 import numpy as np
 
 from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._objective import Objective
+from sklearn_lossopt._training.progress import ProgressPrinter
 from sklearn_lossopt.optimizers import SGD
-
-# After so many seconds without a line, one says how far the epoch is.
-PATIENCE = 5.0
 
 
 @dataclass
 class Validation:
-    """What a run is judged by after each epoch, besides its objective: the mean loss of
-    ``objective``, or ``score``, a function of an FitResult that is the larger, the better."""
+    """What a fit is judged by after each epoch, besides its objective: the mean loss of
+    ``objective``, or ``score``, a function of a FitResult that is the larger, the better."""
 
     stop: bool  # whether training ends by it, and goes back to the best epoch
     objective: Objective | None = None
@@ -28,8 +24,8 @@ class Validation:
 
 
 class MeanLoss:
-    """The weighted mean loss of a problem's rows, as a function of weights in coordinates that
-    training takes place in."""
+    """The weighted mean loss of an objective's rows, as a function of weights in the coordinates
+    that training takes place in."""
 
     def __init__(self, objective, preconditioner):
         self.weights = np.zeros_like(preconditioner.weights)
@@ -40,7 +36,7 @@ class MeanLoss:
             objective.target,
             objective.target_kind,
             objective.weight,
-            objective.rows,
+            objective.sample_indices,
             preconditioner.shift,
             self.weights,
             model,
@@ -58,14 +54,20 @@ class MeanLoss:
 
 
 class Monitor:
-    """Looks at a run at the beginning and end of each epoch.
+    """Looks at a fit at the beginning and end of each epoch.
 
     Parameters
     ----------
-    run : Fit
+    settings : Settings
+    iterate : Iterate
+    average : IterateAverage
+    curve : list of float
+        F after each epoch so far.
+    make_result : callable
+        Makes a FitResult of weights, without what validation has found.
     validation : Validation or None
     observer : object or None
-        Told of epochs by ``begin(outcome)`` and ``end(outcome)``, whose argument makes the
+        Told of epochs by ``begin(result)`` and ``end(result)``, whose argument makes the
         FitResult of a fit that stopped there; ``end`` returns whether to stop.
 
     Attributes
@@ -75,104 +77,106 @@ class Monitor:
     stopping : bool
         Whether the validation decides when to stop.
     stopped : bool
-        Whether validation or ``observer`` has asked to end the run.
-    curve : list of float
+        Whether validation or ``observer`` has asked to end the fit.
+    validation_curve : list of float
         The validation loss or score after each epoch.
     best_iter : int or None
         The epoch with the best of them, counted from 1.
     """
 
-    def __init__(self, run, validation, observer):
-        self.run, self.validation, self.observer = run, validation, observer
-        self.lines = Lines(run) if run.settings.verbose else None
-        self.active = not (validation is None and observer is None and self.lines is None)
+    def __init__(self, settings, iterate, average, curve, make_result, validation, observer):
+        self.settings, self.iterate, self.average, self.curve = settings, iterate, average, curve
+        self.make_result, self.validation, self.observer = make_result, validation, observer
+        self.progress = ProgressPrinter(settings, iterate, curve) if settings.verbose else None
+        self.active = not (validation is None and observer is None and self.progress is None)
         self.stopping = validation is not None and validation.stop
         self.stopped = False
-        self.curve, self.best_iter, self.saved = [], None, None
+        self.validation_curve, self.best_iter, self.saved = [], None, None
+        # The weights that were validated last.
+        self.judged = None
         self.best = self.reference = math.inf
         self.since = 0
         self.mean_loss = None
         if validation is not None and validation.score is None:
-            self.mean_loss = MeanLoss(validation.objective, run.preconditioner)
+            preconditioner = iterate.preconditioner
+            self.mean_loss = MeanLoss(preconditioner.apply(validation.objective), preconditioner)
 
     @property
     def nbytes(self):
-        """Of what judges the run, and of the best epoch's state."""
+        """Of what judges the fit, and of the best epoch's arrays."""
         size = 0 if self.mean_loss is None else self.mean_loss.trainer.nbytes
+        if self.validation is not None:
+            size += self.iterate.weights.nbytes
         if self.stopping:
-            size += sum([array.nbytes for array in self._state(self.run.weights)])
+            size += sum([array.nbytes for array in self._arrays(self.iterate.weights)])
         return size
+
+    @property
+    def returned(self):
+        """The epoch whose weights a fit that ended now would return."""
+        return len(self.curve) if self.saved is None else self.best_iter
 
     def begin(self, weights):
         """An epoch begins; ``weights`` are the best that training has found."""
-        if self.lines is not None:
-            self.lines.begin()
+        if self.progress is not None:
+            self.progress.begin()
         if self.observer is not None:
-            self.observer.begin(partial(self.run.result, self._returned(weights)))
+            self.observer.begin(partial(self.result, self._best(weights)))
 
     def end(self, weights, rate):
-        """An epoch has ended, and its objective is in the run's curve; returns whether to stop."""
+        """An epoch has ended, and its objective is on the curve; returns whether to stop."""
         if self.validation is not None:
             self._validate(weights)
-        if self.lines is not None:
-            self.lines.end(rate, self.curve)
+        if self.progress is not None:
+            self.progress.end(rate, self.validation_curve)
         if self.observer is not None and self.observer.end(
-            partial(self.run.result, self._returned(weights))
+            partial(self.result, self._best(weights))
         ):
             self.stopped = True
         return self.stopped
 
-    def finish(self, certain=False):
-        """Go back to the best epoch if validation decides; returns its number, or the last's.
+    def finish(self):
+        """Go back to the best epoch if validation decides; returns its number, or the last's."""
+        if self.saved is not None:
+            arrays = self._arrays(self.iterate.weights)
+            for array, saved in zip(arrays, self.saved, strict=True):
+                array[...] = saved
+        return self.returned
 
-        ``certain`` says that there was nothing more to train.
-        """
-        run, last = self.run, len(self.run.curve)
-        if self.saved is None:
-            return self.ended
-        for array, saved in zip(self._state(run.weights), self.saved, strict=True):
-            array[...] = saved
-        if self.best_iter < last and not (self.stopped or certain or run.settings.tol == 0):
-            run.warning = (
-                f"Validation had not stopped training after max_iter={run.settings.max_iter} "
-                f"epochs; it was best after epoch {self.best_iter}. Increase max_iter."
-            )
-        return self.best_iter
+    def result(self, weights):
+        """The FitResult of a fit that ended now with these weights."""
+        return replace(
+            self.make_result(weights),
+            validation_curve=list(self.validation_curve),
+            best_iter=self.best_iter,
+        )
 
-    @property
-    def ended(self):
-        """The epoch that a fit which ended now would go back to."""
-        return len(self.run.curve) if self.saved is None else self.best_iter
-
-    def _returned(self, weights):
+    def _best(self, weights):
         """What a fit that ended now would return."""
         return self.saved[-1] if self.saved is not None else weights
 
-    def _state(self, weights):
+    def _arrays(self, weights):
         """All arrays that an epoch moves; weights last, which coordinates may be the same as."""
-        run = self.run
-        raw_iterate = run.mean.raw_iterate or ()
-        return (
-            run.preconditioner.coordinates,
-            run.state.slots,
-            run.state.steps,
-            *raw_iterate,
-            weights,
-        )
+        return *self.iterate.arrays, *(self.average.raw_iterate or ()), weights
 
     def _validate(self, weights):
-        settings = self.run.settings
+        settings, curve = self.settings, self.validation_curve
+        if self.judged is not None and np.array_equal(weights, self.judged):
+            # An epoch that changed nothing is no evidence against going on.
+            curve.append(curve[-1])
+            return
+        self.judged = weights.copy()
         if self.mean_loss is not None:
             value = self.mean_loss(weights)
             cost = math.inf if math.isnan(value) else value
         else:
-            value = self.validation.score(self.run.result(weights))
+            value = self.validation.score(self.result(weights))
             cost = -value
-        self.curve.append(value)
+        curve.append(value)
         if self.best_iter is None or cost < self.best:
-            self.best, self.best_iter = cost, len(self.curve)
+            self.best, self.best_iter = cost, len(curve)
             if self.stopping:
-                self.saved = [array.copy() for array in self._state(weights)]
+                self.saved = [array.copy() for array in self._arrays(weights)]
         # Against the value that counting started from: slow progress adds up.
         self.since += 1
         enough = settings.tol * abs(self.reference) if math.isfinite(self.reference) else 0.0
@@ -180,70 +184,3 @@ class Monitor:
             self.reference, self.since = cost, 0
         if self.stopping and self.since >= settings.n_iter_no_change:
             self.stopped = True
-
-
-class Lines:
-    """Prints a line an epoch, and one now and then while an epoch takes long."""
-
-    def __init__(self, run):
-        self.run = run
-        self.start = self.last = self.began = time.monotonic()
-        self.steps = 0
-        self.over = Event()
-
-    def __enter__(self):
-        self.thread = Thread(target=self._tick, daemon=True)
-        self.thread.start()
-
-    def __exit__(self, *error):
-        self.over.set()
-        self.thread.join()
-
-    def begin(self):
-        self.began = time.monotonic()
-        self.steps = int(self.run.state.steps[0])
-
-    def end(self, rate, validation):
-        run, now = self.run, time.monotonic()
-        parts = [f"epoch {len(run.curve):4d}  objective {run.curve[-1]:.8g}"]
-        if validation:
-            parts.append(f"validation {validation[-1]:.6g}")
-        parts.append(f"rate {rate:.3g}")
-        if run.settings.verbose > 1:
-            parts.append(f"batch {run.trainer.batch_size}")
-            parts.append(f"{now - self.began:.2g} s")
-        if now - self.start > PATIENCE:
-            parts.append(self._left(now, len(run.curve)))
-        self._print("  ".join(parts), now)
-
-    def _tick(self):
-        while not self.over.wait(max(0.01, self.last + PATIENCE - time.monotonic())):
-            now = time.monotonic()
-            if now - self.last < PATIENCE:
-                continue
-            run, done = self.run, len(self.run.curve)
-            updates = int(run.state.steps[0]) - self.steps
-            share = updates * run.trainer.batch_size / run.objective.n
-            share = min(1.0, max(0.0, share))
-            line = f"epoch {done + 1:4d}  {share:.0%} done  {self._left(now, done + share)}"
-            self._print(line, now)
-
-    def _left(self, now, done):
-        spent = now - self.start
-        text = f"{_duration(spent)} so far"
-        if done > 0:
-            left = spent / done * (self.run.settings.max_iter - done)
-            text += f", at most {_duration(left)} left"
-        return text
-
-    def _print(self, line, now):
-        self.last = now
-        print(line, flush=True)
-
-
-def _duration(seconds):
-    """Seconds, minutes or hours, whichever is readable."""
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

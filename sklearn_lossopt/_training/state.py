@@ -1,4 +1,4 @@
-"""What training takes, goes on from and returns. Floor 2."""
+"""What training takes, goes on from and returns."""
 
 from dataclasses import dataclass, field
 
@@ -29,10 +29,25 @@ class Settings:
 class State:
     """What a later call needs to go on: optimizer memory, counts, seed, coordinates.
 
-    ``fingerprint`` names the coordinates that the memory belongs to, see ``LinearPreconditioner``.
-    ``position`` are the weights and coordinates at the end, which the coefficients in the units
-    of X give back only up to rounding; None without preconditioning. ``moving`` are the same of
-    what training moves, where the model has other weights.
+    Parameters
+    ----------
+    seed : int
+        Seeds the order of the rows.
+    slots : ndarray of shape (n_slots, n_parameters)
+        The optimizer's memory.
+    steps : ndarray of shape (1,)
+        The optimizer's count of its steps.
+    epoch, updates : int
+        Epochs and updates of all calls so far.
+    curve : list of float
+        F after each epoch.
+    raw_iterate : tuple of ndarray, or None
+        Weights and coordinates that training moves, where the model has other weights.
+    fingerprint : bytes
+        Names the coordinates that the memory belongs to, see ``Preconditioner``.
+    position : tuple of ndarray, or None
+        Weights and coordinates at the end. Coefficients in the units of X give them back only up
+        to rounding. None without preconditioning.
     """
 
     seed: int
@@ -40,7 +55,7 @@ class State:
     steps: np.ndarray
     epoch: int = 0
     updates: int = 0
-    curve: list = field(default_factory=list)  # F after each epoch
+    curve: list = field(default_factory=list)
     raw_iterate: tuple | None = None
     fingerprint: bytes = b""
     position: tuple | None = None
@@ -53,10 +68,20 @@ class State:
         slots = np.zeros((max(1, optimizer.n_slots), size), objective.X.dtype)
         return cls(seed, slots, np.zeros(1, np.int64))
 
+    def count_updates(self, count):
+        """Note that so many updates were made."""
+        self.updates += count
+
+    def forget(self):
+        """Empty the optimizer's memory, in place."""
+        self.slots[...] = 0
+        self.steps[...] = 0
+
 
 @dataclass
 class FitResult:
-    """What a fit found; weights in the user's own coordinates, of networks one array a layer."""
+    """What a fit found. Weights are in the user's own coordinates, of networks one array per
+    layer."""
 
     coef: np.ndarray
     intercept: np.ndarray

@@ -1,4 +1,10 @@
-"""Losses: what is minimised. Floor 1."""
+"""Losses: functions of a target and a raw prediction, of which the objective is the mean.
+
+A class holds the name, the formula, the parameters and the facts that solvers and certificates
+use. The engine holds the compiled kernel of the same name; `check_loss` checks a user's class.
+Imports: `_component`, `_engine`, `_compat`.
+Read first: `_base.py`, then `_regression.py`.
+"""
 
 from sklearn_lossopt.losses._base import ClassificationLoss, Loss, RegressionLoss
 from sklearn_lossopt.losses._check import check_loss

@@ -4,33 +4,41 @@ import numpy as np
 
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._engine import LOSS_KERNELS
+from sklearn_lossopt.losses._statistics import (
+    piecewise_linear_constant,
+    root_constant,
+    weighted_median,
+    weighted_quantile,
+)
 
-# What a loss says of its formula beside the gradient. Certificates rest on it, so that a class
-# with another formula does not inherit it.
+# What a loss states about its formula besides the gradient. Certificates rest on these facts, so a
+# class with another formula does not inherit them.
 FACTS = (
-    "_constant", "_curvature", "_curvature_bound", "_curvature_operator", "_kinks", "_raw_unit",
-    "_unit", "_value_unit", "shift_invariant",
+    "_breakpoints", "_conjugate", "_conjugate_inside", "_constant", "_curvature",
+    "_curvature_bound", "_curvature_operator", "_dual_domain", "_loss_scale", "_trust_radius",
+    "_y_scale", "shift_invariant",
 )  # fmt: skip
 
 
 class Loss(Component, family="loss"):
     """Base of all losses; subclass ``RegressionLoss`` or ``ClassificationLoss`` for your own.
 
-    A registered loss has a compiled kernel of its own name. A user's loss overrides
-    ``loss_gradient`` instead, in NumPy; the engine then calls it once a batch.
+    A registered loss has a compiled kernel of the same name. A user's loss overrides
+    ``loss_gradient`` in NumPy, and the engine calls it once per batch.
     """
 
     # Whether GradientRegressor / GradientClassifier accept the loss.
     regression = False
     classification = False
-    # A smooth loss has a continuous derivative.
+    # Whether the derivative is continuous.
     smooth = True
     # With more than two classes: one softmax-like loss of all columns, or one-vs-rest columns.
     joint = False
+    # Whether raw predictions become class probabilities.
     has_proba = False
-    # Whether adding the same number to all of a row's raw predictions leaves a joint loss alone.
+    # Whether a joint loss stays the same when one number is added to all of a row's predictions.
     shift_invariant = False
-    # Whether the minimiser of the objective is worth having: see Perceptron.
+    # Whether the minimiser of the objective is a useful model: see Perceptron.
     learns_at_optimum = True
 
     def __init_subclass__(cls, **kwargs):
@@ -48,7 +56,7 @@ class Loss(Component, family="loss"):
                 setattr(cls, fact, vars(known)[fact])
 
     def _kernel(self, n_outputs):
-        """The compiled kernel's name, or the Python method where the class overrides it."""
+        """Name of the compiled kernel, or the Python method of a class that overrides it."""
         return self.loss_gradient if self._is_custom() else self._compiled(n_outputs)
 
     def _is_custom(self):
@@ -63,10 +71,10 @@ class Loss(Component, family="loss"):
         Parameters
         ----------
         y : ndarray of shape (n,) or (n, k)
-            Targets: numbers for a regression loss; -1 or +1 for a classification loss, or class
-            indices 0 ... k - 1, shape (n,), if the loss is joint and ``raw`` has k columns.
+            Targets. A regression loss takes numbers, a classification loss -1 or +1. A joint
+            loss of k columns takes class indices 0 ... k - 1, of shape (n,).
         raw : ndarray of shape (n,) or (n, k)
-            Raw predictions (the linear model's outputs).
+            Raw predictions: the outputs of the model before any link.
 
         Returns
         -------
@@ -74,6 +82,11 @@ class Loss(Component, family="loss"):
             Loss of each row, summed over its columns.
         gradient : ndarray of raw's shape
             Derivative of the row's loss with respect to ``raw``.
+
+        Raises
+        ------
+        NotImplementedError
+            If the class has neither a compiled kernel nor an override.
         """
         if self.name is None:
             raise NotImplementedError(f"{type(self).__name__} must override loss_gradient().")
@@ -84,34 +97,46 @@ class Loss(Component, family="loss"):
         y, row = np.asarray(y), np.array(self._kernel_row())
         if row.ndim == 1:
             return kernel(y, raw, row)
-        # One row of numbers an output.
+        # One row of numbers per output.
         parts = [kernel(y[:, c], raw[:, c], row[c]) for c in range(raw.shape[1])]
         return sum(value for value, _ in parts), np.stack([g for _, g in parts], axis=1)
 
     def _prepared(self, residual_scale):
-        """The loss to train with; ``residual_scale(epsilon)`` estimates a scale from the data."""
+        """The loss with all its parameters as numbers.
+
+        ``residual_scale(epsilon)`` estimates the scale of the residuals from the data.
+        """
         return self
 
     def _check_target(self, y):
-        """Raise ValueError where y, all targets of a fit, is outside the loss's domain."""
+        """Raise ValueError if y (n, k) is outside the loss's domain."""
 
-    def _check_some_targets(self, y):
-        """The same for a part of the targets: what is asked of all together is not asked of it."""
-        self._check_target(y)
+    def _check_total(self, y):
+        """Raise ValueError if all targets of a fit together, y (n, k), have no finite optimum.
+
+        Chunks of a stream and validation rows need not pass.
+        """
+        with np.errstate(over="ignore"):
+            if not np.isfinite(np.abs(y).sum(axis=0)).all():
+                raise ValueError("y is too large: its sum overflows. Divide y by a constant first.")
 
     def _predict(self, raw):
         """The prediction on the scale of y: the inverse of the link."""
         return raw
 
     def _identity(self):
-        """What is the same for losses that are the same function."""
+        """A key that is equal for losses that are the same function."""
         return type(self), *sorted(vars(self).items())
 
-    # What the default settings need to know of a loss. `y_scale` is a typical size of the targets.
+    # Facts that the default settings, the solvers and the certificates use. `y_scale` is a typical
+    # size of the targets.
 
     def _y_scale(self, y, weight=None):
-        """A robust scale of y (n, k): 1.4826 times its median absolute deviation, or a mean
-        deviation where half of the targets are nearly equal."""
+        """A robust scale of y (n, k), in units of y.
+
+        It is 1.4826 times the median absolute deviation. If half of the targets are nearly equal,
+        it is a mean deviation.
+        """
         distance = np.abs(y - weighted_median(y, weight)).reshape(-1, 1)
         if weight is not None:
             weight = np.repeat(weight, y.shape[1])
@@ -124,9 +149,9 @@ class Loss(Component, family="loss"):
         return float(y_scale)
 
     def _curvature_bound(self, y_scale, n_outputs=1):
-        """An upper bound of the second derivative; for a loss without one, a typical size.
+        """An upper bound of the second derivative, or a typical size if there is no bound.
 
-        None where it has to be measured, see ``Objective.curvature_bound``.
+        None means that it has to be measured, see ``Objective.curvature_bound``.
         """
         return None if self._is_custom() else 1.0
 
@@ -135,14 +160,14 @@ class Loss(Component, family="loss"):
         return 1.0
 
     def _trust_radius(self, y_scale):
-        """How far a raw prediction may move before the curvature is another."""
+        """The distance a raw prediction can move before the curvature changes."""
         return y_scale
 
     def _curvature(self, y, raw):
-        """Second derivative of each row's loss with respect to each raw prediction, in raw's
-        shape (n, k); None where it is no guide.
+        """Second derivative of each row's loss with respect to each raw prediction.
 
-        For a user's smooth loss, central differences of its gradient.
+        It has raw's shape (n, k). None means that the loss has no useful second derivative.
+        A user's smooth loss gets central differences of its gradient.
         """
         if not (self.smooth and self._is_custom()):
             return None
@@ -155,8 +180,7 @@ class Loss(Component, family="loss"):
         return np.maximum(out, 0.0)
 
     def _curvature_operator(self, y, raw):
-        """The function that maps a direction to the gradient's derivative along it, both in
-        raw's shape (n, k)."""
+        """A function from a direction to the gradient's derivative along it, in raw's shape."""
         if not self._is_custom():
             return self._curvature(y, raw).__mul__
         if y.ndim == 2 and y.shape[1] == 1:
@@ -173,46 +197,72 @@ class Loss(Component, family="loss"):
         return product
 
     def _breakpoints(self, y):
-        """A piecewise linear loss as a sum of kinks: a list of (where, slope below, slope above),
-        each in y's shape; None for other losses."""
+        """The pieces of a piecewise linear loss, None for other losses.
+
+        A list of (breakpoint c, slope below, slope above), each in y's shape. The loss is the
+        sum of max(below (z - c), above (z - c)) over the list, up to a constant.
+        """
         return None
 
+    def _dual_domain(self, y, n_outputs=1):
+        """Closed bounds of the derivative with respect to each raw prediction.
+
+        Two float64 arrays, low and high, of the shape of the raw predictions: y's shape, or
+        (n, n_outputs) for a joint loss. The conjugate is infinite outside of them.
+        """
+        breakpoints = self._breakpoints(y)
+        if breakpoints is None:
+            return np.full(y.shape, -np.inf), np.full(y.shape, np.inf)
+        return sum(low for _, low, _ in breakpoints), sum(high for _, _, high in breakpoints)
+
+    def _conjugate(self, y, dual):
+        r"""The convex conjugate :math:`\ell^*(y, \theta) = \sup_z \theta z - \ell(y, z)`.
+
+        Float64 in y's shape, infinite outside the dual domain; None if it is not known. By weak
+        duality, an objective with weights s of sum 1 is nowhere less than
+        :math:`-\sum_i s_i \ell^*(y_i, \theta_i)` minus the conjugate of the penalty at
+        :math:`-\sum_i s_i \theta_i x_i`, if :math:`\sum_i s_i \theta_i = 0`.
+        """
+        y, dual = np.asarray(y, np.float64), np.asarray(dual, np.float64)
+        low, high = self._dual_domain(y)
+        inside = (low <= dual) & (dual <= high)
+        # 0 is in the domain of every loss that is bounded below.
+        value = self._conjugate_inside(y, np.where(inside, dual, 0.0))
+        return None if value is None else np.where(inside, value, np.inf)
+
+    def _conjugate_inside(self, y, dual):
+        r"""The conjugate in the dual domain, of float64 arrays of one shape.
+
+        For a piecewise linear loss, :math:`\theta z - \ell(y, z)` is concave and piecewise linear
+        in z with the same breakpoints, so it has its greatest value at one of them.
+        """
+        breakpoints = self._breakpoints(y)
+        if breakpoints is None:
+            return None
+        flat = np.ravel(y)
+        values = [
+            dual * c - self.loss_gradient(flat, np.ravel(c))[0].reshape(y.shape)
+            for c, _, _ in breakpoints
+        ]
+        return np.max(values, axis=0)
+
     def _constant(self, y, weight):
-        """The raw prediction of the best constant model for each column of y (n, k)."""
+        """The raw prediction of the best constant model, for each column of y (n, k)."""
         raise NotImplementedError
 
 
-def weighted_quantile(y, weight, level):
-    """The quantile of each column of y (n, k), an observed value; shape (k,)."""
-    # Rounded weights are to be as good as repeated rows, where a share is the level to rounding.
-    level *= 1 - 1e-6
-    if weight is None:
-        return np.quantile(y, level, axis=0, method="inverted_cdf")
-    out = np.empty(y.shape[1])
-    for column in range(y.shape[1]):
-        order = np.argsort(y[:, column])
-        share = np.cumsum(weight[order], dtype=np.float64)
-        at = np.searchsorted(share, level * share[-1])
-        out[column] = y[order[min(at, len(y) - 1)], column]
-    return out
-
-
-def weighted_median(y, weight):
-    """The median of each column of y (n, k), halfway between two middle values; shape (k,)."""
-    if weight is None:
-        return np.median(y, axis=0)
-    return 0.5 * sum(weighted_quantile(y, weight, level) for level in (0.5, 0.5 + 1e-6))
-
-
 def measured_curvature(loss, y, raw, weight, y_scale):
-    """Nearly the largest second derivative of a loss at raw predictions (n, k); for a loss
-    without one, as if each of its jumps took ``y_scale``."""
+    """Nearly the largest second derivative of a loss at raw predictions (n, k).
+
+    A loss without a second derivative is treated as if each jump of its slope were spread over
+    ``y_scale``.
+    """
     h = loss._curvature(y, raw)
     if h is None:
         given = (y, raw) if raw.shape[1] > 1 else (y.reshape(-1), raw[:, 0])
         h = np.abs(loss.loss_gradient(*given)[1]).reshape(raw.shape) / y_scale
     h = np.where(np.isfinite(h), h, 0)
-    # The outputs of a joint loss add to each other's curvature: twice, for softmax.
+    # The outputs of a joint loss add to each other's curvature. Softmax at most doubles it.
     joint = 2.0 if y.ndim < raw.ndim else 1.0
     return joint * float(weighted_quantile(h, weight, 0.95).max() or h.max()) or 1.0
 
@@ -223,65 +273,24 @@ def _has_formula(base):
     )
 
 
-def bisect_constant(loss, y, weight, low, high):
-    """The constant (k,) at which the mean gradient of each column of y (n, k) changes sign.
-
-    The search starts in [low, high], which need not hold it: raw predictions can be in other
-    units than y.
-    """
-    low, high = (np.broadcast_to(np.float64(end), y.shape[1]) for end in (low, high))
-    # Column by column: a custom loss of one output expects one-dimensional arrays.
-    return np.array(
-        [
-            _bisect(loss, np.ascontiguousarray(column, np.float64), weight, *ends)
-            for column, *ends in zip(y.T, low, high, strict=True)
-        ]
-    )
-
-
-def _bisect(loss, y, weight, low, high):
-    def slope(z):
-        gradient = loss.loss_gradient(y, np.full(len(y), z))[1]
-        mean = np.average(gradient, weights=weight)
-        # What overflows does so far from 0.
-        return z if np.isnan(mean) else mean
-
-    ends, width = (low, high), max(high - low, 1.0)
-    with np.errstate(all="ignore"):
-        for _ in range(60):
-            if slope(low) > 0:
-                low, high = low - width, low
-            elif slope(high) < 0:
-                low, high = high, high + width
-            else:
-                break
-            width *= 2
-        else:
-            # It only falls, or only rises.
-            low, high = ends
-        for _ in range(100):
-            middle = 0.5 * (low + high)
-            if not low < middle < high or high - low <= 1e-15 * abs(middle):
-                break
-            low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return 0.5 * (low + high)
-
-
 class RegressionLoss(Loss):
-    """Base of losses whose target is a number."""
+    """Base of losses with a number as target."""
 
     regression = True
 
     def _constant(self, y, weight):
-        return bisect_constant(self, y, weight, y.min(axis=0), y.max(axis=0))
+        breakpoints = self._breakpoints(y)
+        if breakpoints is None:
+            return root_constant(self, y, weight)
+        return piecewise_linear_constant(breakpoints, weight)
 
 
 class ClassificationLoss(Loss):
-    """Base of losses whose target is a class.
+    """Base of losses with a class as target.
 
-    Binary: y is -1 or +1. More classes: y is the class index and ``raw`` has one column a class;
-    with the class attribute ``joint = False``, each column is instead a one-vs-rest problem with
-    y = -1 or +1.
+    Two classes are y = -1 and +1. With more classes, ``raw`` has one column per class and y is the
+    class index. If the class attribute ``joint`` is False, each column is a one-vs-rest problem
+    with y = -1 or +1 instead.
     """
 
     classification = True
@@ -298,6 +307,6 @@ class ClassificationLoss(Loss):
         raise NotImplementedError
 
     def _log_probabilities(self, raw):
-        """Their logarithms."""
+        """Logarithms of the class probabilities, in the same shapes."""
         with np.errstate(divide="ignore"):
             return np.log(self._probabilities(raw))

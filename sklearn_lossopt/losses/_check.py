@@ -1,4 +1,4 @@
-"""A check of a loss: what estimators rely on, tried out on a few rows."""
+"""A check of a loss on a few rows, for all that estimators rely on."""
 
 import pickle
 
@@ -8,10 +8,10 @@ from sklearn.base import clone
 from sklearn_lossopt.losses._base import Loss
 from sklearn_lossopt.losses._probe import Probe
 
-# Rows drawn.
+# Number of rows that are drawn.
 ROWS = 64
 
-# Targets that a regression loss may need, the widest domain first.
+# Domains of the targets of regression losses, the widest first.
 DOMAINS = {
     "any number": lambda rng, shape: 3 * rng.normal(size=shape),
     "at least 0": lambda rng, shape: rng.poisson(2.0, size=shape).astype(np.float64),
@@ -21,42 +21,49 @@ DOMAINS = {
 
 
 def check_loss(loss, *, n_outputs=(1, 3), y=None, raw=None, random_state=0):
-    """Try a loss out as estimators use it, and say what is wrong with it.
+    """Try a loss as estimators use it, and raise an error if something is wrong with it.
 
-    Checked are the shapes of values and gradient; that they are finite; that the gradient is the
-    derivative of the value, by finite differences; that no row depends on another, that columns
-    add up and that the arguments are left alone; float32; large raw predictions; that a loss with
-    kinks says so, and that what it says about them and its curvature is true; copies by ``clone``
-    and ``pickle``.
+    The check covers
+
+    - the shapes of values and gradient, and that they are finite;
+    - the gradient, which must be the derivative of the value by finite differences;
+    - rows, which must not depend on each other, columns, which must add up, and the arguments,
+      which must stay unchanged;
+    - float32 and large raw predictions;
+    - jumps of the gradient, which the class must declare, and what the class states about its
+      breakpoints and its curvature;
+    - copies by ``clone`` and ``pickle``.
 
     Parameters
     ----------
     loss : Loss or str
         A loss of your own, or a registered one.
     n_outputs : int or sequence of int, default=(1, 3)
-        Numbers of raw predictions a row. With several, a regression loss gets as many targets; a
-        classification loss gets the class index, or columns of -1 and +1 if ``joint`` is False.
-        Not used where ``y`` or ``raw`` says it.
+        Numbers of raw predictions per row. With several, a regression loss gets as many targets;
+        a classification loss gets the class index, or columns of -1 and +1 if ``joint`` is False.
+        Ignored if ``y`` or ``raw`` is given.
     y : ndarray of shape (n,) or (n, k), default=None
-        Targets to check with. By default they are drawn from the widest of several domains that
-        the loss accepts.
+        Targets to check with. By default they are drawn from the widest domain that the loss
+        accepts.
     raw : ndarray of shape (n,) or (n, k), default=None
         Raw predictions to check with. By default they are drawn with a standard deviation of 3.
     random_state : int, default=0
-        Seeds what is drawn.
+        Seed of the random targets and raw predictions.
 
     Returns
     -------
     facts : dict
-        "targets", the targets tried; "convex", whether no row's loss was found to bend downwards
-        (a loss may, but then training can end in a local minimum); "smooth", whether no kink was
-        found.
+        "targets": the domain of the targets. "convex": whether no row's loss was found to bend
+        downwards; a loss may do so, but then training can end in a local minimum. "smooth":
+        whether no jump of the gradient was found.
 
     Raises
     ------
     ValueError
-        If something is wrong. The message names the loss, the row, what was claimed, what was
-        found and a remedy.
+        If something is wrong. The message names the loss, the row, the claim, the finding and a
+        remedy.
+    NotImplementedError
+        If the loss has no formula.
 
     Examples
     --------
@@ -72,7 +79,7 @@ def check_loss(loss, *, n_outputs=(1, 3), y=None, raw=None, random_state=0):
             f"{type(loss).__name__} is a loss for neither numbers nor classes. Subclass "
             "RegressionLoss or ClassificationLoss instead of Loss."
         )
-    # What "auto" stands for is found by a fit; any scale will do here.
+    # A fit finds the number that "auto" stands for. Any scale serves here.
     loss = loss._prepared(lambda epsilon: 1.0)
     rng = np.random.default_rng(random_state)
     facts = {"targets": [], "convex": True, "smooth": True}
@@ -94,7 +101,7 @@ def check_loss(loss, *, n_outputs=(1, 3), y=None, raw=None, random_state=0):
 
 
 def _check_copies(loss):
-    """A loss is cloned by every search, and pickled with its estimator."""
+    """Check copies: searches clone a loss, and an estimator's pickle holds it."""
     name = type(loss).__name__
     try:
         copied = clone(loss)
@@ -163,7 +170,7 @@ def _draw_targets(loss, shape, rng):
 
 
 def _draw_scores(y, shape, rng):
-    """Raw predictions, some of them 0, where training may start, or equal to the target."""
+    """Raw predictions. Some are 0, as at the start of training, and some equal the target."""
     raw = 3 * rng.normal(size=shape)
     raw[:4] = 0.0
     if y.shape == shape:

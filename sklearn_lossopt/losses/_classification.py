@@ -1,7 +1,7 @@
 """Losses for classification."""
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax, xlog1py, xlogy
 
 from sklearn_lossopt.losses._base import ClassificationLoss
 
@@ -16,13 +16,35 @@ __all__ = [
 
 
 def class_shares(y, weight):
-    """Weighted share of +1 in each column of y (n, k)."""
+    """Weighted share of +1 in each column of y (n, k), shape (k,)."""
     share = np.average(y > 0, axis=0, weights=weight)
     return np.clip(share, 1e-12, 1 - 1e-12)
 
 
+class _MarginLoss(ClassificationLoss):
+    r"""Losses :math:`\phi(m)` of the margin m = y z; several classes are trained one-vs-rest.
+
+    Because y is 1 or -1, :math:`\theta z = y \theta m`, and the conjugate is
+    :math:`\phi^*(y \theta)`. :math:`\phi` falls, and so :math:`p = -y \theta \ge 0`.
+    """
+
+    joint = False
+    # The greatest slope by which the loss falls.
+    _steepest = np.inf
+
+    def _dual_domain(self, y, n_outputs=1):
+        return np.where(y > 0, -self._steepest, 0.0), np.where(y > 0, 0.0, self._steepest)
+
+    def _conjugate_inside(self, y, dual):
+        return self._margin_conjugate(-y * dual)
+
+    def _margin_conjugate(self, p):
+        r"""The greatest :math:`-p m - \phi(m)` over m."""
+        raise NotImplementedError
+
+
 class LogLoss(
-    ClassificationLoss,
+    _MarginLoss,
     name="log_loss",
     aliases={"cross_entropy": {}, "binary_cross_entropy": {}, "categorical_cross_entropy": {}},
 ):
@@ -32,10 +54,13 @@ class LogLoss(
 
     .. math:: \ell(y, z) = \log(1 + e^{-y z})
 
-    More than two classes, y the index of the class and one raw prediction
-    :math:`z_0, \dots, z_{k-1}` a class, trained jointly (softmax):
+    More than two classes are trained jointly (softmax). There is one raw prediction per class,
+    :math:`z_0, \dots, z_{k-1}`, and y is the index of the class:
 
     .. math:: \ell(y, z) = \log \sum_j e^{z_j} - z_y
+
+    The derivatives are :math:`P(y = 1) - 1` or :math:`P(y = 1)` for y = 1 or -1, and
+    :math:`P(j) - [j = y]`.
 
     Examples
     --------
@@ -51,8 +76,10 @@ class LogLoss(
     Statistical Society B 20(2), 215-242.
     """
 
+    joint = True
     has_proba = True
     shift_invariant = True
+    _steepest = 1.0
 
     def _compiled(self, n_outputs):
         return "log_loss" if n_outputs == 1 else "softmax_log_loss"
@@ -79,6 +106,30 @@ class LogLoss(
 
         return product
 
+    def _margin_conjugate(self, p):
+        r"""With :math:`p = 1 / (1 + e^m)`: the negative entropy
+        :math:`p \log p + (1 - p) \log(1 - p)`."""
+        return xlogy(p, p) + xlog1py(1 - p, -p)
+
+    def _dual_domain(self, y, n_outputs=1):
+        if n_outputs == 1:
+            return super()._dual_domain(y)
+        found = (y[:, None] == np.arange(n_outputs)).astype(np.float64)
+        return -found, 1 - found
+
+    def _conjugate(self, y, dual):
+        r"""With several classes, y (n,), dual (n, k): the negative entropy
+        :math:`\sum_j p_j \log p_j` of :math:`p_j = \theta_j + [j = y]`, from the gradient of log
+        sum exp. Infinite if p is not a distribution, up to rounding of its sum."""
+        if np.ndim(dual) == np.ndim(y):
+            return super()._conjugate(y, dual)
+        dual = np.asarray(dual, np.float64)
+        low, high = self._dual_domain(y, dual.shape[1])
+        inside = (low <= dual) & (dual <= high)
+        inside = inside.all(axis=1) & (np.abs(dual.sum(axis=1)) <= 1e-12 * dual.shape[1])
+        p = np.clip(dual - low, 0.0, 1.0)
+        return np.where(inside, xlogy(p, p).sum(axis=1), np.inf)
+
     def _constant(self, y, weight):
         share = class_shares(y, weight)
         if y.shape[1] == 1:
@@ -97,13 +148,13 @@ class LogLoss(
         return np.column_stack([log_expit(-raw), log_expit(raw)])
 
 
-class Hinge(ClassificationLoss, name="hinge"):
-    r"""Hinge loss, that of the linear support vector machine.
+class Hinge(_MarginLoss, name="hinge"):
+    r"""Hinge loss, the loss of the linear support vector machine.
 
     .. math:: \ell(y, z) = \max(0, 1 - y z), \qquad y \in \{-1, 1\}
 
-    The derivative is :math:`-y` where :math:`y z < 1` and 0 elsewhere, the kink included. More
-    than two classes are trained one-vs-rest, all columns in one pass.
+    The derivative is :math:`-y` for :math:`y z < 1` and 0 from the breakpoint :math:`y z = 1` on.
+    More than two classes are trained one-vs-rest, all columns in one pass.
 
     Examples
     --------
@@ -119,7 +170,11 @@ class Hinge(ClassificationLoss, name="hinge"):
     """
 
     smooth = False
-    joint = False
+    _steepest = 1.0
+
+    def _margin_conjugate(self, p):
+        """With m = 1: -p."""
+        return -p
 
     def _constant(self, y, weight):
         return np.where(class_shares(y, weight) > 0.5, 1.0, -1.0)
@@ -128,12 +183,12 @@ class Hinge(ClassificationLoss, name="hinge"):
         return [(y, np.where(y > 0, -1.0, 0.0), np.where(y > 0, 0.0, 1.0))]
 
 
-class SquaredHinge(ClassificationLoss, name="squared_hinge"):
+class SquaredHinge(_MarginLoss, name="squared_hinge"):
     r"""Square of the hinge loss: a smooth margin loss.
 
     .. math:: \ell(y, z) = \max(0, 1 - y z)^2, \qquad y \in \{-1, 1\}
 
-    One-vs-rest for more than two classes.
+    with derivative :math:`-2 y \max(0, 1 - y z)`. More than two classes are trained one-vs-rest.
 
     Examples
     --------
@@ -149,19 +204,21 @@ class SquaredHinge(ClassificationLoss, name="squared_hinge"):
     L2-loss linear support vector machines. Journal of Machine Learning Research 9, 1369-1398.
     """
 
-    joint = False
-
     def _curvature_bound(self, y_scale, n_outputs=1):
         return 2.0
 
     def _curvature(self, y, raw):
         return 2.0 * (y * raw < 1)
 
+    def _margin_conjugate(self, p):
+        r"""With :math:`m = 1 - p / 2`: :math:`-p + p^2 / 4`."""
+        return p * (p / 4 - 1)
+
     def _constant(self, y, weight):
         return 2 * class_shares(y, weight) - 1
 
 
-class ModifiedHuber(ClassificationLoss, name="modified_huber"):
+class ModifiedHuber(_MarginLoss, name="modified_huber"):
     r"""Squared hinge that turns linear for badly wrong rows; gives probabilities.
 
     .. math::
@@ -171,9 +228,10 @@ class ModifiedHuber(ClassificationLoss, name="modified_huber"):
             -4 y z & y z < -1
         \end{cases}, \qquad y \in \{-1, 1\}
 
-    One-vs-rest for more than two classes. The minimiser of its expectation is
-    :math:`2 P(y = 1) - 1`, so that :math:`P(y = 1) = (\min(1, \max(-1, z)) + 1) / 2`; with more
-    classes these are normalised to sum to 1.
+    The derivative is :math:`-2 y \max(0, 1 - y z)` in the first case and :math:`-4 y` in the
+    second. The minimiser of the expected loss is :math:`2 P(y = 1) - 1`, and so
+    :math:`P(y = 1) = (\min(1, \max(-1, z)) + 1) / 2`. More than two classes are trained
+    one-vs-rest, and their probabilities are normalised to sum to 1.
 
     Examples
     --------
@@ -189,8 +247,9 @@ class ModifiedHuber(ClassificationLoss, name="modified_huber"):
     convex risk minimization. Annals of Statistics 32(1), 56-85.
     """
 
-    joint = False
     has_proba = True
+    _steepest = 4.0
+    _margin_conjugate = SquaredHinge._margin_conjugate
 
     def _curvature_bound(self, y_scale, n_outputs=1):
         return 2.0
@@ -209,15 +268,15 @@ class ModifiedHuber(ClassificationLoss, name="modified_huber"):
         return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])
 
 
-class Perceptron(ClassificationLoss, name="perceptron"):
-    r"""Rosenblatt's perceptron criterion: only wrong rows count.
+class Perceptron(_MarginLoss, name="perceptron"):
+    r"""Rosenblatt's perceptron criterion: only misclassified rows count.
 
     .. math:: \ell(y, z) = \max(0, -y z), \qquad y \in \{-1, 1\}
 
-    The derivative is :math:`-y` where :math:`y z \le 0`. The objective's minimum, 0, is at w = 0,
-    where nothing is learnt: the criterion is meant for a few epochs of a first-order method, not
-    for its optimum. Training therefore starts at zero and stops when the objective stalls.
-    One-vs-rest for more than two classes.
+    The derivative is :math:`-y` for :math:`y z \le 0` and 0 beyond. The objective has its minimum,
+    0, at w = 0, a useless model. The criterion is meant for a few epochs of a first-order method:
+    training starts at zero and stops when the objective stalls. More than two classes are trained
+    one-vs-rest.
 
     Examples
     --------
@@ -234,18 +293,22 @@ class Perceptron(ClassificationLoss, name="perceptron"):
     """
 
     smooth = False
-    joint = False
     learns_at_optimum = False
+    _steepest = 1.0
+
+    def _margin_conjugate(self, p):
+        """With m = 0: 0."""
+        return np.zeros_like(p)
 
 
-class Exponential(ClassificationLoss, name="exponential"):
-    r"""Exponential loss, that of AdaBoost.
+class Exponential(_MarginLoss, name="exponential"):
+    r"""Exponential loss, the loss of AdaBoost.
 
     .. math:: \ell(y, z) = e^{-y z}, \qquad y \in \{-1, 1\}
 
-    The minimiser of its expectation is half the log-odds, so that
-    :math:`P(y = 1) = 1 / (1 + e^{-2 z})`. One-vs-rest for more than two classes, whose
-    probabilities are normalised to sum to 1.
+    with derivative :math:`-y e^{-y z}`. The minimiser of the expected loss is half the log-odds,
+    and so :math:`P(y = 1) = 1 / (1 + e^{-2 z})`. More than two classes are trained one-vs-rest,
+    and their probabilities are normalised to sum to 1.
 
     Examples
     --------
@@ -261,11 +324,14 @@ class Exponential(ClassificationLoss, name="exponential"):
     statistical view of boosting. Annals of Statistics 28(2), 337-407.
     """
 
-    joint = False
     has_proba = True
 
     def _curvature(self, y, raw):
         return np.exp(np.clip(-y * raw, -300, 300))
+
+    def _margin_conjugate(self, p):
+        r"""With :math:`m = -\log p`: :math:`p \log p - p`."""
+        return xlogy(p, p) - p
 
     def _constant(self, y, weight):
         share = class_shares(y, weight)

@@ -1,8 +1,9 @@
-"""Deviances of exponential dispersion models, with log link."""
+"""Deviances of exponential dispersion models with log link."""
 
 from numbers import Real
 
 import numpy as np
+from scipy.special import xlog1py, xlogy
 
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt.losses._base import RegressionLoss
@@ -20,13 +21,13 @@ def require(condition, loss, domain, y):
 
 
 class _LogLink(RegressionLoss):
-    """Half deviances of positive means, exp(raw)."""
+    """Half deviances with the mean exp(raw); ``_power`` is p in variance = mean^p."""
 
-    # The variance of y is proportional to this power of its mean.
-    @property
-    def _power(self):
-        raise NotImplementedError
+    def _check_total(self, y):
+        super()._check_total(y)
+        require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
 
+    @np.errstate(over="ignore")
     def _predict(self, raw):
         return np.exp(raw)
 
@@ -40,22 +41,26 @@ class _LogLink(RegressionLoss):
     def _trust_radius(self, y_scale):
         return 1.0
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _curvature_bound(self, y_scale, n_outputs=1):
-        return y_scale ** (2 - self._power)
+        return np.float64(y_scale) ** (2 - self._power)
 
     def _loss_scale(self, y_scale):
-        return y_scale ** (2 - self._power)
+        return self._curvature_bound(y_scale)
 
+    @np.errstate(divide="ignore")
     def _curvature(self, y, raw):
         p = self._power
-        raw = np.clip(raw, -300, 300)
-        return np.maximum((2 - p) * np.exp((2 - p) * raw) + (p - 1) * y * np.exp((1 - p) * raw), 0)
+        a = np.exp(np.clip((2 - p) * raw, -700, 700))
+        # The exponent of a product: neither very small nor very large y are out of range.
+        b = np.sign(y) * np.exp(np.clip(np.log(np.abs(y)) + (1 - p) * raw, -700, 700))
+        return np.maximum((2 - p) * a + (p - 1) * b, 0)
 
     def _constant(self, y, weight):
         mean = np.average(y, axis=0, weights=weight)
         # Nothing but zeros: half a count so far.
         none = 0.5 / (len(y) if weight is None else np.sum(weight))
-        return np.log(np.where(mean > 0, np.maximum(mean, 1e-10), none))
+        return np.log(np.where(mean > 0, mean, none))
 
 
 class Poisson(_LogLink, name="poisson"):
@@ -63,7 +68,8 @@ class Poisson(_LogLink, name="poisson"):
 
     .. math:: \ell(y, z) = e^z - y z + y \log y - y
 
-    with derivative :math:`e^z - y`; y is at least 0, and ``predict`` returns :math:`e^z`.
+    with derivative :math:`e^z - y`; y is at least 0, without a unit. ``predict`` returns
+    :math:`e^z`.
 
     Examples
     --------
@@ -81,7 +87,15 @@ class Poisson(_LogLink, name="poisson"):
 
     _power = 1.0
 
-    def _check_some_targets(self, y):
+    def _dual_domain(self, y, n_outputs=1):
+        return -y, np.full(y.shape, np.inf)
+
+    def _conjugate_inside(self, y, dual):
+        r"""With :math:`\mu = e^z = y + \theta`: :math:`\mu \log \mu - y \log y - \theta`."""
+        mean = y + dual
+        return xlogy(mean, mean) - xlogy(y, y) - dual
+
+    def _check_target(self, y):
         require(y >= 0, self, "y at least 0", y)
 
 
@@ -90,7 +104,7 @@ class Gamma(_LogLink, name="gamma"):
 
     .. math:: \ell(y, z) = z + y e^{-z} - \log y - 1
 
-    with derivative :math:`1 - y e^{-z}`; y is greater than 0, and ``predict`` returns
+    with derivative :math:`1 - y e^{-z}`; y is greater than 0, in any unit. ``predict`` returns
     :math:`e^z`.
 
     Examples
@@ -98,7 +112,7 @@ class Gamma(_LogLink, name="gamma"):
     >>> import numpy as np
     >>> from sklearn_lossopt.losses import Gamma
     >>> value, gradient = Gamma().loss_gradient(np.array([1.0]), np.array([0.0]))
-    >>> print(value, gradient)
+    >>> print(value, abs(gradient))
     [0.] [0.]
 
     References
@@ -109,7 +123,15 @@ class Gamma(_LogLink, name="gamma"):
 
     _power = 2.0
 
-    def _check_some_targets(self, y):
+    def _dual_domain(self, y, n_outputs=1):
+        return np.full(y.shape, -np.inf), np.ones(y.shape)
+
+    def _conjugate_inside(self, y, dual):
+        r"""With :math:`y e^{-z} = 1 - \theta`: :math:`\theta (1 + \log y) + (1 - \theta)
+        \log(1 - \theta)`."""
+        return dual * (1 + np.log(y)) + xlog1py(1 - dual, -dual)
+
+    def _check_target(self, y):
         require(y > 0, self, "y greater than 0", y)
 
 
@@ -123,14 +145,14 @@ class Tweedie(_LogLink, name="tweedie"):
         \ell(y, z) = \frac{\max(y, 0)^{2-p}}{(1-p)(2-p)} - \frac{y \mu^{1-p}}{1-p}
             + \frac{\mu^{2-p}}{2-p}
 
-    with derivative :math:`\mu^{2-p} - y \mu^{1-p}`; powers 1 and 2 are Poisson and Gamma, 0 the
-    half squared error with log link. ``predict`` returns :math:`e^z`.
+    with derivative :math:`\mu^{2-p} - y \mu^{1-p}`. Power 1 is ``Poisson``, power 2 is ``Gamma``,
+    and power 0 is half the squared error with log link. ``predict`` returns :math:`e^z`.
 
     Parameters
     ----------
     power : float, default=1.5
-        The variance of y is proportional to this power of its mean; at most 0 or at least 1.
-        y is any number for p <= 0, at least 0 for 1 <= p < 2, and greater than 0 for p >= 2.
+        The power p of the mean that the variance of y is proportional to; at most 0 or at least
+        1. y is any number for p <= 0, at least 0 for 1 <= p < 2, and greater than 0 for p >= 2.
 
     Examples
     --------
@@ -158,7 +180,34 @@ class Tweedie(_LogLink, name="tweedie"):
     def _power(self):
         return float(self.power)
 
-    def _check_some_targets(self, y):
+    @property
+    def _same(self):
+        """The loss of the same formula, for powers 1 and 2."""
+        return {1.0: Poisson(), 2.0: Gamma()}.get(self._power)
+
+    def _dual_domain(self, y, n_outputs=1):
+        if self._same is not None:
+            return self._same._dual_domain(y)
+        return np.where(y == 0, 0.0, -np.inf), np.full(y.shape, np.inf)
+
+    def _conjugate_inside(self, y, dual):
+        r"""Known for powers 1, 1.5 and 2.
+
+        For p = 1.5 and :math:`u = \sqrt\mu`, the loss is :math:`2 u + 2 y / u - 4 \sqrt y`. Its
+        derivative :math:`u - y / u` is :math:`\theta` at the positive root :math:`u` of
+        :math:`u^2 - \theta u - y`, and :math:`z = 2 \log u`."""
+        if self._same is not None:
+            return self._same._conjugate_inside(y, dual)
+        if self._power != 1.5:
+            return None
+        root = np.hypot(dual, 2 * np.sqrt(y))
+        # One of the two forms adds numbers of the same sign.
+        apart = np.where(dual < 0, root - dual, root + dual)
+        other = 2 * y / np.where(apart > 0, apart, 1.0)
+        u, inverse = np.where(dual < 0, (other, apart / 2), (apart / 2, other))
+        return 2 * (xlogy(dual, u) - u - inverse) + 4 * np.sqrt(y)
+
+    def _check_target(self, y):
         if self.power >= 2:
             require(y > 0, self, f"y greater than 0 with power={self.power}", y)
         elif self.power >= 1:

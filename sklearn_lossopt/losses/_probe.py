@@ -1,12 +1,13 @@
-"""What is tried of a loss on given targets and raw predictions; see ``check_loss``."""
+"""The single checks that ``check_loss`` makes, on given targets and raw predictions."""
 
 import numpy as np
 
 # Steps of the finite differences, relative to 1 + |raw|.
 STEP = 1e-5
-# Where exponentials overflow if they are not guarded.
+# A raw prediction at which unguarded exponentials overflow.
 FAR = 1000.0
-# Rows whose gradient is followed along a line, and points on it: kinks lie between two of them.
+# Number of rows that are followed along a line, of points on it, and of halvings of each interval
+# between two points in search of a jump.
 LINES, LINE_POINTS, HALVINGS = 8, 161, 36
 
 
@@ -28,7 +29,7 @@ class Probe:
         self.name = f"{type(loss).__name__}.loss_gradient"
         self.value, self.gradient = self.evaluate(y, raw)
         sizes = np.abs(self.gradient[self.gradient != 0])
-        # A typical slope, the measure of what is small.
+        # A typical slope, to which small numbers are compared.
         self.unit = float(np.median(sizes)) if sizes.size else 1.0
 
     def at(self, row, y=None, raw=None):
@@ -106,8 +107,10 @@ class Probe:
         return raw
 
     def check_gradient(self):
-        """The gradient lies between the two one-sided differences of the value: at a kink, any
-        slope between those of its sides will do."""
+        """Check that the gradient lies between the two one-sided differences of the value.
+
+        At a breakpoint, any slope between those of its two sides is right.
+        """
         raw, gradient = _columns(self.raw), _columns(self.gradient)
         low, high, noise = (np.empty(raw.shape) for _ in range(3))
         for c in range(raw.shape[1]):
@@ -118,7 +121,7 @@ class Probe:
             size = np.abs(up) + np.abs(down) + np.abs(self.value)
             noise[:, c] = 1e-5 * np.abs(slopes).max(axis=0) + 1e-14 * size / step
         slope = (low + high) / 2
-        # A gradient that is 0 throughout has no size of its own.
+        # A gradient of zeros has no size, so differences give it.
         unit = self.unit if self.gradient.any() else float(np.median(np.abs(slope))) or 1.0
         excess = np.maximum(low - gradient, gradient - high) - noise - 1e-6 * unit
         if (excess <= 0).all():
@@ -140,7 +143,7 @@ class Probe:
         )
 
     def check_rows(self, rng):
-        """Rows by themselves, and in another order, give what they give together."""
+        """Check that no row depends on other rows or on their order."""
         n = len(self.raw)
         order = rng.permutation(n)
         for index in (order, order[: max(1, n // 2)], order[:1], order[-1:]):
@@ -163,7 +166,7 @@ class Probe:
                 )
 
     def check_columns(self):
-        """Unless the loss is a joint one, the columns are problems of their own."""
+        """Check that the columns of a loss that is not joint are independent."""
         if self.raw.ndim == 1 or self.y.ndim == 1:
             return
         value = np.zeros(len(self.raw))
@@ -188,13 +191,13 @@ class Probe:
             )
 
     def check_float32(self):
-        """float32 in gives the same, to its precision."""
+        """Check that float32 gives the same result, to its precision."""
         y = self.y if self.y.dtype.kind == "i" else self.y.astype(np.float32)
         raw = self.raw.astype(np.float32)
         value, gradient = self.evaluate(y, raw)
         wide = self.y if y is self.y else y.astype(np.float64)
         exact_value, exact = self.evaluate(wide, raw.astype(np.float64))
-        # Beside a kink, rounding may put a row on its other side.
+        # Rounding may move a row across a breakpoint.
         step = 1e-4 * (1 + np.abs(raw.astype(np.float64)))
         sides = [exact, *(self.evaluate(wide, raw + s)[1] for s in (step, -step))]
         low, high = np.min(sides, axis=0), np.max(sides, axis=0)
@@ -212,35 +215,35 @@ class Probe:
             )
 
     def check_far(self):
-        """No NaN far out, where a step that is too long may lead."""
+        """Check that there is no NaN far out, where too long a step may lead."""
         y = self.y[: 2 * LINES]
         signs = np.where(np.arange(self.raw[: 2 * LINES].size) % 3 < 1, -1.0, 1.0)
         for raw in (np.ones_like(signs), -np.ones_like(signs), signs):
             self.evaluate(y, FAR * raw.reshape(self.raw[: 2 * LINES].shape), finite=False)
 
     def follow_lines(self, rng):
-        """Whether gradients only rise, and whether they do so without jumps.
+        """Whether the loss is convex, and whether it is smooth, along lines.
 
-        Raises where they jump in a loss that calls itself smooth.
+        Raises if the gradient of a loss jumps and its class says that it is smooth.
         """
         raw = _columns(self.raw)
         a, b = raw, raw[rng.permutation(len(raw))]
         slopes = [_columns(self.evaluate(self.y, x.reshape(self.raw.shape))[1]) for x in (a, b)]
         rise = np.sum((slopes[0] - slopes[1]) * (a - b), axis=1)
         convex = bool((rise >= -1e-9 * (self.unit + np.abs(slopes).max())).all())
-        kink = None
+        jump = None
         for c in range(raw.shape[1]):
             bends, found = self._follow_line(c)
-            convex, kink = convex and not bends, kink or found
-        if kink and self.loss.smooth:
+            convex, jump = convex and not bends, jump or found
+        if jump and self.loss.smooth:
             raise ValueError(
-                f"{self.name}: the gradient jumps {kink}, but the loss calls itself smooth. Set "
+                f"{self.name}: the gradient jumps {jump}, but the loss calls itself smooth. Set "
                 f"the class attribute smooth = False in {type(self.loss).__name__}."
             )
-        return convex, kink is None
+        return convex, jump is None
 
     def _follow_line(self, column):
-        """Whether the gradient falls anywhere along a column, and where it jumps, in words."""
+        """Whether the gradient falls along a column, and the place of a jump in words or None."""
         rows = np.arange(min(LINES, len(self.raw)))
         raw = _columns(self.raw)
         line = np.linspace(raw.min() - 1, raw.max() + 1, LINE_POINTS)
@@ -254,7 +257,7 @@ class Probe:
         low, high = np.tile(line[:-1], len(rows)), np.tile(line[1:], len(rows))
         at_low, at_high = slope(low), slope(high)
         bends = bool((at_high - at_low < -1e-9 * (np.abs(at_low) + self.unit)).any())
-        # Halve every interval, keeping the side of the larger change: a jump is what remains.
+        # Halve every interval and keep the half with the larger change: a jump remains.
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             at_middle = slope(middle)
@@ -272,9 +275,9 @@ class Probe:
         )
 
     def check_facts(self):
-        """What the class says about its kinks and its curvature is true.
+        """Check what the class states about its breakpoints and its curvature.
 
-        Newton's steps and the certificates of an optimum are made with them.
+        Newton steps and certificates of an optimum rest on both.
         """
         raw = _columns(self.raw)
         y = _columns(self.y) if self.y.shape == self.raw.shape else self.y
@@ -285,8 +288,8 @@ class Probe:
                 beside &= np.abs(raw - at) > STEP * (1 + np.abs(raw))
             claimed = sum(np.where(raw < at, below, above) for at, below, above in breakpoints)
             slope = np.where(beside, _columns(self.gradient), claimed)
-            self._judge("_kinks", "the slope", claimed, slope, slope)
-        # A little further on, so that no row lies exactly where the curvature jumps.
+            self._judge("_breakpoints", "the slope", claimed, slope, slope)
+        # A little further on: no row lies exactly at a jump of the curvature there.
         beyond = raw + STEP / 2 * (1 + np.abs(raw))
         curvature = self.loss._curvature(y, beyond) if self.loss.smooth else None
         if curvature is not None:
@@ -296,14 +299,14 @@ class Probe:
                 for side, s in enumerate((step, -step)):
                     moved = _columns(self.evaluate(self.y, self.moved(c, s))[1])
                     bends[side, :, c] = (moved - _columns(self.gradient))[:, c] / s
-            # Newton's steps want none below 0.
+            # Newton steps use no negative curvature.
             bends = np.maximum(bends, 0)
             self._judge(
                 "_curvature", "the second derivative", curvature, bends.min(0), bends.max(0)
             )
 
     def _judge(self, method, what, claimed, low, high):
-        """``claimed`` must lie between two arrays of its shape."""
+        """Raise if ``claimed`` does not lie between two arrays of its shape."""
         sizes = high[high != 0]
         unit = np.median(np.abs(sizes)) if sizes.size else 1.0
         excess = np.maximum(low - claimed, claimed - high) - 1e-3 * (np.abs(claimed) + unit)

@@ -3,10 +3,13 @@
 from numbers import Real
 
 import numpy as np
+from scipy.special import xlog1py
 from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
-from sklearn_lossopt.losses._base import RegressionLoss, weighted_quantile
+from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE
+from sklearn_lossopt.losses._base import RegressionLoss
+from sklearn_lossopt.losses._statistics import weighted_quantile
 
 __all__ = [
     "AbsoluteError",
@@ -18,12 +21,49 @@ __all__ = [
     "SquaredError",
 ]
 
-# Huber's constant: 95% efficiency if the errors are normal.
+# Huber's constant, in units of the residual scale: 95% efficiency if the errors are normal.
 AUTO_HUBER = 1.345
 
 
+class _ResidualLoss(RegressionLoss):
+    r"""Losses g(r) of the residual r = z - y.
+
+    The conjugate is :math:`\sup_z \theta z - g(z - y) = \theta y + \sup_r \theta r - g(r)
+    = \theta y + g^*(\theta)`.
+    """
+
+    # The greatest slope of g.
+    _steepest = np.inf
+
+    def _dual_domain(self, y, n_outputs=1):
+        high = np.broadcast_to(np.float64(self._steepest), y.shape)
+        return -high, high
+
+    def _conjugate_inside(self, y, dual):
+        return y * dual + self._residual_conjugate(dual)
+
+    def _residual_conjugate(self, dual):
+        r"""The conjugate of g, here :math:`\theta^2 / 2`: the conjugate of :math:`r^2 / 2`.
+
+        It is also that of Huber's g, whose slope takes the same values up to delta.
+        """
+        return dual**2 / 2
+
+
+class _PiecewiseLinear(RegressionLoss):
+    """Losses that are linear between breakpoints, in units of y."""
+
+    smooth = False
+
+    def _curvature_bound(self, y_scale, n_outputs=1):
+        return 1 / max(y_scale, np.finfo(np.float64).tiny)
+
+    def _loss_scale(self, y_scale):
+        return y_scale
+
+
 class SquaredError(
-    RegressionLoss,
+    _ResidualLoss,
     name="squared_error",
     aliases={"mse": {}, "mean_squared_error": {}},
 ):
@@ -31,8 +71,8 @@ class SquaredError(
 
     .. math:: \ell(y, z) = \tfrac12 (y - z)^2
 
-    with derivative :math:`z - y`; y is any real number. The half makes the objective that of
-    ``Ridge`` (whose alpha is n times ours) and of ``SGDRegressor``.
+    with derivative :math:`z - y`; y is any real number. With the factor one half, the objective
+    is that of ``SGDRegressor``, and that of ``Ridge`` with n times our ``alpha``.
 
     Examples
     --------
@@ -62,7 +102,7 @@ class SquaredError(
         return np.average(y, axis=0, weights=weight)
 
 
-class Huber(RegressionLoss, name="huber"):
+class Huber(_ResidualLoss, name="huber"):
     r"""Huber's loss: quadratic near zero, linear beyond ``delta``, for data with outliers.
 
     .. math::
@@ -77,10 +117,10 @@ class Huber(RegressionLoss, name="huber"):
     Parameters
     ----------
     delta : float or "auto", default="auto"
-        Where the loss turns linear, in the units of y; greater than 0. "auto" is 1.345 times the
-        scale of the residuals, found during ``fit`` by Huber's criterion as in
-        ``HuberRegressor``, for each output, and stored as the estimator's ``delta_``: 95%
-        efficient if the errors are normal.
+        The residual at which the loss turns linear, in units of y; greater than 0. "auto" is 1.345
+        times the scale of the residuals of each output, which is 95% efficient if the errors are
+        normal. ``fit`` finds the scale by Huber's criterion, as ``HuberRegressor`` does, and the
+        estimator stores delta as ``delta_``.
 
     Examples
     --------
@@ -96,19 +136,30 @@ class Huber(RegressionLoss, name="huber"):
     Statistics 35(1), 73-101.
     """
 
-    _parameter_constraints = {
-        "delta": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})]
-    }
+    _parameter_constraints = {"delta": [*POSITIVE, StrOptions({"auto"})]}
     _kernel_params = ("delta",)
     classification = True
 
     def __init__(self, delta="auto"):
         self.delta = delta
 
+    @property
+    def _steepest(self):
+        return self.delta
+
     def _prepared(self, residual_scale):
         if isinstance(self.delta, str):
             return clone(self).set_params(delta=AUTO_HUBER * residual_scale(AUTO_HUBER))
         return self
+
+    def _check_total(self, y):
+        super()._check_total(y)
+        with np.errstate(over="ignore"):
+            if isinstance(self.delta, str) and not np.isfinite((y**2).sum()):
+                raise ValueError(
+                    "y is too large: its squares, from which Huber(delta='auto') finds delta, "
+                    "overflow. Divide y by a constant first."
+                )
 
     def _kernel_row(self):
         if isinstance(self.delta, str):
@@ -127,7 +178,7 @@ class Huber(RegressionLoss, name="huber"):
         return (np.abs(y - raw) <= self.delta).astype(raw.dtype)
 
     def _constant(self, y, weight):
-        # Newton's method from the median, which lies in the middle of the quadratic part.
+        # Newton's method from the median, in the middle of the quadratic part.
         z = weighted_quantile(y, weight, 0.5)
         weight = np.ones((len(y), 1)) if weight is None else weight[:, None]
         for _ in range(50):
@@ -142,7 +193,7 @@ class Huber(RegressionLoss, name="huber"):
 
 
 class AbsoluteError(
-    RegressionLoss, name="absolute_error", aliases={"mae": {}, "mean_absolute_error": {}}
+    _PiecewiseLinear, name="absolute_error", aliases={"mae": {}, "mean_absolute_error": {}}
 ):
     r"""Absolute error, for the conditional median.
 
@@ -163,22 +214,11 @@ class AbsoluteError(
     Laplace, P. S. (1774). Memoire sur la probabilite des causes par les evenements.
     """
 
-    smooth = False
-
-    def _curvature_bound(self, y_scale, n_outputs=1):
-        return 1 / y_scale
-
-    def _loss_scale(self, y_scale):
-        return y_scale
-
     def _breakpoints(self, y):
         return [(y, np.full(y.shape, -1.0), np.full(y.shape, 1.0))]
 
-    def _constant(self, y, weight):
-        return weighted_quantile(y, weight, 0.5)
 
-
-class Quantile(RegressionLoss, name="quantile", aliases={"pinball": {}}):
+class Quantile(_PiecewiseLinear, name="quantile", aliases={"pinball": {}}):
     r"""Pinball loss, for a conditional quantile.
 
     .. math:: \ell(y, z) = \max(q\,(y - z), (1 - q)(z - y))
@@ -205,33 +245,26 @@ class Quantile(RegressionLoss, name="quantile", aliases={"pinball": {}}):
 
     _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
     _kernel_params = ("quantile",)
-    smooth = False
 
     def __init__(self, quantile=0.5):
         self.quantile = quantile
 
-    def _curvature_bound(self, y_scale, n_outputs=1):
-        return 1 / y_scale
-
-    def _loss_scale(self, y_scale):
-        return y_scale
-
     def _breakpoints(self, y):
         return [(y, np.full(y.shape, -self.quantile), np.full(y.shape, 1 - self.quantile))]
 
-    def _constant(self, y, weight):
-        return weighted_quantile(y, weight, self.quantile)
 
-
-class EpsilonInsensitive(RegressionLoss, name="epsilon_insensitive"):
+class EpsilonInsensitive(_PiecewiseLinear, name="epsilon_insensitive"):
     r"""Absolute error beyond a tube, as in support vector regression.
 
     .. math:: \ell(y, z) = \max(0, |y - z| - \epsilon)
 
+    with derivative :math:`\operatorname{sign}(z - y)` outside the tube and 0 inside; y is any real
+    number.
+
     Parameters
     ----------
     epsilon : float, default=0.1
-        Half width of the tube, in the units of y; at least 0.
+        Half the width of the tube, in units of y; at least 0.
 
     Examples
     --------
@@ -247,33 +280,29 @@ class EpsilonInsensitive(RegressionLoss, name="epsilon_insensitive"):
     regression machines. NIPS 9.
     """
 
-    _parameter_constraints = {"epsilon": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints = {"epsilon": NON_NEGATIVE}
     _kernel_params = ("epsilon",)
-    smooth = False
 
     def __init__(self, epsilon=0.1):
         self.epsilon = epsilon
-
-    def _curvature_bound(self, y_scale, n_outputs=1):
-        return 1 / y_scale
-
-    def _loss_scale(self, y_scale):
-        return y_scale
 
     def _breakpoints(self, y):
         one, zero = np.ones(y.shape), np.zeros(y.shape)
         return [(y - self.epsilon, -one, zero), (y + self.epsilon, zero, one)]
 
 
-class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitive"):
+class SquaredEpsilonInsensitive(_ResidualLoss, name="squared_epsilon_insensitive"):
     r"""The square of the epsilon-insensitive loss.
 
     .. math:: \ell(y, z) = \max(0, |y - z| - \epsilon)^2
 
+    with derivative :math:`2 \operatorname{sign}(z - y) \max(0, |y - z| - \epsilon)`; y is any real
+    number.
+
     Parameters
     ----------
     epsilon : float, default=0.1
-        Half width of the tube, in the units of y; at least 0.
+        Half the width of the tube, in units of y; at least 0.
 
     Examples
     --------
@@ -290,7 +319,7 @@ class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitiv
     Machine Learning Research 13, 3323-3348.
     """
 
-    _parameter_constraints = {"epsilon": [Interval(Real, 0, None, closed="left")]}
+    _parameter_constraints = {"epsilon": NON_NEGATIVE}
     _kernel_params = ("epsilon",)
 
     def __init__(self, epsilon=0.1):
@@ -305,13 +334,19 @@ class SquaredEpsilonInsensitive(RegressionLoss, name="squared_epsilon_insensitiv
     def _curvature(self, y, raw):
         return 2.0 * (np.abs(y - raw) > self.epsilon)
 
+    def _residual_conjugate(self, dual):
+        r"""With :math:`|r| = \epsilon + |\theta| / 2`, where the slope is :math:`\theta`:
+        :math:`\epsilon |\theta| + \theta^2 / 4`."""
+        return self.epsilon * np.abs(dual) + dual**2 / 4
 
-class LogCosh(RegressionLoss, name="log_cosh"):
+
+class LogCosh(_ResidualLoss, name="log_cosh"):
     r"""Logarithm of the hyperbolic cosine: smooth, quadratic below 1, linear beyond.
 
     .. math:: \ell(y, z) = \log \cosh(y - z)
 
-    with derivative :math:`\tanh(z - y)`; y is any real number, the turn is at 1 in its units.
+    with derivative :math:`\tanh(z - y)`; y is any real number. The loss turns linear at a residual
+    of about 1 in units of y, so rescale y to move that point.
 
     Examples
     --------
@@ -327,8 +362,24 @@ class LogCosh(RegressionLoss, name="log_cosh"):
     EM algorithm. IEEE Transactions on Medical Imaging 9(1), 84-93.
     """
 
+    _steepest = 1.0
+
     def _loss_scale(self, y_scale):
         return y_scale * min(y_scale, 1.0)
 
     def _curvature(self, y, raw):
-        return 1 - np.tanh(y - raw) ** 2
+        # 1 - tanh^2, which loses its digits where tanh is nearly 1.
+        e = np.exp(-2 * np.abs(y - raw))
+        return 4 * e / (1 + e) ** 2
+
+    def _residual_conjugate(self, dual):
+        r"""With :math:`r = \operatorname{artanh} \theta`, where :math:`\log \cosh r = -\tfrac12
+        \log(1 - \theta^2)`: :math:`\theta \operatorname{artanh} \theta + \tfrac12
+        \log(1 - \theta^2) = \tfrac12 [(1 + \theta) \log(1 + \theta)
+        + (1 - \theta) \log(1 - \theta)]`.
+
+        The first form is exact to rounding near 0, the second at the ends."""
+        near = np.clip(dual, -0.5, 0.5)
+        inner = near * np.arctanh(near) + np.log1p(-(near**2)) / 2
+        outer = (xlog1py(1 + dual, dual) + xlog1py(1 - dual, -dual)) / 2
+        return np.where(near == dual, inner, outer)

@@ -1,4 +1,10 @@
-"""Optimizers: how the parameters move, given the gradient of a batch. Floor 1."""
+"""Optimizers: update rules that move the parameters along the gradient of a batch.
+
+A class holds the name, the formula, the parameters and their defaults. The engine holds the
+compiled kernel of the same name, and the estimator owns learning rate, schedule and batches.
+Imports: `_component`, `_engine`, `_compat`.
+Read first: `_base.py`, then `_momentum.py`.
+"""
 
 from sklearn_lossopt.optimizers._adam import *
 from sklearn_lossopt.optimizers._adam import __all__ as _adam

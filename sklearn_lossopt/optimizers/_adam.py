@@ -1,23 +1,17 @@
-"""Adam and its kin: a mean of the gradient over a mean of its size."""
-
-from numbers import Real
+"""Adam and its variants: a running mean of the gradient over a running measure of its size."""
 
 import numpy as np
 
-from sklearn_lossopt._compat import Interval
-from sklearn_lossopt.optimizers._base import Optimizer
+from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE, PROPORTION
+from sklearn_lossopt.optimizers._base import Optimizer, quietly
 
 __all__ = ["AMSGrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
-CONSTRAINTS = {
-    "beta_1": [Interval(Real, 0, 1, closed="left")],
-    "beta_2": [Interval(Real, 0, 1, closed="left")],
-    "epsilon": [Interval(Real, 0, None, closed="neither")],
-}
+CONSTRAINTS = {"beta_1": PROPORTION, "beta_2": PROPORTION, "epsilon": POSITIVE}
 
 
 class _AdamLike(Optimizer):
-    """A running mean of the gradient in the first slot of state, moving the parameters."""
+    """Adam's common parts; the first state array is the running mean of the gradient."""
 
     _parameter_constraints = CONSTRAINTS
     _kernel_params = ("beta_1", "beta_2", "epsilon")
@@ -32,13 +26,14 @@ class _AdamLike(Optimizer):
         return 0.02
 
     def _root(self, state, t):
-        """What a step divides the mean of the gradient by."""
+        """The divisor of the mean of the gradient in a step."""
         return np.sqrt(state[1] / (1 - self.beta_2**t)) + self.epsilon
 
     def _gain(self, state, t):
-        """What a step multiplies the mean of the gradient by, besides the learning rate."""
+        """The factor of the mean of the gradient in a step, besides the learning rate."""
         return 1 / (1 - self.beta_1**t)
 
+    @quietly
     def _flush_momentum(self, parameters, state, t, learning_rate):
         remaining = self.beta_1 / (1 - self.beta_1)
         rate = learning_rate * self._gain(state, t) * remaining
@@ -149,19 +144,18 @@ class AMSGrad(_AdamLike, name="amsgrad"):
 
 
 class AdamW(Adam, name="adamw"):
-    r"""AdamW: Adam, and weights that shrink by themselves, decoupled from the gradient.
+    r"""AdamW: Adam with weight decay that is decoupled from the gradient.
 
     .. math::
 
         w &\leftarrow (1 - \eta \lambda) w \quad\text{(intercepts excepted)} \\
         w &\leftarrow \text{Adam's step from there}
 
-    as in ``torch.optim.AdamW``, where the bias must be put in a group of parameters of its own to
-    be spared. The decay belongs to the steps: it is not part of the objective, unlike the penalty
-    ``alpha``, so that training with a constant schedule comes to rest beside the objective's
-    minimum. With preconditioning on, it shrinks the optimizer's coordinates rather than the
-    weights in the units of X; and ``schedule="auto"``, which follows the objective, ends in the
-    objective's minimum all the same.
+    as in ``torch.optim.AdamW``, except that torch also decays the bias unless it has a parameter
+    group of its own. The decay is part of the steps and not of the objective, unlike the penalty
+    ``alpha``: training with a constant schedule ends near the minimum of the objective and not in
+    it. ``schedule="auto"`` follows the objective and ends in its minimum. With preconditioning,
+    the decay shrinks the optimizer's variables instead of the weights in units of X.
 
     Parameters
     ----------
@@ -190,7 +184,7 @@ class AdamW(Adam, name="adamw"):
     """
 
     _parameter_constraints = CONSTRAINTS | {
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": NON_NEGATIVE,
         "amsgrad": ["boolean"],
     }
     _kernel_params = ("beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay")
@@ -238,9 +232,7 @@ class NAdam(_AdamLike, name="nadam"):
     Dozat, T. (2016). Incorporating Nesterov momentum into Adam. ICLR workshop.
     """
 
-    _parameter_constraints = CONSTRAINTS | {
-        "momentum_decay": [Interval(Real, 0, None, closed="left")]
-    }
+    _parameter_constraints = CONSTRAINTS | {"momentum_decay": NON_NEGATIVE}
     _kernel_params = ("beta_1", "beta_2", "epsilon", "momentum_decay")
     n_slots = 3
 
@@ -250,12 +242,12 @@ class NAdam(_AdamLike, name="nadam"):
 
     def _gain(self, state, t):
         following = self.beta_1 * (1 - 0.5 * 0.96 ** ((t + 1) * self.momentum_decay))
-        # The kernel keeps the product of the weights so far in the third slot's first number.
+        # The first number of the third state array is the kernel's product of the weights so far.
         return following / (1 - float(state[2, 0]) * following)
 
 
 class RAdam(_AdamLike, name="radam"):
-    r"""RAdam: Adam that waits, and then trusts its mean square by how much it has seen.
+    r"""RAdam: Adam whose early steps allow for the variance of the running mean square.
 
     With m and v as in Adam, :math:`\rho_\infty = 2 / (1 - \beta_2) - 1` and
     :math:`\rho_t = \rho_\infty - 2 t \beta_2^t / (1 - \beta_2^t)`,
@@ -269,8 +261,8 @@ class RAdam(_AdamLike, name="radam"):
         r_t = \sqrt{\frac{(\rho_t - 4) (\rho_t - 2) \rho_\infty}
             {(\rho_\infty - 4) (\rho_\infty - 2) \rho_t}}
 
-    as in ``torch.optim.RAdam``. The first steps, five with the default ``beta_2``, are plain
-    momentum, whose size is that of the gradient.
+    as in ``torch.optim.RAdam``. The first steps, five with the default ``beta_2``, are steps of
+    plain momentum, proportional to the gradient.
 
     Parameters
     ----------

@@ -1,9 +1,7 @@
 """Optimizers that scale each parameter's step by the size of its gradients."""
 
-from numbers import Real
-
-from sklearn_lossopt._compat import Interval
-from sklearn_lossopt.optimizers._base import Optimizer
+from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE, PROPORTION
+from sklearn_lossopt.optimizers._base import Optimizer, quietly
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
 
@@ -17,8 +15,8 @@ class RMSprop(Optimizer, name="rmsprop"):
         v &\leftarrow \mu v + g / (\sqrt{s} + \epsilon) \\
         w &\leftarrow w - \eta v
 
-    as in ``torch.optim.RMSprop`` (:math:`\epsilon` stands outside the root). With ``centered``,
-    the root is taken of :math:`s - m^2`, m the running mean of the gradient: of its variance.
+    as in ``torch.optim.RMSprop`` (:math:`\epsilon` is outside the root). With ``centered``, the
+    root is that of the gradient's variance :math:`s - m^2`, m being its running mean.
 
     Parameters
     ----------
@@ -49,9 +47,9 @@ class RMSprop(Optimizer, name="rmsprop"):
     """
 
     _parameter_constraints = {
-        "rho": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "momentum": [Interval(Real, 0, 1, closed="left")],
+        "rho": PROPORTION,
+        "epsilon": POSITIVE,
+        "momentum": PROPORTION,
         "centered": ["boolean"],
     }
     _kernel_params = ("rho", "epsilon", "momentum", "centered")
@@ -69,6 +67,7 @@ class RMSprop(Optimizer, name="rmsprop"):
     def _auto_rate(self, smoothness, noise):
         return 0.01 * (1 - self.momentum)
 
+    @quietly
     def _flush_momentum(self, parameters, state, t, learning_rate):
         if self.momentum != 0:
             parameters -= learning_rate * self.momentum / (1 - self.momentum) * state[1]
@@ -83,15 +82,15 @@ class Adagrad(Optimizer, name="adagrad"):
         s &\leftarrow s + g^2 \\
         w &\leftarrow w - \eta \, g / (\sqrt{s} + \epsilon)
 
-    as in ``torch.optim.Adagrad``. A parameter whose feature is rarely present keeps large steps;
-    every parameter's steps shrink as it moves, so that a constant learning rate converges.
+    as in ``torch.optim.Adagrad``. The steps of a parameter shrink as it moves: a constant learning
+    rate converges, and the parameter of a rare feature keeps large steps.
 
     Parameters
     ----------
     epsilon : float, default=1e-10
         Added to the root; greater than 0.
     initial_accumulator_value : float, default=0.0
-        What s starts from; at least 0.
+        The initial s; at least 0.
 
     Examples
     --------
@@ -107,10 +106,7 @@ class Adagrad(Optimizer, name="adagrad"):
     and stochastic optimization. Journal of Machine Learning Research 12, 2121-2159.
     """
 
-    _parameter_constraints = {
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "initial_accumulator_value": [Interval(Real, 0, None, closed="left")],
-    }
+    _parameter_constraints = {"epsilon": POSITIVE, "initial_accumulator_value": NON_NEGATIVE}
     _kernel_params = ("epsilon", "initial_accumulator_value")
     n_slots = 1
 
@@ -123,7 +119,7 @@ class Adagrad(Optimizer, name="adagrad"):
 
 
 class Adadelta(Optimizer, name="adadelta"):
-    r"""Adadelta: steps in the ratio of how far a parameter moves to how large its gradients are.
+    r"""Adadelta: steps of the size of a parameter's recent moves over that of its gradients.
 
     .. math::
 
@@ -132,8 +128,8 @@ class Adadelta(Optimizer, name="adadelta"):
         u &\leftarrow \rho u + (1 - \rho) \Delta^2 \\
         w &\leftarrow w - \eta \Delta
 
-    as in ``torch.optim.Adadelta``. The steps have the units of w, so that one learning rate (the
-    paper's is 1) suits all units; their size starts from the root of epsilon and grows from there.
+    as in ``torch.optim.Adadelta``. The steps have the units of w, and so one learning rate (1 in
+    the paper) suits all units. Their size grows from the root of epsilon.
 
     Parameters
     ----------
@@ -155,10 +151,7 @@ class Adadelta(Optimizer, name="adadelta"):
     Zeiler, M. D. (2012). Adadelta: an adaptive learning rate method. arXiv:1212.5701.
     """
 
-    _parameter_constraints = {
-        "rho": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-    }
+    _parameter_constraints = {"rho": PROPORTION, "epsilon": POSITIVE}
     _kernel_params = ("rho", "epsilon")
     n_slots = 2
 

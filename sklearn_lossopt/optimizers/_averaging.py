@@ -1,11 +1,8 @@
-"""Optimizers whose predictions come from a mean of the points that training visits."""
-
-from numbers import Integral, Real
+"""Optimizers whose model is a mean of the points that training visits."""
 
 import numpy as np
 
-from sklearn_lossopt._compat import Interval
-from sklearn_lossopt._component import as_objects
+from sklearn_lossopt._component import COUNT, NON_NEGATIVE, POSITIVE, PROPORTION, as_objects
 from sklearn_lossopt._engine import STEP_KERNELS
 from sklearn_lossopt.optimizers._base import Optimizer
 
@@ -13,33 +10,31 @@ __all__ = ["Averaged", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
 
 
 class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
-    r"""Iterate averaging: any optimizer's steps, and predictions from the mean of where they lead.
+    r"""Iterate averaging: the steps of any optimizer, and the mean of its iterates as the model.
 
-    With :math:`w_t` the iterates of ``optimizer``, which training goes on from as if there were no
-    mean, and m = t - ``start``,
+    The iterates :math:`w_t` of ``optimizer`` do not depend on their mean. With m = t - ``start``,
 
     .. math::
 
         \bar w_t = \bar w_{t-1} + \frac{p + 1}{m + p} (w_t - \bar w_{t-1}), \qquad m \ge 1,
 
-    and :math:`\bar w_t = w_t` before. With :math:`p = 0` that is the plain mean of all iterates
-    after the first ``start`` (Polyak-Ruppert), as with ``SGDClassifier(average=start)``, which
-    counts rows, and as ``torch.optim.ASGD`` keeps in ``ax``; with p > 0 an iterate's weight grows
-    like :math:`t^p`, so that the way from the starting point is soon forgotten. A constant learning
-    rate leaves the iterates of a noisy method at a distance from the optimum; their mean gets much
-    closer.
+    and :math:`\bar w_t = w_t` before. With :math:`p = 0` it is the plain mean of all iterates after
+    the first ``start`` (Polyak-Ruppert), as in ``SGDClassifier(average=start)``, which counts
+    rows, and in ``ax`` of ``torch.optim.ASGD``. With p > 0 the weight of an iterate grows like
+    :math:`t^p`, which gives the early iterates little weight. With a constant learning rate, the
+    iterates of a noisy method stay at a distance from the optimum, and their mean gets much closer.
 
-    ``coef_`` and the objective that stops training and fills ``loss_curve_`` are those of the
-    mean; a warm start with ``precondition=False`` goes on from both. With ``schedule="auto"``
-    training moves to the mean after each epoch, and averages anew from there.
+    ``coef_``, ``loss_curve_`` and the stopping rule use the mean. A warm start with
+    ``precondition=False`` continues both the iterates and the mean. With ``schedule="auto"``,
+    training moves to the mean after each epoch and starts a new mean there.
 
-    With an L1 penalty a mean has an exact zero only where all the iterates in it have one, save
-    with ``schedule="auto"``, which also takes those of the last iterate of an epoch.
+    With an L1 penalty, the mean has an exact zero only if all its iterates have it. With
+    ``schedule="auto"``, it also gets the zeros of the last iterate of an epoch.
 
     Parameters
     ----------
     optimizer : str or Optimizer, default="sgd"
-        The optimizer that makes the steps; one with a ``step``, and no mean of its own.
+        The optimizer that makes the steps. It must have a ``step`` and no mean of its own.
     start : int, default=0
         Number of updates before averaging begins, at least 0.
     power : float, default=0.0
@@ -70,10 +65,10 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
     """
 
     _parameter_constraints = {
-        # Checked by Optimizer.resolve, whose message lists the known names.
+        # Optimizer.resolve checks it, and its message lists the known names.
         "optimizer": "no_validation",
-        "start": [Interval(Integral, 0, None, closed="left")],
-        "power": [Interval(Real, 0, None, closed="left")],
+        "start": COUNT,
+        "power": NON_NEGATIVE,
     }
     _kernel_params = ("start", "power")
     _position_slots = (0,)
@@ -84,7 +79,7 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
         self.power = power
 
     def set_params(self, **params):
-        """Set parameters, those of ``optimizer`` included.
+        """Set parameters, including those of ``optimizer``.
 
         Parameters
         ----------
@@ -175,7 +170,7 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
 
 
 class _ScheduleFree(Optimizer):
-    """z, their mean x, what rounding took from x, and the sum of the mean's weights."""
+    """Schedule-Free methods; state: z, its mean x, the rounding error of x, the weights' sum."""
 
     _position_slots = (0, 1)
 
@@ -184,7 +179,7 @@ class _ScheduleFree(Optimizer):
 
     def _flush_momentum(self, parameters, state, t, learning_rate):
         if state[3, 0] > 0:
-            # A proximal step's exact zeros are z's.
+            # The exact zeros of a proximal step are those of z.
             parameters[...] = np.where(state[0] == 0, 0, state[1])
             state[:4] = 0
 
@@ -200,23 +195,22 @@ class ScheduleFreeSGD(_ScheduleFree, name="schedule_free_sgd", aliases={"schedul
             c = t^r \eta_t^2 \Big/ \textstyle\sum_{i \le t} i^r \eta_i^2 \\
         y &\leftarrow (1 - \mu) z + \mu x
 
-    where g is the gradient at y, and x predicts. As in the authors' ``SGDScheduleFree``, where
-    :math:`\mu` is the momentum, the weight's :math:`\eta_t` is the largest so far, and there is
-    nothing to switch between training and evaluation: ``coef_`` and the objective that stops
-    training and fills ``loss_curve_`` are those of x, and a warm start with
-    ``precondition=False`` goes on from x, y and z. Meant for ``schedule="constant"``; "auto" moves
-    y and z to x after each epoch.
+    where g is the gradient at y, and x is the model. As in the authors' ``SGDScheduleFree``,
+    :math:`\eta_t` in the weights is the largest so far. There is no switch between training and
+    evaluation: ``coef_``, ``loss_curve_`` and the stopping rule use x, and a warm start with
+    ``precondition=False`` continues x, y and z. The method is meant for ``schedule="constant"``;
+    "auto" moves y and z to x after each epoch.
 
-    With an L1 penalty it is z that makes proximal steps. Its exact zeros are zeros of x only where
-    all z had them, save with ``schedule="auto"``, which also takes those of the last z of an epoch.
+    With an L1 penalty, z makes the proximal steps. x has an exact zero only if all z had it. With
+    ``schedule="auto"``, it also gets the zeros of the last z of an epoch.
 
     Parameters
     ----------
     momentum : float, default=0.9
-        :math:`\mu`, how close to x the gradients are taken, in [0, 1). At 0, y is z and x its
-        mean (Polyak-Ruppert).
+        :math:`\mu`, the share of x in y, in [0, 1). At 0, y is z, and x is its mean
+        (Polyak-Ruppert).
     warmup_steps : int, default=0
-        Number of updates in which the learning rate rises to its value.
+        Number of updates over which the learning rate rises to its value.
     r : float, default=0.0
         The power of t in the weights of the mean, at least 0.
 
@@ -237,11 +231,7 @@ class ScheduleFreeSGD(_ScheduleFree, name="schedule_free_sgd", aliases={"schedul
     road less scheduled. NeurIPS.
     """
 
-    _parameter_constraints = {
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "warmup_steps": [Interval(Integral, 0, None, closed="left")],
-        "r": [Interval(Real, 0, None, closed="left")],
-    }
+    _parameter_constraints = {"momentum": PROPORTION, "warmup_steps": COUNT, "r": NON_NEGATIVE}
     _kernel_params = ("momentum", "warmup_steps", "r")
     n_slots = 4
 
@@ -252,7 +242,7 @@ class ScheduleFreeSGD(_ScheduleFree, name="schedule_free_sgd", aliases={"schedul
 
 
 class ScheduleFreeAdamW(_ScheduleFree, name="schedule_free_adamw"):
-    r"""Schedule-Free AdamW: Adam's scaling, and the mean of its points in place of a schedule.
+    r"""Schedule-Free AdamW: Adam's scaling, with a mean of its iterates in place of a schedule.
 
     .. math::
 
@@ -264,15 +254,15 @@ class ScheduleFreeAdamW(_ScheduleFree, name="schedule_free_adamw"):
             c = t^r \eta_t^2 \Big/ \textstyle\sum_{i \le t} i^r \eta_i^2 \\
         y &\leftarrow (1 - \beta_1) z + \beta_1 x
 
-    where g is the gradient at y, and x predicts; as in the authors' ``AdamWScheduleFree``, in which
-    the weight's :math:`\eta_t` is the largest so far. See ``ScheduleFreeSGD`` for what is reported,
-    warm starts, schedules and the L1 penalty. The decay belongs to the steps and not to the
+    where g is the gradient at y, and x is the model. As in the authors' ``AdamWScheduleFree``,
+    :math:`\eta_t` in the weights is the largest so far. Attributes, warm starts, schedules and the
+    L1 penalty are as in ``ScheduleFreeSGD``. The decay is part of the steps and not of the
     objective, as in ``AdamW``.
 
     Parameters
     ----------
     beta_1 : float, default=0.9
-        How close to x the gradients are taken, in [0, 1).
+        The share of x in y, in [0, 1).
     beta_2 : float, default=0.999
         Decay of the mean of the gradient's square, in [0, 1).
     epsilon : float, default=1e-8
@@ -280,7 +270,7 @@ class ScheduleFreeAdamW(_ScheduleFree, name="schedule_free_adamw"):
     weight_decay : float, default=0.0
         :math:`\lambda`, at least 0.
     warmup_steps : int, default=0
-        Number of updates in which the learning rate rises to its value.
+        Number of updates over which the learning rate rises to its value.
     r : float, default=0.0
         The power of t in the weights of the mean, at least 0.
 
@@ -303,12 +293,12 @@ class ScheduleFreeAdamW(_ScheduleFree, name="schedule_free_adamw"):
     """
 
     _parameter_constraints = {
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "warmup_steps": [Interval(Integral, 0, None, closed="left")],
-        "r": [Interval(Real, 0, None, closed="left")],
+        "beta_1": PROPORTION,
+        "beta_2": PROPORTION,
+        "epsilon": POSITIVE,
+        "weight_decay": NON_NEGATIVE,
+        "warmup_steps": COUNT,
+        "r": NON_NEGATIVE,
     }
     _kernel_params = ("beta_1", "beta_2", "epsilon", "weight_decay", "warmup_steps", "r")
     n_slots = 5

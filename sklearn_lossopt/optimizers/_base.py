@@ -1,31 +1,36 @@
 """Base class of optimizers."""
 
+import numpy as np
+
 from sklearn_lossopt._component import Component
+
+# Parameters that overflow are found by the training loop, as divergence.
+quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 class Optimizer(Component, family="optimizer"):
     """Base of all optimizers.
 
-    A registered optimizer has a compiled kernel of its own name. A user's optimizer overrides
-    ``step`` instead, in NumPy, and says in ``n_slots`` how many arrays of state it needs; the
-    engine then calls it once a batch.
+    A registered optimizer has a compiled kernel of the same name. A user's optimizer overrides
+    ``step`` in NumPy and sets ``n_slots`` to the number of state arrays that it needs. The engine
+    calls ``step`` once per batch.
     """
 
-    # Arrays of state, each of the parameters' size, zero before the first step.
+    # Number of state arrays, each of the parameters' size and zero before the first step.
     n_slots = 0
-    # Whether every update is made from the gradient of all rows.
+    # Whether every update uses the gradient of all rows.
     full_batch = False
-    # Whether the loss must be without kinks and the penalty without its L1 part.
+    # Whether the loss must be smooth and the penalty free of L1.
     needs_smooth = False
-    # ``minimize(objective, start, max_iter, after)``, for methods that look for the minimum of
-    # the full objective by themselves: there are no batches, no learning rate and no ``step``.
+    # ``minimize(objective, start, max_iter, after)`` of methods that minimise the full objective
+    # by themselves, without batches, learning rate and ``step``.
     minimize = None
-    # The compiled kernel, where its name is not the optimizer's.
+    # Name of the compiled kernel, if it differs from the optimizer's.
     _kernel_name = None
 
     def _kernel(self):
-        """The compiled kernel's name, or the Python method where there is none; None for
-        methods that do not step."""
+        """Name of the compiled kernel, the Python method if there is none, or None if the
+        optimizer makes no steps."""
         if self.minimize is not None:
             return None
         compiled = self._kernel_name or self.name
@@ -39,7 +44,7 @@ class Optimizer(Component, family="optimizer"):
         Parameters
         ----------
         parameters : ndarray of shape (n_parameters,)
-            Changed in place.
+            Weights and intercepts in the optimizer's variables; changed in place.
         gradient : ndarray of shape (n_parameters,)
             Gradient of the batch's objective, penalty included.
         state : ndarray of shape (n_slots, n_parameters)
@@ -48,6 +53,11 @@ class Optimizer(Component, family="optimizer"):
             Number of this update, from 1.
         learning_rate : float
             The estimator's learning rate times the schedule's factor.
+
+        Raises
+        ------
+        NotImplementedError
+            If the class does not override it.
         """
         raise NotImplementedError(f"{type(self).__name__} must override step()")
 
@@ -57,24 +67,24 @@ class Optimizer(Component, family="optimizer"):
         Parameters
         ----------
         smoothness : float
-            The largest eigenvalue of the curvature, in the optimizer's coordinates.
+            The largest eigenvalue of the Hessian, in the optimizer's variables.
         noise : float
-            The curvature's trace over the batch size: what single rows add to it.
+            The trace of the Hessian divided by the batch size: the part that single rows add.
         """
         return 1 / (smoothness + noise)
 
     def _flush_momentum(self, parameters, state, t, learning_rate):
-        """Make, in place, the moves that the memory would still make if gradients stopped."""
+        """Make, in place, the moves that momentum would still make if all gradients were 0."""
 
     def _prediction(self, parameters, state, t):
-        """The parameters that predict, where training moves others: a new array, or else
+        """The parameters of the model, if training moves others: a new array, or
         ``parameters`` itself."""
         return parameters
 
-    # Which slots of state hold points, as parameters are, for predictions from a mean of them.
+    # The state arrays that hold points in parameter space, for predictions from their mean.
     _position_slots = ()
 
     @property
     def _has_average(self):
-        """Whether other parameters predict than those that training moves."""
+        """Whether the model has other parameters than those that training moves."""
         return type(self)._prediction is not Optimizer._prediction

@@ -11,36 +11,34 @@ __all__ = ["LBFGS"]
 
 
 class LBFGS(Optimizer, name="lbfgs"):
-    r"""L-BFGS: Newton's method with a curvature learnt from the last few steps, for smooth losses.
+    r"""L-BFGS: a quasi-Newton method that learns the Hessian from its last steps; smooth losses.
 
     .. math::
 
         w \leftarrow w - \eta H \nabla F(w)
 
-    where :math:`H` is the BFGS approximation of the inverse Hessian that the last ``memory`` pairs
-    of steps and changes of the gradient define, and :math:`\eta` is found by a line search, which
-    first tries 1. It is SciPy's L-BFGS-B without bounds, on the objective of all rows as the
-    compiled engine evaluates it. With ``precondition=False`` its iterates are those of
+    where :math:`H` is the BFGS approximation of the inverse Hessian from the last ``memory`` pairs
+    of steps and changes of the gradient. A line search, which first tries 1, finds :math:`\eta`.
+    The method is SciPy's L-BFGS-B without bounds, on the objective of all rows, which the compiled
+    engine evaluates. With ``precondition=False`` its iterates are those of
     ``scipy.optimize.minimize(method="L-BFGS-B", options={"maxcor": memory})`` from zero.
 
-    An epoch is an iteration; ``n_iter_``, ``t_`` and ``max_iter`` count iterations, each of which
-    takes one pass over the data or, where the line search goes on, a few. There is no learning
-    rate, schedule or batch: ``learning_rate``, ``schedule`` and ``batch_size`` must be "auto". The
-    loss must be smooth and ``l1_ratio`` 0. A warm start begins at the last weights with an empty
-    memory.
+    ``n_iter_``, ``t_`` and ``max_iter`` count iterations. An iteration takes one pass over the
+    data, or a few if the line search needs them. There is no learning rate, schedule or batch:
+    ``learning_rate``, ``schedule`` and ``batch_size`` must be "auto". The loss must be smooth and
+    ``l1_ratio`` 0. A warm start begins at the last weights with an empty memory.
 
-    Iterations end where Newton's decrement, measured once F falls by less than ``tol`` times F,
-    puts the distance to the optimum below that; and, whatever ``tol`` is, where rounding hides any
-    further progress. ``tol=0`` leaves it at that: up to ``max_iter`` iterations, nothing is
-    estimated. With ``precondition`` "auto" or "whiten", up to five of the Newton steps that such
-    estimates are made from then add the last digits. They are also tried after 100 iterations,
-    200 more and so on, should the end take that long: mostly where ``precondition`` could not
-    whiten. Together they count as an iteration. All other steps are L-BFGS's own.
+    Once F falls by less than ``tol`` times F, the Newton decrement estimates the distance to the
+    optimum, and iterations end if it is below ``tol`` times F. They also end if rounding hides any
+    further progress. ``tol=0`` estimates nothing and makes up to ``max_iter`` iterations. With
+    ``precondition`` "auto" or "whiten", up to five Newton steps then add the last digits; together
+    they count as one iteration. They are also tried after 100 iterations, after 200 more and so
+    on, mostly if ``precondition`` could not whiten. All other steps are those of L-BFGS.
 
     Parameters
     ----------
     memory : int, default=10
-        Pairs of steps and changes of the gradient that are kept, at least 1.
+        Number of pairs of steps and changes of the gradient that are kept, at least 1.
 
     Examples
     --------
@@ -76,7 +74,7 @@ class LBFGS(Optimizer, name="lbfgs"):
         objective : callable
             Takes a vector, returns the value and the gradient.
         start : ndarray of shape (n_parameters,)
-            Where to begin.
+            The starting point.
         max_iter : int
             The greatest number of iterations.
         after : callable

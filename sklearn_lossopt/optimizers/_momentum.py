@@ -1,9 +1,7 @@
-"""Gradient descent and its forms with momentum."""
+"""Gradient descent, with and without momentum."""
 
-from numbers import Real
-
-from sklearn_lossopt._compat import Interval
-from sklearn_lossopt.optimizers._base import Optimizer
+from sklearn_lossopt._component import NON_NEGATIVE, PROPORTION
+from sklearn_lossopt.optimizers._base import Optimizer, quietly
 
 __all__ = ["SGD", "GradientDescent", "Lion", "Momentum"]
 
@@ -31,11 +29,11 @@ class SGD(Optimizer, name="sgd"):
 
 
 class GradientDescent(Optimizer, name="gradient_descent", aliases={"gd": {}}):
-    r"""Gradient descent: every update from the gradient of all rows, one update an epoch.
+    r"""Gradient descent: each update uses the gradient of all rows, one update per epoch.
 
     .. math:: w \leftarrow w - \eta \nabla F(w)
 
-    ``batch_size`` cannot be set with it.
+    It refuses a ``batch_size``.
 
     Examples
     --------
@@ -93,10 +91,7 @@ class Momentum(Optimizer, name="momentum", aliases={"nesterov": {"nesterov": Tru
     initialization and momentum in deep learning. ICML.
     """
 
-    _parameter_constraints = {
-        "momentum": [Interval(Real, 0, 1, closed="left")],
-        "nesterov": ["boolean"],
-    }
+    _parameter_constraints = {"momentum": PROPORTION, "nesterov": ["boolean"]}
     _kernel_params = ("momentum", "nesterov")
     n_slots = 1
 
@@ -107,6 +102,7 @@ class Momentum(Optimizer, name="momentum", aliases={"nesterov": {"nesterov": Tru
     def _auto_rate(self, smoothness, noise):
         return (1 - self.momentum) / (smoothness + noise)
 
+    @quietly
     def _flush_momentum(self, parameters, state, t, learning_rate):
         remaining = self.momentum / (1 - self.momentum) * (self.momentum if self.nesterov else 1)
         parameters -= learning_rate * remaining * state[0]
@@ -114,7 +110,7 @@ class Momentum(Optimizer, name="momentum", aliases={"nesterov": {"nesterov": Tru
 
 
 class Lion(Optimizer, name="lion"):
-    r"""Lion: steps of one size, in the direction of the sign of a momentum.
+    r"""Lion: steps of one size, along the sign of a momentum.
 
     .. math::
 
@@ -123,9 +119,9 @@ class Lion(Optimizer, name="lion"):
             \quad\text{(intercepts without } \lambda\text{)} \\
         m &\leftarrow \beta_2 m + (1 - \beta_2) g
 
-    Every parameter moves by the learning rate in every update, so that it wants one about a
-    third to a tenth of Adam's, and a schedule that ends it. With preconditioning on, both the
-    sign and the decay are those of the optimizer's coordinates.
+    Each update moves every parameter by the learning rate. It should be a third to a tenth of
+    Adam's, under a schedule that falls to 0. With preconditioning, the sign and the decay are
+    taken in the optimizer's variables.
 
     Parameters
     ----------
@@ -152,9 +148,9 @@ class Lion(Optimizer, name="lion"):
     """
 
     _parameter_constraints = {
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "beta_1": PROPORTION,
+        "beta_2": PROPORTION,
+        "weight_decay": NON_NEGATIVE,
     }
     _kernel_params = ("beta_1", "beta_2", "weight_decay")
     n_slots = 1

@@ -3,20 +3,20 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_lossopt._compat import check_matplotlib_support
+from sklearn_lossopt.plotting._compat import check_matplotlib_support
 from sklearn_lossopt.plotting._shared import check_positive, last_step, one_each, styled
 
-# A curve may run this far below its reference, relative to it: both are sums, and rounded.
+# A curve may lie this far below its reference, relative to it: both are rounded sums.
 _BELOW = 1e-8
 
 
 class LossCurveDisplay:
     """Loss curves of one or several fits.
 
-    ``from_estimator`` and ``from_estimators`` make one. The training curve is
-    ``loss_curve_``, one value an epoch, of any estimator that has it. The validation curve is
-    ``validation_curve_``, a loss unless the estimator has another ``scoring``, or
-    ``validation_scores_``, the scores of scikit-learn's multi-layer perceptrons.
+    ``from_estimator`` and ``from_estimators`` make one. The training curve is an estimator's
+    ``loss_curve_``, one value per epoch. The validation curve is ``validation_curve_``, a loss
+    unless the estimator has another ``scoring``, or ``validation_scores_``, the scores of
+    scikit-learn's multi-layer perceptrons.
 
     Parameters
     ----------
@@ -25,29 +25,28 @@ class LossCurveDisplay:
     validation_curve : array-like of shape (n_epochs,), list of these or None, default=None
         Validation curves; in a list, None for a fit without one.
     best_iter : int, list of int or None, default=None
-        The epoch, counted from 1, whose parameters a fit kept; it is marked on the validation
-        curve.
+        The epoch, from 1, whose parameters a fit kept; the validation curve has a mark there.
     name : str or list of str, default=None
         Labels of the curves.
     reference : float or list of float, default=None
-        A value, such as the optimum, to subtract from the training curves, one for all or one
-        each.
+        A value, such as the optimum, to subtract from the training curves: one for all, or one
+        for each.
     validation_kind : {"loss", "score"}, default="loss"
-        What the validation curves are. Losses share the axis of the training curves unless a
-        reference is subtracted from these; scores have one of their own.
+        The kind of the validation curves. Losses share the axis of the training curves unless
+        there is a reference; scores have an axis of their own.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the training curves.
     validation_ax_ : matplotlib Axes or None
-        Axes with the validation curves: ``ax_``, or its twin with an axis on the right.
+        Axes with the validation curves: ``ax_``, or a twin of it with an axis on the right.
     figure_ : matplotlib Figure
         Figure with the axes.
     lines_ : list of matplotlib Line2D
         Training curves.
     validation_lines_ : list of matplotlib Line2D or None
-        Validation curves, one entry a training curve; None for a fit without one.
+        Validation curves, one entry per training curve; None for a fit without one.
 
     See Also
     --------
@@ -101,18 +100,18 @@ class LossCurveDisplay:
         estimator : estimator or Pipeline
             A fitted estimator with ``loss_curve_``, or a pipeline that ends in one.
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
         name : str, default=None
-            Label; the name of the class, in a pipeline of its last step's, if None.
+            Label; if None, the name of the class, or of the class of a pipeline's last step.
         validation : bool or {"loss", "score"}, default=True
-            Whether to draw the validation curve if there is one, and what it is; True takes
-            ``validation_curve_`` for what ``scoring`` says and ``validation_scores_`` for scores.
+            Whether to draw the validation curve, and its kind. With True, ``scoring`` decides the
+            kind of ``validation_curve_``, and ``validation_scores_`` are scores.
         log_scale : bool, default=None
-            Whether the loss axis is logarithmic. With None it is if there is a reference, and
-            left alone otherwise.
+            Whether the loss axis is logarithmic. None means yes if there is a reference, and
+            otherwise leaves the axis unchanged.
         reference : float, default=None
-            Value to subtract from the training curve, such as the optimum. Differences below its
-            rounding are drawn at it.
+            Value to subtract from the training curve, such as the optimum. Differences below
+            the rounding error of the reference are drawn at that error.
         curve_kwargs : dict, default=None
             Arguments of ``Axes.plot`` for the training curve.
 
@@ -145,18 +144,18 @@ class LossCurveDisplay:
         Parameters
         ----------
         estimators : dict of str to estimator, or list of estimators
-            Fitted estimators with ``loss_curve_``, or pipelines that end in one. Those of a list
-            are labelled by their classes and, among those of one class, the parameters that differ.
+            Fitted estimators with ``loss_curve_``, or pipelines that end in one. The labels of a
+            list are the classes and, within a class, the parameters that differ.
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
         validation : bool or {"loss", "score"}, default=True
-            Whether to draw validation curves where there are any, and what they are; True takes
-            ``validation_curve_`` for what ``scoring`` says and ``validation_scores_`` for scores.
+            Whether to draw validation curves, and their kind. With True, ``scoring`` decides the
+            kind of ``validation_curve_``, and ``validation_scores_`` are scores.
         log_scale : bool, default=None
-            Whether the loss axis is logarithmic. With None it is if there is a reference, and
-            left alone otherwise.
+            Whether the loss axis is logarithmic. None means yes if there is a reference, and
+            otherwise leaves the axis unchanged.
         reference : float or list of float, default=None
-            Value to subtract from the training curves, one for all or one each.
+            Value to subtract from the training curves: one for all, or one for each.
         curve_kwargs : dict or list of dict, default=None
             Arguments of ``Axes.plot`` for the training curves, for all or for each.
 
@@ -216,17 +215,17 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
         name : str or list of str, default=None
-            Labels; those of the display if None.
+            Labels; the display's own if None.
         log_scale : bool, default=None
-            Whether the loss axis is logarithmic. With None it is if there is a reference, and
-            left alone otherwise.
+            Whether the loss axis is logarithmic. None means yes if there is a reference, and
+            otherwise leaves the axis unchanged.
         curve_kwargs : dict or list of dict, default=None
             Arguments of ``Axes.plot`` for the training curves, for all or for each.
         validation_kwargs : dict or list of dict, default=None
-            The same for the validation curves, which are dashed and in the training curve's colour
-            otherwise.
+            Arguments of ``Axes.plot`` for the validation curves, which are dashed by default and
+            have the colour of the training curve.
 
         Returns
         -------
@@ -263,7 +262,7 @@ class LossCurveDisplay:
             if validation[r] is not None:
                 label = "validation" if names[r] is None else f"{names[r]}, validation"
                 given = {"color": line.get_color(), "linestyle": "--", "label": label}
-                # 0 would stand for the start, which is not on the curve.
+                # 0 is the starting point, which is not on the curve.
                 if best[r] is not None and 1 <= best[r] <= len(validation[r]):
                     given |= {"marker": "o", "markevery": [best[r] - 1]}
                 self.validation_lines_[r] = _draw(
@@ -273,7 +272,7 @@ class LossCurveDisplay:
         return self
 
     def _training_curves(self):
-        """The training curves, less their references."""
+        """The training curves minus their references."""
         curves = [np.asarray(curve, dtype=np.float64) for curve in _as_list(self.loss_curve)]
         references = one_each("reference", self.reference, len(curves))
         return [
@@ -292,10 +291,10 @@ class LossCurveDisplay:
         if self.validation_ax_ is not None and not shared:
             self.validation_ax_.set_ylabel(f"Validation {self.validation_kind}")
         drawn = [line for line in (*self.lines_, *self.validation_lines_) if line is not None]
-        # What matplotlib names itself begins with an underscore.
+        # The labels that matplotlib makes begin with an underscore.
         named = [line for line in drawn if not line.get_label().startswith("_")]
         if named:
-            # The twin is drawn last: a legend of the other axes would lie below its curves.
+            # The twin is drawn last, and its curves would cover a legend of the other axes.
             (self.validation_ax_ or self.ax_).legend(handles=named)
 
 
@@ -318,7 +317,7 @@ def _loss_curve(estimator):
 
 
 def _validation_curve(estimator):
-    """A fitted estimator's validation curve, and what it is; two times None without one."""
+    """A fitted estimator's validation curve and its kind; (None, None) without one."""
     scoring = getattr(estimator, "scoring", "loss")
     own = "loss" if isinstance(scoring, str) and scoring == "loss" else "score"
     for attribute, kind in (("validation_curve_", own), ("validation_scores_", "score")):
@@ -329,7 +328,7 @@ def _validation_curve(estimator):
 
 
 def _labels(estimators):
-    """A label for each estimator: its class and the parameters it differs in from others of it."""
+    """A label for each estimator: its class and the parameters that differ within the class."""
     fits = [last_step(estimator) for estimator in estimators]
     mixed = len({type(fit) for fit in fits}) > 1
     found = []
@@ -347,7 +346,7 @@ def _labels(estimators):
 
 
 def _suboptimality(curve, reference):
-    """A curve less its reference, at least what rounding leaves of zero."""
+    """A curve minus its reference, at least the rounding error."""
     if not np.isfinite(reference):
         raise ValueError(f"reference must be finite. Got {reference!r} instead.")
     size = abs(reference) or float(np.nanmax(np.abs(curve)))
@@ -369,7 +368,7 @@ def _as_list(curves):
 
 
 def _draw(ax, curve, given, style):
-    """One line, one point an epoch."""
+    """Draw one line with one point per epoch."""
     if len(curve) == 1:
         # A line through one point is not visible.
         given = {"marker": "o", **given}

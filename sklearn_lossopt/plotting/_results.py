@@ -12,19 +12,19 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_lossopt._component import Component
 from sklearn_lossopt.plotting._shared import last_step
 
-# What a parameter is set to where its owner has none of that name.
+# The value of a parameter that its owner does not have.
 _ABSENT = object()
 
 
 class Results:
-    """What a fitted search has found, candidate by candidate.
+    """The candidates of a fitted search, with their parameters, scores and loss curves.
 
     Parameters
     ----------
     search : BaseSearchCV
         A fitted search, or a pipeline that ends in one.
     metric : str or None
-        The metric to rank by; None for the only one, or the one of ``refit``.
+        The metric to rank by; None means the only one, or the one of ``refit``.
     """
 
     def __init__(self, search, metric=None):
@@ -39,7 +39,7 @@ class Results:
         self.curves = getattr(search, "loss_curves_", None)
         self.metric, self.score_name = _metric(search, metric)
         self.score = np.asarray(search.cv_results_[f"mean_test_{self.metric}"], dtype=np.float64)
-        # Halving gives a candidate a row an iteration, on more and more data.
+        # A candidate of a halving search has a row per iteration.
         self.iteration = np.asarray(search.cv_results_.get("iter", np.zeros(len(self.params))))
         self._own = search.estimator.get_params()
         self._prefix = _prefix(search.estimator)
@@ -60,7 +60,7 @@ class Results:
         Parameters
         ----------
         y, x : list of str
-            Parameters whose settings make up the rows and the columns.
+            Names of the parameters of the rows and of the columns.
 
         Returns
         -------
@@ -95,14 +95,16 @@ class Results:
         return table
 
     def _is_better(self, c, best):
-        """Whether a candidate got further in halving, or as far with a higher score."""
+        """Whether candidate ``c`` got further in halving than ``best``, or scored higher."""
         return best < 0 or (
             (self.iteration[c], self.score[c]) > (self.iteration[best], self.score[best])
         )
 
     def _settings(self, names):
-        """For each candidate the number of its setting of these parameters, or -1; and the
-        settings: numbers in ascending order, others in the order of their appearance."""
+        """The index of each candidate's setting of these parameters, or -1, and the settings.
+
+        Numbers are in ascending order, other settings in order of appearance.
+        """
         columns = [[self._setting(name, params) for params in self.params] for name in names]
         keys, ranks, shown = [], [], []
         for column in columns:
@@ -129,12 +131,11 @@ class Results:
         return [place.get(key, -1) for key in whole], values
 
     def _setting(self, name, params):
-        """What a candidate sets a parameter to: a key that tells settings apart, and a number or
-        a label."""
+        """A candidate's setting of a parameter: a key for comparisons, and a number or label."""
         path = self._path(name)
         inside = f"{path}__"
         value = self._value(path, params)
-        # What was searched inside of a component is no part of it.
+        # The label of a component leaves out its parameters that were searched.
         searched = {
             key.removeprefix(inside).partition("__")[0] for key in params if key.startswith(inside)
         }
@@ -143,14 +144,14 @@ class Results:
         if isinstance(value, Component):
             return _component(value, searched)
         value = value.item() if isinstance(value, np.generic) else value
-        if isinstance(value, Real) and not isinstance(value, bool):
+        if is_number(value):
             return float(value), value
         label = value if isinstance(value, str) else getattr(value, "__name__", repr(value))
         return label, label
 
     def _value(self, path, params):
-        """What a candidate sets a parameter to, or the search's estimator does."""
-        # A step that is replaced takes its parameters along.
+        """A candidate's value of a parameter, or that of the search's estimator."""
+        # The parameters of a replaced step no longer apply.
         replaced = tuple(f"{name}__" for name in params)
         parts = path.split("__")
         for n in range(len(parts), 0, -1):
@@ -163,7 +164,7 @@ class Results:
                 continue
             family = self._families.get(head.removeprefix(self._prefix))
             if family is not None and isinstance(value, str):
-                # JointFit with an unknown name have failed.
+                # Candidates with an unknown name have failed.
                 with suppress(ValueError):
                     value = family.resolve(value)
             if not rest:
@@ -173,7 +174,7 @@ class Results:
         return _ABSENT
 
     def _path(self, name):
-        """A parameter's full name: the last step's own if it has one of this name."""
+        """The full name of a parameter, with the last step's prefix if that step has it."""
         head = name.partition("__")[0]
         known = {*self._own, *(path for params in self.params for path in params)}
         return self._prefix + name if self._prefix + head in known or head not in known else name
@@ -195,7 +196,7 @@ class Results:
 
 
 def _metric(search, metric):
-    """The name under which ``cv_results_`` has a metric, and the metric's own name."""
+    """The name of a metric in ``cv_results_``, and its name in labels."""
     prefix = "mean_test_"
     known = [key.removeprefix(prefix) for key in search.cv_results_ if key.startswith(prefix)]
     if metric is None:
@@ -217,7 +218,7 @@ def _metric(search, metric):
 
 
 def _prefix(estimator):
-    """What the names of the last step's parameters begin with."""
+    """The prefix of the last step's parameters."""
     prefix = ""
     while isinstance(estimator, Pipeline):
         name, estimator = estimator.steps[-1]
@@ -226,22 +227,23 @@ def _prefix(estimator):
 
 
 def _order(known):
-    """A sorting key for settings: numbers first; sorting leaves the others in their order."""
+    """A sorting key for settings: numbers come first, and the others keep their order."""
     return lambda key: (0, known[key]) if is_number(known[key]) else (1, 0)
 
 
 def is_number(value):
+    """Whether a setting is a number and not a bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _component(component, searched):
-    """A component's key and label, less the parameters that were searched."""
+    """A component's key and label, without the parameters that were searched."""
     params = component.get_params(deep=False)
     kept = {name: repr(value) for name, value in params.items() if name not in searched}
     key = (type(component), tuple(kept.items()))
     defaults = inspect.signature(type(component)).parameters
     changed = {name: params[name] for name in kept if kept[name] != repr(defaults[name].default)}
-    # A subclass of one's own inherits the name.
+    # A user's subclass inherits the name.
     registered = component.registry().get(component.name) is type(component)
     if registered and not changed:
         return key, component.name
@@ -253,7 +255,7 @@ def _component(component, searched):
 
 
 def setting_labels(values):
-    """Labels of settings: short numbers, if that keeps them apart, and strings as they are."""
+    """Labels of settings: strings as they are, and numbers short if they stay distinct."""
     values = list(values)
     short = [f"{value:.3g}" if is_number(value) else str(value) for value in values]
     return short if len(set(short)) == len(set(values)) else [str(value) for value in values]

@@ -1,11 +1,13 @@
-"""Limits, digits and inks of scores."""
+"""Limits, number formats and text colours for scores."""
 
 import numpy as np
 
 
 def limits_of(shown, negate):
-    """Limits of what is shown, and on which side there is more: a score that is far off would
-    leave nothing of the differences between the others."""
+    """Colour limits of scores, and the side on which values lie outside of them.
+
+    Very low scores are cut off. They would hide the differences between the others.
+    """
     score = -shown[np.isfinite(shown)] if negate else shown[np.isfinite(shown)]
     if len(score) == 0:
         return {}, "neither"
@@ -19,7 +21,7 @@ def limits_of(shown, negate):
 
 
 def number_format(shown, values_format):
-    """A function that writes a number of a heat map."""
+    """A function that formats a number of a heat map."""
     if values_format is None:
         size = np.abs(shown[np.isfinite(shown)])
         size = size[size > 0]
@@ -29,6 +31,6 @@ def number_format(shown, values_format):
 
 
 def ink(image, value):
-    """Black or white, whichever is legible on a value's colour."""
+    """The legible text colour, black or white, on the colour of a value."""
     red, green, blue, _ = image.cmap(image.norm(value))
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

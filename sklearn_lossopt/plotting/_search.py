@@ -1,26 +1,17 @@
-"""What a search over losses and optimizers has found."""
+"""Scores and loss curves of a search over losses and optimizers."""
 
 import numpy as np
 
-from sklearn_lossopt._compat import check_matplotlib_support, score_label
+from sklearn_lossopt.plotting._compat import check_matplotlib_support, score_label
 from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
 from sklearn_lossopt.plotting._results import Results, is_number, setting_labels
 from sklearn_lossopt.plotting._scales import ink, limits_of, number_format
 from sklearn_lossopt.plotting._shared import check_positive, one_each, styled
 
-# What is drawn: the parameters of its rows and columns, and the arguments of `plot` it takes.
+# Of each kind of plot: the parameters of its rows and columns, and the arguments of `plot`.
+HEATMAP = {"negate_score", "values_format", "colorbar", "image_kwargs", "text_kwargs"}
 _KINDS = {
-    "heatmap": (
-        "loss",
-        "optimizer",
-        {
-            "negate_score",
-            "values_format",
-            "colorbar",
-            "image_kwargs",
-            "text_kwargs",
-        },
-    ),
+    "heatmap": ("loss", "optimizer", HEATMAP),
     "sensitivity": ("optimizer", "learning_rate", {"negate_score", "log_scale", "curve_kwargs"}),
     "loss_curves": ("optimizer", "loss", {"log_scale", "curve_kwargs", "band_kwargs"}),
 }
@@ -29,22 +20,22 @@ _KINDS = {
 class SearchDisplay:
     """Scores and loss curves of a search over losses, optimizers or other parameters.
 
-    ``from_search`` makes one. It holds a table: for each pair of settings of two parameters the
-    score of the best candidate that has both, whatever its other parameters, and that candidate's
-    loss curves. It can be drawn in three ways.
+    ``from_search`` makes one. It holds a table with a cell for each pair of settings of two
+    parameters. A cell has the score and the loss curves of the best candidate with both settings,
+    whatever its other parameters are. There are three kinds of plot.
 
-    - ``"heatmap"``: the table, its best score in bold.
-    - ``"sensitivity"``: each row as a curve over the numbers among the columns. A setting that is
-      no number, such as ``"auto"``, is a horizontal line; numbers at which all fits failed are
-      crosses on the lower edge.
-    - ``"loss_curves"``: the training curves of the best candidate of each row, the mean over the
-      splits in a band from the lowest to the highest. A fit that ended before others keeps its
-      last value. Different losses have different units: the label of a curve names its column.
+    - ``"heatmap"``: the table, with the best score in bold.
+    - ``"sensitivity"``: a curve per row over the numeric settings of the columns. Any other
+      setting, such as ``"auto"``, is a horizontal line. A cross on the lower edge is a number at
+      which all fits failed.
+    - ``"loss_curves"``: the training curves of the best candidate of each row: their mean over the
+      splits, and a band from the lowest to the highest. A fit that ended before others keeps its
+      last value. Losses have different units, and so the label of a curve names its column.
 
     Parameters
     ----------
     score : array-like of shape (n_rows, n_columns)
-        Score of the best candidate of each cell, higher ones being better; NaN without one.
+        Score of the best candidate of each cell, higher is better; NaN without a candidate.
     x_values : list of str or float
         Settings of the columns.
     y_values : list of str or float
@@ -54,15 +45,15 @@ class SearchDisplay:
     y_name : str, default=None
         Name of the rows' parameter.
     failed : array-like of bool of shape (n_rows, n_columns), default=None
-        Cells whose candidates all failed, the others without a score not having been searched;
-        None for all cells without one.
+        Cells in which all candidates failed. Other cells without a score were not searched. None
+        means that all cells without a score failed.
     score_name : str, default=None
         Name of the metric, such as ``"neg_mean_absolute_error"``.
     loss_curves : list of list of list of array-like, default=None
-        For each cell the curves of its best candidate, one a split; None for a cell without a
-        candidate and for a split whose fit failed.
+        For each cell the curves of its best candidate, one per split; None for a cell without a
+        candidate and for a split with a failed fit.
     kind : {"heatmap", "sensitivity", "loss_curves"}, default="heatmap"
-        What ``plot`` draws unless it is told otherwise.
+        The kind of plot that ``plot`` draws by default.
 
     Attributes
     ----------
@@ -77,7 +68,7 @@ class SearchDisplay:
     lines_ : list of matplotlib Line2D or None
         The curve of each row; among loss curves, None for a row without one.
     level_lines_ : list of dict of str to matplotlib Line2D, or None
-        For each row the horizontal lines of the settings that are no numbers.
+        For each row the horizontal lines of the settings that are not numbers.
     bands_ : list of matplotlib PolyCollection or None
         The band of each loss curve, None for a row without one.
 
@@ -134,28 +125,28 @@ class SearchDisplay:
     def from_search(
         cls, search, *, kind="heatmap", x=None, y=None, metric=None, ax=None, **plot_kwargs
     ):
-        """Draw what a fitted search has found.
+        """Draw the results of a fitted search.
 
         Parameters
         ----------
         search : GridSearchCV, RandomizedSearchCV or another search with ``cv_results_``
             A fitted search over ``GradientRegressor``, ``GradientClassifier`` or a pipeline that
-            ends in one. Of a candidate of a halving search the last iteration counts, and of the
-            candidates of a cell those that got furthest.
+            ends in one. In a halving search, the last iteration of a candidate counts, and in a
+            cell the candidates that got furthest.
         kind : {"heatmap", "sensitivity", "loss_curves"}, default="heatmap"
-            What to draw. Loss curves need a search with ``loss_curves_``: ``GradientSearchCV``.
+            The kind of plot. Loss curves need a search with ``loss_curves_``: ``GradientSearchCV``.
         x : str or list of str, default=None
-            Parameter of the columns, or several whose settings are combined. None is
-            ``"optimizer"``, for ``kind="sensitivity"`` ``"learning_rate"`` and for
-            ``kind="loss_curves"`` ``"loss"``. Names of the last step's parameters need no
-            prefix. A parameter that was not searched has the estimator's setting.
+            Parameter of the columns, or several parameters to combine. None means ``"optimizer"``
+            for heat maps, ``"learning_rate"`` for sensitivities and ``"loss"`` for loss curves.
+            Parameters of the last step need no prefix. A parameter that was not searched has the
+            estimator's setting.
         y : str or list of str, default=None
-            Parameter of the rows, in the same way. None is ``"loss"``, for the other kinds
-            ``"optimizer"``.
+            Parameter of the rows, in the same way. None means ``"loss"`` for heat maps and
+            ``"optimizer"`` for the other kinds.
         metric : str, default=None
-            Metric to rank by in a search with several; None is that of ``refit``.
+            Metric to rank by in a search with several; None means that of ``refit``.
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
         **plot_kwargs : dict
             Further arguments of ``plot``.
 
@@ -200,24 +191,24 @@ class SearchDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; a new figure if None.
+            Axes to draw on; a new figure if None.
         kind : {"heatmap", "sensitivity", "loss_curves"}, default=None
-            What to draw; the display's kind if None.
+            The kind of plot; the display's own if None.
         negate_score : bool, default=None
-            Whether to show scores with the opposite sign, such as errors from a metric that
-            begins with ``neg_``. With None they are shown as they are.
+            Whether to show scores with the opposite sign, as errors of a metric that begins with
+            ``neg_``. None means False.
         log_scale : bool, default=None
-            Of loss curves, whether the loss axis is logarithmic; left alone with None. Of
-            sensitivities, whether the parameter's axis is; with None it is if all numbers are
+            For loss curves, whether the loss axis is logarithmic; None leaves it unchanged. For
+            sensitivities, whether the parameter's axis is; None means yes if all numbers are
             positive.
         values_format : str, default=None
-            Format specification of a heat map's numbers. None is three digits of one of median
-            size, and as many places of the others.
+            Format specification of a heat map's numbers. None gives three digits to the number of
+            median size, and the same number of decimal places to all.
         colorbar : bool, default=None
-            Whether a heat map has a colour bar; None is True.
+            Whether a heat map has a colour bar; None means True.
         image_kwargs : dict, default=None
-            Arguments of ``Axes.imshow``. Without ``vmin`` and ``vmax``, scores that lie further
-            below the median than three times the best score lies above share one colour.
+            Arguments of ``Axes.imshow``. Without ``vmin`` and ``vmax``, the lowest scores share one
+            colour: those three times as far below the median as the best score is above.
         text_kwargs : dict, default=None
             Arguments of ``Axes.text`` for a heat map's numbers.
         curve_kwargs : dict or list of dict, default=None
@@ -230,19 +221,13 @@ class SearchDisplay:
         display : SearchDisplay
             The display itself.
         """
+        given = {
+            name: value
+            for name, value in locals().items()
+            if name not in ("self", "ax", "kind") and value is not None
+        }
         check_matplotlib_support(f"{type(self).__name__}.plot")
         kind = self.kind if kind is None else kind
-        given = {
-            "negate_score": negate_score,
-            "log_scale": log_scale,
-            "values_format": values_format,
-            "colorbar": colorbar,
-            "image_kwargs": image_kwargs,
-            "text_kwargs": text_kwargs,
-            "curve_kwargs": curve_kwargs,
-            "band_kwargs": band_kwargs,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
         _of_kind(kind, given)
         self._check_shapes()
         drawn = {"im_": None, "text_": None, "lines_": None, "level_lines_": None, "bands_": None}
@@ -266,7 +251,7 @@ class SearchDisplay:
             )
 
     def _scores(self, negate):
-        """What is shown, the cells that failed, and a label."""
+        """The scores as shown, the cells that failed, and the name of the scores."""
         score = np.asarray(self.score, dtype=np.float64)
         failed = np.isnan(score) if self.failed is None else np.asarray(self.failed, dtype=bool)
         return (-score if negate else score), failed, score_label(None, self.score_name, negate)
@@ -305,17 +290,8 @@ class SearchDisplay:
             elif failed[cell]:
                 given |= {"color": "dimgrey", "style": "italic"}
                 place = cell[1] - 0.5, cell[0] - 0.5
-                ax.add_patch(
-                    plt.Rectangle(
-                        place,
-                        1,
-                        1,
-                        facecolor="whitesmoke",
-                        edgecolor="lightgrey",
-                        hatch="//",
-                        linewidth=0,
-                    )
-                )
+                style = {"facecolor": "whitesmoke", "edgecolor": "lightgrey", "hatch": "//"}
+                ax.add_patch(plt.Rectangle(place, 1, 1, linewidth=0, **style))
             else:
                 continue
             text = written(shown[cell]) if np.isfinite(shown[cell]) else "failed"
@@ -355,7 +331,7 @@ class SearchDisplay:
         dashes = dict(zip(others, ["--", ":", "-."] * len(others), strict=False))
         lines, levels = [], []
         for r, name in enumerate(names):
-            # A cell that was not searched leaves no gap, a failed one does.
+            # A failed cell leaves a gap in the curve, a cell that was not searched does not.
             tried = failed[r, numbers] | np.isfinite(shown[r, numbers])
             given = styled({"marker": "o", "label": name}, styles[r])
             (line,) = ax.plot(at[tried], shown[r, numbers][tried], **given)
@@ -369,7 +345,7 @@ class SearchDisplay:
                 }
             )
             if (bad := at[failed[r, numbers]]).size:
-                # One above the other, where several failed.
+                # The crosses of several rows stand one above the other.
                 height = np.full(len(bad), 0.02 * (r + 1))
                 ax.plot(bad, height, "x", color=color, transform=ax.get_xaxis_transform())
         ax.set(xlabel=self.x_name, ylabel=label, xscale="log" if log_scale else "linear")
@@ -417,7 +393,7 @@ class SearchDisplay:
 
 
 def _of_kind(kind, given):
-    """What ``_KINDS`` says of a kind, if it takes the given arguments."""
+    """The entry of ``_KINDS`` for a kind; ValueError if an argument is not one of its own."""
     if kind not in _KINDS:
         raise ValueError(f"kind must be one of {list(_KINDS)}. Got {kind!r} instead.")
     known = {name for _, _, names in _KINDS.values() for name in names}
@@ -445,8 +421,7 @@ def _check_curves(curves, owner):
 
 
 def _with_legend(ax, n):
-    """Axes for a legend of n entries, and where it goes: beside new axes, since curves of all
-    heights leave no room for it."""
+    """Axes for a legend of n entries, and its place: beside the axes if they are new."""
     if ax is not None:
         return ax, {}
     import matplotlib.pyplot as plt
@@ -456,7 +431,7 @@ def _with_legend(ax, n):
 
 
 def _styles(given, n):
-    """A style for each curve; more than ten get colours from a longer cycle."""
+    """A style for each curve; more than ten curves get a longer cycle of colours."""
     from matplotlib import colormaps
 
     styles = one_each("curve_kwargs", given, n)
@@ -466,7 +441,7 @@ def _styles(given, n):
 
 
 def _spread(curves):
-    """Mean, minimum and maximum of curves, of which each keeps its last value."""
+    """Mean, minimum and maximum of curves; a shorter curve keeps its last value."""
     n = max(map(len, curves))
     filled = np.array([np.pad(curve, (0, n - len(curve)), mode="edge") for curve in curves])
     return filled.mean(axis=0), filled.min(axis=0), filled.max(axis=0)

@@ -1,4 +1,4 @@
-"""What the displays share."""
+"""Functions that several displays use."""
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -12,7 +12,7 @@ def last_step(estimator):
 
 
 def one_each(name, values, n):
-    """A list of n values, from one for all or one each."""
+    """A list of n values, made of one value for all or of a list."""
     if not isinstance(values, list | tuple):
         return [values] * n
     if len(values) == 1 and values[0] is None:
@@ -23,7 +23,7 @@ def one_each(name, values, n):
 
 
 def check_positive(curves):
-    """Raise where a logarithmic axis would lose part of a curve."""
+    """Raise ValueError if a curve has values that a logarithmic axis cannot show."""
     if any(np.nanmin(curve) <= 0 for curve in curves):
         raise ValueError(
             "A logarithmic axis needs positive losses, and these reach "
@@ -33,7 +33,7 @@ def check_positive(curves):
 
 
 def styled(given, style):
-    """Our style of a line under the user's, whatever alias that uses."""
+    """Our style of a line, overridden by the user's, under whatever alias it comes."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 

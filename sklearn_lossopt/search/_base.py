@@ -1,7 +1,6 @@
-"""What is common to the searches. Floor 4."""
+"""What the searches share."""
 
 import time
-import warnings
 from copy import deepcopy
 from numbers import Integral
 
@@ -12,21 +11,19 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import get_tags, indexable
 
-from sklearn_lossopt._compat import (
-    BaseSearchCV,
-    Interval,
-    MultimetricScorer,
-    check_method_params,
-    fit_context,
-    hands_callbacks_on,
-    has_callbacks,
-    insert_error_scores,
-    warn_or_raise_about_fit_failures,
-)
+from sklearn_lossopt._compat import Interval, fit_context, has_callbacks
 from sklearn_lossopt._estimators.callbacks import callback_kwargs
 from sklearn_lossopt._estimators.rollback import all_or_nothing
-from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._exceptions import DivergenceError, warn_user
 from sklearn_lossopt.search._candidates import sort_out
+from sklearn_lossopt.search._compat import (
+    BaseSearchCV,
+    MultimetricScorer,
+    check_method_params,
+    insert_error_scores,
+    propagates_callbacks,
+    warn_or_raise_about_fit_failures,
+)
 from sklearn_lossopt.search._folds import SearchSpec, Split
 
 FITTED = (
@@ -36,7 +33,7 @@ FITTED = (
 
 
 class GradientSearch(BaseSearchCV):
-    """What searches that train their candidates together have in common: all but ``_evaluate``."""
+    """Base of the searches that train candidates together; they differ in ``_evaluate``."""
 
     _parameter_constraints: dict = {
         **BaseSearchCV._parameter_constraints,
@@ -109,7 +106,7 @@ class GradientSearch(BaseSearchCV):
         DivergenceError
             If all fits diverge, or one with ``error_score="raise"``; nothing is changed then.
         """
-        settings = self._settings()
+        candidates = self._candidate_params()
         if y is None and get_tags(self.estimator).target_tags.required:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None: "
@@ -123,23 +120,23 @@ class GradientSearch(BaseSearchCV):
         root = self._init_callback_context(max_subtasks=1 + (self.refit is not False))
         root.call_on_fit_task_begin(**task)
         splits = self._splits(X, y, routed.splitter.split)
-        if not (settings and splits):
+        if not (candidates and splits):
             raise ValueError(
-                f"No fits were performed: {len(settings)} candidates and {len(splits)} splits. "
+                f"No fits were performed: {len(candidates)} candidates and {len(splits)} splits. "
                 "Was the CV iterator empty? Were there no candidates?"
             )
-        rules = SearchSpec(
+        spec = SearchSpec(
             scorers, routed.estimator.fit, routed.scorer.score, self.return_train_score,
-            self.error_score, self.verbose, settings, self.n_splits_,
+            self.error_score, self.verbose, candidates, self.n_splits_,
             self if has_callbacks(self) else None,
         )  # fmt: skip
-        rows, out, more = self._evaluate(X, y, splits, rules, root)
+        rows, out, more = self._evaluate(X, y, splits, spec, root)
         self.loss_curves_ = self._curves(out)
         self._report(rows, out)
         if callable(self.scoring):
             insert_error_scores(out, self.error_score)
-        settings = [settings[number] for number in rows]
-        results = self._format_results(settings, self.n_splits_, out, more)
+        params = [candidates[number] for number in rows]
+        results = self._format_results(params, self.n_splits_, out, more)
         for name in FITTED:
             vars(self).pop(name, None)
         self._choose(results, out[0]["test_scores"], refit_metric)
@@ -153,8 +150,8 @@ class GradientSearch(BaseSearchCV):
 
     # -- candidates and folds ---------------------------------------------------------------
 
-    def _settings(self):
-        """Parameters of the candidates."""
+    def _candidate_params(self):
+        """The parameters of each candidate."""
         given = {"param_grid": self.param_grid, "param_distributions": self.param_distributions}
         known = {name: value for name, value in given.items() if value is not None}
         if len(known) != 1:
@@ -165,8 +162,7 @@ class GradientSearch(BaseSearchCV):
             )
         ((name, space),) = known.items()
         if self.n_iter is not None:
-            settings = ParameterSampler(space, self.n_iter, random_state=self.random_state)
-            return list(settings)
+            return list(ParameterSampler(space, self.n_iter, random_state=self.random_state))
         for part in space if isinstance(space, list) else [space]:
             for parameter, values in part.items() if isinstance(part, dict) else ():
                 if hasattr(values, "rvs"):
@@ -182,6 +178,7 @@ class GradientSearch(BaseSearchCV):
         return list(ParameterGrid(space))
 
     def _splits(self, X, y, params):
+        """The folds, one Split each."""
         self._checked_cv_orig = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         self.n_splits_ = self._checked_cv_orig.get_n_splits(X, y, **params)
         splits = list(self._checked_cv_orig.split(X, y, **params))
@@ -192,34 +189,42 @@ class GradientSearch(BaseSearchCV):
             )
         return [Split(number, *rows) for number, rows in enumerate(splits)]
 
-    def _sort_out(self, y, rules, root):
-        """Groups of candidates, and the numbers of those that are fitted one by one."""
-        together = y is not None and not hands_callbacks_on(self, root)
-        return sort_out(clone(self.estimator), rules.settings, together)
+    def _sort_out(self, y, spec, root):
+        """Groups of candidates to train together, and the numbers of all others."""
+        together = y is not None and not propagates_callbacks(self, root)
+        return sort_out(clone(self.estimator), spec.candidate_params, together)
 
     def _parts(self, groups, n_splits, n_others=0):
-        """The groups, in parts where there are more jobs than tasks of whole groups."""
+        """The groups, cut into parts where there are more jobs than groups and folds."""
         n_tasks = n_splits * (len(groups) + n_others)
         n_parts = -(-effective_n_jobs(self.n_jobs) // max(1, n_tasks))
         return [part for group in groups for part in group.parts(n_parts)]
 
-    def _evaluate(self, X, y, splits, rules, root):
-        """Fit and score.
+    def _evaluate(self, X, y, splits, spec, root):
+        """Fit and score all candidates on all splits.
+
+        Parameters
+        ----------
+        X, y : array-like
+        splits : list of Split
+        spec : SearchSpec
+        root : CallbackContext
 
         Returns
         -------
         rows : sequence of int
             The number of the candidate in each row of ``cv_results_``.
         out : list of dict
-            Results of all fits, those of a row one after the other.
+            The results of all fits, row by row.
         more : dict or None
-            More columns.
+            More columns of ``cv_results_``.
         """
         raise NotImplementedError
 
     # -- results ----------------------------------------------------------------------------
 
     def _curves(self, out):
+        """``loss_curves_``, taken out of the results."""
         curves = [result.pop("loss_curve") for result in out]
         k = self.n_splits_
         return [curves[start : start + k] for start in range(0, len(out), k)]
@@ -237,29 +242,27 @@ class GradientSearch(BaseSearchCV):
         self._raise_if_all_failed(out)
         texts = [(result.pop("divergence"), result.pop("warning")) for result in out]
         k, last = self.n_splits_, {number: row for row, number in enumerate(rows)}
-        # A fit in several rows counts once.
+        # A fit that is in several rows counts once.
         fits = [row * k + split for row in last.values() for split in range(k)]
         diverged = [text for text, _ in map(texts.__getitem__, fits) if text is not None]
         stopped = [text for _, text in map(texts.__getitem__, fits) if text is not None]
         others = [out[fit] if texts[fit][0] is None else {"fit_error": None} for fit in fits]
         warn_or_raise_about_fit_failures(others, self.error_score)
         if diverged:
-            warnings.warn(
+            warn_user(
                 f"{len(diverged)} of {len(fits)} fits diverged; their scores are "
                 f"error_score={self.error_score}. The first: {diverged[0]}",
                 FitFailedWarning,
-                stacklevel=5,
             )
         if stopped:
-            warnings.warn(
+            warn_user(
                 f"{len(stopped)} of {len(fits)} fits stopped short of their tolerance. The first: "
                 f"{stopped[0]}",
                 ConvergenceWarning,
-                stacklevel=5,
             )
 
     def _choose(self, results, first, refit_metric):
-        """Find the best candidate."""
+        """Set what is known of the best candidate; ``first`` are the scores of any fit."""
         self.multimetric_ = isinstance(first, dict)
         if callable(self.scoring) and self.multimetric_:
             self._check_refit_for_multimetric(first)
@@ -272,6 +275,7 @@ class GradientSearch(BaseSearchCV):
         self.best_params_ = results["params"][self.best_index_]
 
     def _refit(self, params, root, task):
+        """Fit the best candidate to all rows."""
         self.best_estimator_ = clone(self.estimator).set_params(
             **clone(self.best_params_, safe=False)
         )

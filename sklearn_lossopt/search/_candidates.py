@@ -1,4 +1,4 @@
-"""Candidates of a search, and which of them can be trained together. Floor 4."""
+"""Candidates of a search, and which of them can be trained together."""
 
 from copy import copy
 from dataclasses import dataclass, replace
@@ -8,19 +8,21 @@ from numbers import Number
 from types import BuiltinFunctionType, FunctionType, NoneType
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 
-from sklearn_lossopt._compat import InvalidParameterError, has_callbacks, routing_enabled
+from sklearn_lossopt._compat import has_callbacks
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
+from sklearn_lossopt.search._compat import InvalidParameterError
 
 SCALARS = (str, Number, np.generic, NoneType)
 
 
 def unchanging(value):
-    """Whether fits can share a parameter's value, since none of them can change it."""
+    """Whether no fit can change this value of a parameter, so that fits can share it."""
     if isinstance(value, tuple):
         return all(map(unchanging, value))
     if isinstance(value, Component):
@@ -43,7 +45,7 @@ class Candidate:
         self._shared = all(unchanging(getattr(self.model, name)) for name in names)
 
     def fresh(self):
-        """A model to fit; as good as a clone, and made in a twentieth of the time."""
+        """A model to fit: as good as a clone, where possible in a twentieth of the time."""
         return copy(self.model) if self._shared else clone(self.model)
 
 
@@ -51,7 +53,7 @@ class Candidate:
 class Group:
     """Candidates that train on the same rows, transformed alike."""
 
-    estimator: BaseEstimator  # the whole one, such as a Pipeline, of the first candidate
+    estimator: BaseEstimator  # of the first candidate; a Pipeline with its transformers
     candidates: list[Candidate]
 
     @property
@@ -59,7 +61,7 @@ class Group:
         return isinstance(self.estimator, Pipeline)
 
     def parts(self, n_parts):
-        """The group in at most so many parts of about the same size."""
+        """Cut the group into at most ``n_parts`` groups of about the same size."""
         n_parts = min(n_parts, len(self.candidates))
         bounds = np.linspace(0, len(self.candidates), n_parts + 1).astype(int)
         for start, stop in pairwise(bounds):
@@ -67,12 +69,12 @@ class Group:
 
 
 class Recorder(BaseEstimator):
-    """Stands for the last step of a pipeline while its transformers are fitted.
+    """Takes the place of a pipeline's last step while the transformers are fitted.
 
     Parameters
     ----------
     model : estimator
-        The step that it stands for, which is asked what metadata it takes.
+        The step that it replaces. Metadata are routed as that step asks for them.
 
     Attributes
     ----------
@@ -92,7 +94,7 @@ class Recorder(BaseEstimator):
 
 
 def last_step(estimator):
-    """What is trained by gradients, if the estimator can be searched together with others."""
+    """The estimator of this package that is fitted last; None if only its own ``fit`` will do."""
     steps = [estimator]
     if type(estimator) is Pipeline:
         steps = [step for _, step in estimator.steps]
@@ -112,12 +114,12 @@ def has_valid_parameters(model):
 
 
 def token(value):
-    """Equal for values of a parameter that mean the same."""
+    """A key that is equal for values of a parameter that mean the same."""
     return (type(value), repr(value)) if isinstance(value, SCALARS) else id(value)
 
 
 def group_key(estimator, model, params):
-    """Equal for candidates of one group."""
+    """A key that is equal for candidates of one group."""
     if estimator is model:
         return type(model)
     last = estimator.steps[-1][0]
@@ -125,36 +127,35 @@ def group_key(estimator, model, params):
         (name, token(value)) for name, value in params.items()
         if name != last and not name.startswith(f"{last}__")
     )  # fmt: skip
-    # What a step gets depends on what it asks for.
-    asked = str(model.get_metadata_routing()) if routing_enabled() else None
+    # With metadata routing a step gets what it asks for.
+    asked = str(model.get_metadata_routing()) if get_config()["enable_metadata_routing"] else None
     return type(model), last, transformers, asked
 
 
-def sort_out(base, settings, together):
+def sort_out(base, candidate_params, together):
     """Put the candidates into groups.
 
     Parameters
     ----------
     base : estimator
-    settings : list of dict
-        Parameters of each candidate.
+    candidate_params : list of dict
     together : bool
-        Whether any may be trained together.
+        Whether any candidates may be trained together.
 
     Returns
     -------
     groups : list of Group
     alone : list of int
-        Candidates that are fitted one by one, by their ``fit``.
+        Numbers of the candidates that are fitted one by one, by their own ``fit``.
     """
     groups, alone = {}, []
-    for number, params in enumerate(settings):
+    for number, params in enumerate(candidate_params):
         if not together:
             alone.append(number)
             continue
         estimator = clone(base).set_params(**clone(params, safe=False))
         model = last_step(estimator)
-        # Once for all folds; what is wrong with them, its own fit says.
+        # Once for all folds. The candidate's own fit says what is wrong with its parameters.
         if model is None or not has_valid_parameters(model):
             alone.append(number)
             continue

@@ -1,4 +1,4 @@
-"""JointFit and scores of one fold, the tasks of a search. Floor 4."""
+"""The tasks of a search: fit and score candidates on one fold."""
 
 import traceback
 from copy import copy
@@ -8,15 +8,15 @@ from time import perf_counter
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
-from sklearn_lossopt._compat import (
+from sklearn_lossopt._estimators.callbacks import callback_kwargs
+from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt.search._candidates import Recorder
+from sklearn_lossopt.search._compat import (
     MultimetricScorer,
     check_method_params,
     fit_and_score,
     safe_split,
 )
-from sklearn_lossopt._estimators.callbacks import callback_kwargs
-from sklearn_lossopt._exceptions import DivergenceError
-from sklearn_lossopt.search._candidates import Recorder
 from sklearn_lossopt.search._joint_fit import JointFit
 from sklearn_lossopt.search._scores import CandidateScorer, asks_model_alone
 
@@ -31,27 +31,27 @@ class SearchSpec:
     train_scores: bool
     error_score: object  # a number or "raise"
     verbose: int
-    settings: list  # parameters of the candidates, by their number
+    candidate_params: list  # the parameters of each candidate, by its number
     n_splits: int
     search: BaseEstimator | None  # for callbacks; None without them
 
 
 @dataclass
 class Split:
-    """One fold."""
+    """The rows of one fold, as indices."""
 
     number: int
     train: np.ndarray
     test: np.ndarray
 
 
-def failed(rules, text):
-    """Scores of a fit that raised."""
-    scores = rules.error_score
-    if isinstance(rules.scorer, MultimetricScorer):
-        scores = dict.fromkeys(rules.scorer._scorers, scores)
+def failed(spec, text):
+    """The result of a fit that raised an error with this text."""
+    scores = spec.error_score
+    if isinstance(spec.scorer, MultimetricScorer):
+        scores = dict.fromkeys(spec.scorer._scorers, scores)
     found = {"fit_error": text, "test_scores": scores, "score_time": 0.0}
-    if rules.train_scores:
+    if spec.train_scores:
         found["train_scores"] = copy(scores)
     return found
 
@@ -63,23 +63,23 @@ def curve(estimator):
 
 
 class Fold:
-    """The rows of a split, as the last step of an estimator gets them.
+    """The rows of a split, and what is done with them once for all candidates of a group.
 
     Parameters
     ----------
     group : Group
     X, y : array-like
     split : Split
-    rules : SearchSpec
+    spec : SearchSpec
     """
 
-    def __init__(self, group, X, y, split, rules):
-        self.group, self.split, self.rules = group, split, rules
+    def __init__(self, group, X, y, split, spec):
+        self.group, self.split, self.spec = group, split, spec
         self.train = safe_split(group.estimator, X, y, split.train)
         self.test = safe_split(group.estimator, X, y, split.test, split.train)
-        self.fit_params = check_method_params(X, params=rules.fit_params, indices=split.train)
+        self.fit_params = check_method_params(X, params=spec.fit_params, indices=split.train)
         self.score_params = {
-            name: check_method_params(X, params=rules.score_params, indices=rows)
+            name: check_method_params(X, params=spec.score_params, indices=rows)
             for name, rows in (("train", split.train), ("test", split.test))
         }
         self.pipeline = None
@@ -103,28 +103,35 @@ class Fold:
         return recorder.fitted_with_
 
     def whole(self, model):
-        """The pipeline with a fitted last step, or that alone."""
+        """The fitted pipeline with this last step; the model itself without a pipeline."""
         if self.pipeline is None:
             return model
         found = copy(self.pipeline)
         found.steps = [*found.steps[:-1], (found.steps[-1][0], model)]
         return found
 
-    def judges(self):
-        """A CandidateScorer for the test rows and maybe one for the training rows, by name;
-        and whether they judge the last step on transformed rows."""
-        rules = self.rules
-        rows = {"test": self.test, "train": self.train} if rules.train_scores else {
+    def scorers(self):
+        """Make a CandidateScorer for the test rows and, if the search wants it, the training rows.
+
+        Returns
+        -------
+        model_alone : bool
+            Whether they score the last step of a pipeline, on rows that are transformed already.
+        scorers : dict
+            By "test" and "train".
+        """
+        spec = self.spec
+        rows = {"test": self.test, "train": self.train} if spec.train_scores else {
             "test": self.test
         }  # fmt: skip
-        alone = asks_model_alone(rules.scorer)
-        if alone and self.pipeline is not None:
+        model_alone = asks_model_alone(spec.scorer)
+        if model_alone and self.pipeline is not None:
             try:
                 rows = {name: (self._transformed(X), y) for name, (X, y) in rows.items()}
             except Exception:
-                alone = False  # each score raises this anew, as it does without a search
-        return alone, {
-            name: CandidateScorer(rules.scorer, rules.error_score, X, y, self.score_params[name])
+                model_alone = False  # each score raises this anew, as it does without a search
+        return model_alone, {
+            name: CandidateScorer(spec.scorer, spec.error_score, X, y, self.score_params[name])
             for name, (X, y) in rows.items()
         }
 
@@ -135,19 +142,21 @@ class Fold:
         return X
 
     def begin(self, contexts):
+        """Tell callbacks that fits on these rows begin."""
         for context in contexts:
             context.call_on_fit_task_begin(**self._task())
 
     def end(self, contexts):
+        """Tell callbacks that they have ended."""
         for context in contexts:
             context.call_on_fit_task_end(**self._task())
 
     def _task(self):
-        return callback_kwargs(self.rules.search, *self.train, self.fit_params.get("sample_weight"))
+        return callback_kwargs(self.spec.search, *self.train, self.fit_params.get("sample_weight"))
 
 
 class Training:
-    """The candidates of a group in training on one split.
+    """The candidates of a group, in training on one split.
 
     Parameters
     ----------
@@ -155,7 +164,7 @@ class Training:
     X, y : array-like
         All rows.
     split : Split
-    rules : SearchSpec
+    spec : SearchSpec
     pauses : tuple of int, default=()
         The epochs that ``advance`` will be called with.
 
@@ -164,16 +173,19 @@ class Training:
     left : list of int
         Numbers of the candidates that have not been dropped.
     results : dict
-        For each candidate's number its last result: what ``_fit_and_score`` of scikit-learn
-        returns, and besides its ``loss_curve`` and the texts of a ``warning`` of convergence and
-        of a ``divergence``. Times are those since the result before.
+        The last result of each candidate, by its number. A result is what ``_fit_and_score`` of
+        scikit-learn returns, with the ``loss_curve`` and the texts of a ``warning`` of convergence
+        and of a ``divergence`` besides. Times count from the result before.
     """
 
-    def __init__(self, group, X, y, split, rules, pauses=()):
-        self.given, self.pauses = (group, X, y, split, rules), pauses
+    def __init__(self, group, X, y, split, spec, pauses=()):
+        self.given, self.pauses = (group, X, y, split, spec), pauses
         self.numbers = [candidate.number for candidate in group.candidates]
         self.left, self.split = self.numbers, split
-        self.fold, self.results = None, {}
+        self.results = {}
+        # Made by the first call of advance.
+        self.fold = self.fits = self.model_alone = self.scorers = self.spent = None
+        self.scoring_seconds = 0.0
 
     def advance(self, contexts, epochs=None):
         """Train all to their end, or until they have made so many epochs, and score them.
@@ -202,13 +214,13 @@ class Training:
             if first:
                 self._begin(start)
             for place, fit in self.fits if epochs is None else self.fits.pause(epochs):
-                self._judge(place, fit, first)
+                self._score(place, fit, first)
         finally:
             self.fold.end(contexts)
-        rules = self.fold.rules
-        if rules.verbose > 1:
+        spec = self.fold.spec
+        if spec.verbose > 1:
             for number, result in self.results.items():
-                print(line(number, self.split, rules, result))
+                print(line(number, self.split, spec, result))
         return self.results
 
     def keep(self, numbers):
@@ -220,41 +232,41 @@ class Training:
         self.results = {number: self.results[number] for number in self.left}
 
     def _begin(self, start):
-        fold, rules, candidates = self.fold, self.fold.rules, self.fold.group.candidates
+        fold, spec, candidates = self.fold, self.fold.spec, self.fold.group.candidates
         try:
             X, y, params = fold.transform()
         except Exception as error:
-            if rules.error_score == "raise":
+            if spec.error_score == "raise":
                 raise
             shared = (perf_counter() - start) / len(candidates)
             none = {"fit_time": shared, "loss_curve": None, "warning": None, "divergence": None}
             self.fits = JointFit((), None, None, {})
-            self.results = {i: failed(rules, text_of(error)) | none for i in self.numbers}
+            self.results = {i: failed(spec, text_of(error)) | none for i in self.numbers}
             return
-        # They are scored and dropped while others train.
+        # A generator: models that have been scored are dropped while others train.
         models = (candidate.fresh() for candidate in candidates)
         self.fits = JointFit(models, X, y, params, self.pauses)
-        # Of what is done once for all candidates, each one's times have an equal part.
+        # What is done once for all candidates counts in equal parts for each of them.
         self.spent = [(start - perf_counter()) / len(candidates)] * len(candidates)
         start = perf_counter()
-        self.alone, self.judges = fold.judges()
-        self.judging = (perf_counter() - start) / len(candidates)
+        self.model_alone, self.scorers = fold.scorers()
+        self.scoring_seconds = (perf_counter() - start) / len(candidates)
 
-    def _judge(self, place, fit, first):
-        result = result_of(fit, self.fold, self.alone, self.judges)
+    def _score(self, place, fit, first):
+        result = result_of(fit, self.fold, self.model_alone, self.scorers)
         result["fit_time"] = fit.seconds - self.spent[place]
         self.spent[place] = fit.seconds
         if first and fit.error is None:
-            result["score_time"] += self.judging
+            result["score_time"] += self.scoring_seconds
         self.results[self.numbers[place]] = result
 
 
-def evaluate_group(group, X, y, split, rules, contexts):
+def evaluate_group(group, X, y, split, spec, contexts):
     """Fit and score the candidates of a group on one split.
 
     Parameters
     ----------
-    group, X, y, split, rules
+    group, X, y, split, spec
         As for Training.
     contexts : list of CallbackContext
         Those of the fits; empty without callbacks.
@@ -264,23 +276,23 @@ def evaluate_group(group, X, y, split, rules, contexts):
     results : list of dict
         One for each candidate.
     """
-    results = Training(group, X, y, split, rules).advance(contexts)
+    results = Training(group, X, y, split, spec).advance(contexts)
     return [results[candidate.number] for candidate in group.candidates]
 
 
-def result_of(fit, fold, alone, judges):
-    """What is kept of one Fit."""
+def result_of(fit, fold, model_alone, scorers):
+    """What is kept of one CandidateFit."""
     diverged = isinstance(fit.error, DivergenceError)
     result = {"warning": fit.warning, "divergence": str(fit.error) if diverged else None}
     if fit.error is not None:
-        if fold.rules.error_score == "raise":
+        if fold.spec.error_score == "raise":
             raise fit.error
-        return result | failed(fold.rules, text_of(fit.error)) | {"loss_curve": None}
+        return result | failed(fold.spec, text_of(fit.error)) | {"loss_curve": None}
     result |= {"fit_error": None, "loss_curve": curve(fit.estimator)}
-    whole = fit.estimator if alone else fold.whole(fit.estimator)
-    for name, judge in judges.items():
+    whole = fit.estimator if model_alone else fold.whole(fit.estimator)
+    for name, scorer in scorers.items():
         start = perf_counter()
-        result[f"{name}_scores"] = judge(fit.estimator, whole)
+        result[f"{name}_scores"] = scorer(fit.estimator, whole)
         if name == "test":
             result["score_time"] = perf_counter() - start
     return result
@@ -290,14 +302,16 @@ def text_of(error):
     return "".join(traceback.format_exception(error))
 
 
-def line(number, split, rules, result):
-    """What is printed of a fit."""
-    place = f" {split.number + 1}/{rules.n_splits}" if rules.verbose > 2 else ""
-    if rules.verbose > 9:
-        place += f"; {number + 1}/{len(rules.settings)}"
-    params = ", ".join(f"{name}={value}" for name, value in sorted(rules.settings[number].items()))
+def line(number, split, spec, result):
+    """The line that is printed of a fit."""
+    place = f" {split.number + 1}/{spec.n_splits}" if spec.verbose > 2 else ""
+    if spec.verbose > 9:
+        place += f"; {number + 1}/{len(spec.candidate_params)}"
+    params = ", ".join(
+        f"{name}={value}" for name, value in sorted(spec.candidate_params[number].items())
+    )
     shown = [f"{params};" if params else ""]
-    if rules.verbose > 2:
+    if spec.verbose > 2:
         scores = result["test_scores"]
         named = scores if isinstance(scores, dict) else {"score": scores}
         shown += [f"{name}={score:.3f}" for name, score in named.items()]
@@ -305,8 +319,8 @@ def line(number, split, rules, result):
     return " ".join([f"[CV{place}] END", *filter(None, shown), f"total time={seconds:6.3f}s"])
 
 
-def evaluate_alone(base, number, X, y, split, rules, context):
-    """The same for one candidate whose own ``fit`` is called.
+def evaluate_alone(base, number, X, y, split, spec, context):
+    """Fit and score one candidate on one split, by its own ``fit``.
 
     Parameters
     ----------
@@ -314,23 +328,23 @@ def evaluate_alone(base, number, X, y, split, rules, context):
         Not fitted.
     number : int
         Of the candidate.
-    X, y, split, rules
+    X, y, split, spec
         As for ``evaluate_group``.
     context : CallbackContext
 
     Returns
     -------
     results : list of dict
-        One.
+        With one element, as ``evaluate_group`` has one for each candidate.
     """
     result = fit_and_score(
-        clone(base), X, y, scorer=rules.scorer, train=split.train, test=split.test,
-        verbose=rules.verbose, parameters=rules.settings[number], fit_params=rules.fit_params,
-        score_params=rules.score_params, return_train_score=rules.train_scores,
+        clone(base), X, y, scorer=spec.scorer, train=split.train, test=split.test,
+        verbose=spec.verbose, parameters=spec.candidate_params[number], fit_params=spec.fit_params,
+        score_params=spec.score_params, return_train_score=spec.train_scores,
         return_times=True, return_estimator=True,
-        split_progress=(split.number, rules.n_splits),
-        candidate_progress=(number, len(rules.settings)), error_score=rules.error_score,
-        caller=rules.search, callback_ctx=context,
+        split_progress=(split.number, spec.n_splits),
+        candidate_progress=(number, len(spec.candidate_params)), error_score=spec.error_score,
+        caller=spec.search, callback_ctx=context,
     )  # fmt: skip
     model = result.pop("estimator", None)
     found = curve(model) if result["fit_error"] is None else None

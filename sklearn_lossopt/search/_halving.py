@@ -1,4 +1,4 @@
-"""GradientHalvingSearchCV. Floor 4."""
+"""GradientHalvingSearchCV."""
 
 from math import ceil
 from numbers import Integral, Real
@@ -7,15 +7,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
-from sklearn_lossopt._compat import (
-    BaseSearchCV,
-    Interval,
-    MultimetricScorer,
-    StrOptions,
-    hands_callbacks_on,
-)
+from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt.search._base import GradientSearch
 from sklearn_lossopt.search._candidates import last_step
+from sklearn_lossopt.search._compat import (
+    BaseSearchCV,
+    MultimetricScorer,
+    propagates_callbacks,
+)
 from sklearn_lossopt.search._folds import Training, evaluate_alone
 
 # Epochs before candidates are first compared: among 100 networks a start after 3 led to the best,
@@ -137,7 +136,7 @@ class GradientHalvingSearchCV(GradientSearch):
     See Also
     --------
     GradientSearchCV : Trains all candidates to their end.
-    sklearn.model_selection.HalvingGridSearchCV : JointFit survivors anew, on more rows or epochs.
+    sklearn.model_selection.HalvingGridSearchCV : Fits survivors anew, on more rows or epochs.
 
     Notes
     -----
@@ -219,29 +218,29 @@ class GradientHalvingSearchCV(GradientSearch):
         self.min_epochs = min_epochs
         self.max_epochs = max_epochs
 
-    def _evaluate(self, X, y, splits, rules, root):
+    def _evaluate(self, X, y, splits, spec, root):
         k = len(splits)
-        if isinstance(rules.scorer, MultimetricScorer):
-            self._deciding(rules.scorer._scorers)
-        groups, alone = self._sort_out(y, rules, root)
+        if isinstance(spec.scorer, MultimetricScorer):
+            self._deciding(spec.scorer._scorers)
+        groups, alone = self._sort_out(y, spec, root)
         for number in alone:
-            self._check_pauses(number, rules, root)
-        pauses = self._pauses(groups, len(rules.settings))
+            self._check_pauses(number, spec, root)
+        pauses = self._pauses(groups, len(spec.candidate_params))
         tasks = [
-            Training(part, X, y, split, rules, pauses)
+            Training(part, X, y, split, spec, pauses)
             for split in splits for part in self._parts(groups, k)
         ]  # fmt: skip
         context = root.subcontext(
             task_name="search", max_subtasks=len(pauses)
         ).call_on_fit_task_begin(estimator=self)
-        numbers, rows, out = range(len(rules.settings)), [], []
+        numbers, rows, out = range(len(spec.candidate_params)), [], []
         self.n_candidates_, more = [], {"iter": [], "n_resources": []}
-        first = [(number, X, y, split, rules) for number in alone for split in splits]
+        first = [(number, X, y, split, spec) for number in alone for split in splits]
         for iteration, epochs in enumerate(pauses):
             if self.verbose > 0:
                 print(f"Iteration {iteration}: {len(numbers)} candidates, {epochs} epochs, "
                       f"{k} folds")  # fmt: skip
-            results = self._iterate(tasks, first, numbers, epochs, k, rules, context)
+            results = self._iterate(tasks, first, numbers, epochs, k, spec, context)
             first = []
             found = [result for number in numbers for result in results[number]]
             self._raise_if_all_failed(found)
@@ -261,9 +260,10 @@ class GradientHalvingSearchCV(GradientSearch):
         self.n_resources_ = pauses[: self.n_iterations_]
         return rows, out, more
 
-    def _iterate(self, tasks, others, numbers, epochs, k, rules, context):
-        """Train until so many epochs are made; returns each candidate's results, by split.
-        ``others`` are what to give to ``evaluate_alone``."""
+    def _iterate(self, tasks, others, numbers, epochs, k, spec, context):
+        """Train until so many epochs are made; returns the results of each candidate, by split.
+        ``others`` are the arguments of ``evaluate_alone`` for candidates that fail by themselves.
+        """
         context = context.subcontext(
             task_name="halving-iteration", max_subtasks=len(numbers) * k,
             sequential_subtasks=False,
@@ -278,7 +278,7 @@ class GradientHalvingSearchCV(GradientSearch):
         calls = [
             delayed(task.advance)(
                 [contexts[number, task.split.number] for number in task.left]
-                if rules.search else [],
+                if spec.search else [],
                 epochs,
             )
             for task in tasks
@@ -298,7 +298,7 @@ class GradientHalvingSearchCV(GradientSearch):
         return results
 
     def _pauses(self, groups, n_candidates):
-        """Epochs of the iterations."""
+        """The number of epochs after which each iteration ends."""
         given = [candidate.model.max_iter for group in groups for candidate in group.candidates]
         most = self.max_epochs
         longest = max(given, default=1 if most == "auto" else most)
@@ -320,26 +320,26 @@ class GradientHalvingSearchCV(GradientSearch):
             )
         return rungs(n_candidates, self.factor, least, most)
 
-    def _check_pauses(self, number, rules, root):
-        """Raise for a candidate that cannot pause, rather than has invalid parameters."""
+    def _check_pauses(self, number, spec, root):
+        """Raise for a candidate that cannot pause. One that has invalid parameters only fails."""
         name = type(self).__name__
-        if hands_callbacks_on(self, root):
+        if propagates_callbacks(self, root):
             raise ValueError(
                 f"{name} cannot pause fits that its callbacks are told of. Set them with "
                 "max_propagation_depth=0, or use GradientSearchCV."
             )
-        params = clone(rules.settings[number], safe=False)
+        params = clone(spec.candidate_params[number], safe=False)
         if last_step(clone(self.estimator).set_params(**params)) is not None:
             return
         raise ValueError(
-            f"The training of candidate {number}, {rules.settings[number]} with estimator="
+            f"The training of candidate {number}, {spec.candidate_params[number]} with estimator="
             f"{self.estimator!r}, cannot pause. {name} takes GradientRegressor and "
             "GradientClassifier, alone or last in a Pipeline, without callbacks and without a fit "
             "of their own. Leave the candidate out, or use GradientSearchCV."
         )
 
     def _deciding(self, scores):
-        """The name of the score by which candidates go on; None for the only one."""
+        """The name of the score that decides which candidates go on; None for the only score."""
         if not isinstance(scores, dict):
             return None
         if not isinstance(self.refit, str):

@@ -1,6 +1,5 @@
-"""JointFit of many estimators on the same rows. Floor 3."""
+"""Many estimators fitted to the same rows, in one bank."""
 
-from copy import copy
 from dataclasses import dataclass
 
 from sklearn import config_context
@@ -9,25 +8,25 @@ from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._estimators.base import BaseGradientEstimator
 from sklearn_lossopt._estimators.callbacks import SnapshotRecorder
 from sklearn_lossopt._estimators.rollback import restored
-from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._estimators.validation_data import GivenValidation
 from sklearn_lossopt._training.bank import Bank
-
-VALIDATION = ("X_val", "y_val", "sample_weight_val")
 
 
 @dataclass
-class Fit:
-    """What became of one of them."""
+class CandidateFit:
+    """How the fit of one estimator went."""
 
     estimator: BaseGradientEstimator
-    error: Exception | None  # the estimator is as it was before, then
+    error: Exception | None  # the estimator is then as it was before
     warning: str | None  # of convergence
     seconds: float
 
 
 class JointFit:
-    """JointFit of estimators on the same rows, each what its own ``fit`` would make of it, but that
-    callbacks are not told, and that all with ``random_state=None`` draw one seed.
+    """Fits estimators to the same rows. Each becomes what its own ``fit`` would make of it.
+
+    Two things differ: callbacks are not told, and all estimators with ``random_state=None`` draw
+    one seed. An estimator is known by its place, the number in which it was passed.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ class JointFit:
     def __init__(self, estimators, X, y, params, pauses=()):
         cache, params = Cache(), dict(params)
         weight = params.pop("sample_weight", None)
-        validation = tuple(params.pop(name, None) for name in VALIDATION)
+        validation = GivenValidation(*(params.pop(name, None) for name in GivenValidation._fields))
         if params:
             raise TypeError(f"fit takes no parameter {next(iter(params))!r}.")
         self.estimators = dict(enumerate(estimators))
@@ -57,31 +56,35 @@ class JointFit:
         )
 
     def __iter__(self):
-        """Fit them to their end; yields the place and the Fit of each, as they end. Those that
-        are too many to be trained at once begin when others have been taken."""
+        """Fit all to their end; yields the place and the CandidateFit of each as it ends.
+
+        The bank trains as many at once as memory allows. The others begin once those before them
+        have been yielded.
+        """
         while self.estimators:
             self._advance(None)
             for i in list(self.bank.results):
                 yield i, self._ended(i)
 
     def pause(self, epochs):
-        """Train all until they have made so many epochs; yields the place and the Fit of each.
-        The estimators of those that have not ended are copies, fitted as far as they are. What
-        minimises by itself cannot pause: it goes on to its end at the first pause, and is yielded
-        as it was after so many epochs until they are those of its end. One whose fit would have
-        diverged if it ended there has that error, and may be trained on."""
+        """Train all until they have made so many epochs; yields place and CandidateFit of each.
+
+        A fit that has not ended is yielded as a copy of its estimator, fitted so far. If it would
+        be a divergence were it to end here, the copy comes with that error, and training may go on.
+        An optimizer that minimises by itself cannot pause: its fit runs to its end at the first
+        pause. It is yielded as it was after so many epochs, until there are no more of them.
+        """
         self._advance(epochs)
         for i, estimator in list(self.estimators.items()):
             recorder = self.recorders[i]
             if i in self.bank.results and recorder.made <= epochs:
                 yield i, self._ended(i)
             else:
-                model = copy(estimator)
-                vars(model).update(recorder.found.pop(epochs))
-                yield i, Fit(model, self._divergence(i), None, self.bank.seconds[i])
+                model = estimator._as_fitted(recorder.found.pop(epochs))
+                yield i, CandidateFit(model, self.bank.divergence(i), None, self.bank.seconds[i])
 
     def drop(self, i):
-        """Train one no further."""
+        """Train the estimator in this place no further."""
         if i in self.bank.results:
             del self.bank.results[i]
         else:
@@ -92,19 +95,10 @@ class JointFit:
         with config_context(skip_parameter_validation=True):
             self.bank.advance(until)
 
-    def _divergence(self, i):
-        """The error of one that has not ended, were this its end."""
-        if i in self.bank.wanted:
-            run = self.bank.wanted[i].run
-            try:
-                run.check(run.monitor.ended)
-            except DivergenceError as error:
-                return error
-
     def _ended(self, i):
         result = self.bank.results.pop(i)
         failed = isinstance(result, Exception)
-        return Fit(
+        return CandidateFit(
             self.estimators.pop(i),
             result if failed else None,
             None if failed else result,
@@ -113,5 +107,6 @@ class JointFit:
 
 
 def _fitting(estimator, *given):
+    """The Epochs of one estimator's fit, which leaves it as it was where it fails."""
     with restored(estimator):
         return (yield from estimator._fitting(*given))

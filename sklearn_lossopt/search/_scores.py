@@ -1,30 +1,32 @@
-"""Scores of many models on the same rows. Floor 4."""
+"""Scores of many models on the same rows."""
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import ClassifierMixin, RegressorMixin
 
-from sklearn_lossopt._compat import (
+from sklearn_lossopt._estimators.classifier import GradientClassifier
+from sklearn_lossopt._estimators.regressor import GradientRegressor
+from sklearn_lossopt.search._compat import (
     MultimetricScorer,
     PassthroughScorer,
     Scorer,
-    routing_enabled,
     score_or_error,
 )
-from sklearn_lossopt._estimators.classifier import GradientClassifier
-from sklearn_lossopt._estimators.regressor import GradientRegressor
 
 
 def asks_model_alone(scorer):
-    """Whether of a pipeline the scorer needs only the last step and rows transformed for it."""
+    """Whether the scorer of a pipeline can be given its last step and transformed rows instead."""
     if isinstance(scorer, MultimetricScorer):
         return all(map(asks_model_alone, scorer._scorers.values()))
     if isinstance(scorer, PassthroughScorer):
-        return not routing_enabled()  # the steps may ask for metadata otherwise
+        # With metadata routing the steps may ask for metadata.
+        return not get_config()["enable_metadata_routing"]
     return type(scorer) is Scorer  # what a name or make_scorer gives
 
 
 def numbers(values, kinds):
-    """An array of one of these kinds, finite, or if objects strings; None if it is not one."""
+    """The values as an array; None unless they are of one of these kinds, finite, and if they are
+    objects all strings."""
     try:
         values = np.asarray(values)
     except (TypeError, ValueError):
@@ -39,7 +41,8 @@ def numbers(values, kinds):
 
 
 def accuracy(y, weight):
-    """Of predicted labels; the same number as ``accuracy_score``. None if only that can tell."""
+    """A function of predicted labels that returns what ``accuracy_score`` does; None where y needs
+    the checks that ``accuracy_score`` makes."""
     y = numbers(y, "biufUO")
     if y is None or y.ndim != 1 or (y.dtype.kind == "f" and (y != np.floor(y)).any()):
         return None
@@ -47,12 +50,13 @@ def accuracy(y, weight):
 
 
 def r2(y, weight):
-    """Of predicted targets; the same number as ``r2_score``. None if only that can tell."""
+    """A function of predicted targets that returns what ``r2_score`` does; None where y needs the
+    checks that ``r2_score`` makes."""
     y = numbers(y, "biuf")
     if y is None or y.ndim > 2 or len(y) < 2:
         return None
     y = y.reshape(len(y), -1)
-    spread = {}  # for each type of the predictions, which the arithmetic is done in
+    spread = {}  # the target and its sum of squares, in each type that predictions ask for
 
     def score(predicted):
         if not np.isfinite(predicted).all():
@@ -79,7 +83,7 @@ def r2(y, weight):
     return score
 
 
-# What the method score measures, where neither it nor predict is overridden.
+# What the method score measures where a subclass overrides neither it nor predict.
 MEASURES = {
     (GradientClassifier.predict, ClassifierMixin.score): accuracy,
     (GradientRegressor.predict, RegressorMixin.score): r2,
@@ -106,8 +110,8 @@ class CandidateScorer:
         self.measures = {}
         weight = params.get("sample_weight")
         self.weight = None if weight is None else numbers(weight, "iuf")
-        # A few things must be as they nearly always are; the estimator's own score tells what is
-        # wrong with others.
+        # The shortcut takes only what is sure to be valid. Of all else the estimator's own score
+        # says what is wrong.
         self.quick = isinstance(scorer, PassthroughScorer) and params.keys() <= {"sample_weight"}
         if weight is not None:
             self.quick &= self.weight is not None and self.weight.ndim == 1
@@ -137,17 +141,17 @@ class CandidateScorer:
         return score_or_error(whole, X, self.y, self.scorer, self.params, self.error_score)
 
     def _checked(self, model):
-        """Rows that the model need not check, or if something is wrong with them, as they are."""
+        """The rows, checked once for all models; as they are if something is wrong with them."""
         if self.checked is None:
             try:
-                self.checked = model._checked(self.X)
+                self.checked = model._check_rows(self.X)
             except Exception:
                 self.quick = self.shortcut = False
                 return self.X
         return self.checked
 
     def _own_score(self, model):
-        """``model.score``, without the checks; None where they might find something."""
+        """What ``model.score`` returns, without its checks; None where they might find a fault."""
         measure = MEASURES.get((type(model).predict, type(model).score))
         if measure is None:
             return None

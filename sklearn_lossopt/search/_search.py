@@ -1,4 +1,4 @@
-"""GradientSearchCV. Floor 4."""
+"""GradientSearchCV."""
 
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
@@ -144,8 +144,8 @@ class GradientSearchCV(GradientSearch):
     True True
     """
 
-    def _evaluate(self, X, y, splits, rules, root):
-        n, k = len(rules.settings), len(splits)
+    def _evaluate(self, X, y, splits, spec, root):
+        n, k = len(spec.candidate_params), len(splits)
         if self.verbose > 0:
             print(f"Fitting {k} folds for each of {n} candidates, totalling {n * k} fits")
         context = root.subcontext(
@@ -157,19 +157,19 @@ class GradientSearchCV(GradientSearch):
             for number in range(n * k)
         ]
         base = clone(self.estimator)
-        groups, alone = self._sort_out(y, rules, root)
+        groups, alone = self._sort_out(y, spec, root)
         parts = self._parts(groups, k, len(alone))
         tasks, places = [], []
         for split in splits:
             for part in parts:
                 places.append([found.number * k + split.number for found in part.candidates])
-                watched = [contexts[place] for place in places[-1]] if rules.search else []
-                tasks.append(delayed(evaluate_group)(part, X, y, split, rules, watched))
+                watched = [contexts[place] for place in places[-1]] if spec.search else []
+                tasks.append(delayed(evaluate_group)(part, X, y, split, spec, watched))
             for number in alone:
                 place = number * k + split.number
                 places.append([place])
                 tasks.append(
-                    delayed(evaluate_alone)(base, number, X, y, split, rules, contexts[place])
+                    delayed(evaluate_alone)(base, number, X, y, split, spec, contexts[place])
                 )
         out = [None] * (n * k)
         found = Parallel(n_jobs=self.n_jobs, prefer="threads")(tasks)

@@ -7,22 +7,17 @@ of the same splits for all. Examples::
 
     python defaults.py                      # everything, writes defaults.md
     python defaults.py --split dev --out -  # the tables that defaults were chosen on
+    python defaults.py --tables iris --splits 1 --out -
 """
 
-import os
-
-for _name in ("OMP", "OPENBLAS", "MKL"):
-    os.environ[f"{_name}_NUM_THREADS"] = "1"
-
-import argparse
-import datetime
 import sys
 import time
 import warnings
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _harness
 import numpy as np
-import sklearn
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -31,10 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent / "optimum"))
-from datasets import CATALOGUE
-
+CATALOGUE = _harness.sibling("optimum", "datasets").CATALOGUE
 ROWS = 100, 3000  # fewer are left out, more are thinned
 HIDDEN = (100,)
 # What a difference of mean scores has to be to count as better or worse, besides two standard
@@ -60,9 +52,11 @@ def rivals(task, seed, **parameters):
     return out
 
 
-def tables(split):
+def tables(split, names=None):
     """Real tables of some size, in the order of their names."""
     for name, entry in sorted(CATALOGUE.items()):
+        if names is not None and name not in names:
+            continue
         if entry.real and split in ("all", entry.split):
             X, y = entry.load()
             if len(X) >= ROWS[0]:
@@ -104,50 +98,44 @@ def verdict(ours, theirs):
     return "better" if d.mean() > 0 else "worse"
 
 
-def main():
-    """Measure and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--split", default="all", choices=["all", "dev", "held-out"])
-    parser.add_argument("--splits", type=int, default=3)
-    parser.add_argument("--out", default=str(FOLDER / "defaults.md"))
-    arguments = parser.parse_args()
+def report(options):
+    """Yield the lines of defaults.md."""
     names = ["ours", "mlp_scaled", "mlp_raw", "mlp_both_scaled"]
-    lines = [
-        "| table | task | rows x columns | ours | scaled MLP | raw MLP | X and y scaled MLP | "
-        "beside scaled | beside raw | seconds, ours / scaled |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    yield from _harness.opening(
+        "Default networks beside scikit-learn's",
+        f"{options.splits} splits, up to {ROWS[1]:,} rows of each table, a quarter of them for "
+        f'testing. "Equal" is a difference of at most {MARGIN} or of two standard errors of the '
+        "paired differences.",
+    )
+    yield from _harness.head(
+        "table", "task", "rows x columns", "ours", "scaled MLP", "raw MLP", "X and y scaled MLP",
+        "beside scaled", "beside raw", "seconds, ours / scaled",
+    )  # fmt: skip
     counts = {name: {} for name in names[1:]}
-    for name, entry, X, y in tables(arguments.split):
-        scores, seconds = measure(entry, X, y, names, arguments.splits)
-        others = [rival for rival in scores if rival != "ours"]
-        said = {rival: verdict(scores["ours"], scores[rival]) for rival in others}
+    for name, entry, X, y in tables(options.split, options.tables):
+        scores, seconds = measure(entry, X, y, names, options.splits)
+        said = {
+            rival: verdict(scores["ours"], scores[rival]) for rival in names[1:] if rival in scores
+        }
         for rival, word in said.items():
             counts[rival][word] = counts[rival].get(word, 0) + 1
-        cells = [f"{scores[rival].mean():.3f}" if rival in scores else "" for rival in names]
-        lines.append(
-            f"| {name} ({entry.split}) | {entry.task} | {X.shape[0]} x {X.shape[1]} | "
-            + " | ".join(cells)
-            + f" | {said['mlp_scaled']} | {said['mlp_raw']} | "
-            f"{seconds['ours']:.1f} / {seconds['mlp_scaled']:.1f} |"
+        yield _harness.row(
+            f"{name} ({entry.split})",
+            entry.task,
+            f"{X.shape[0]} x {X.shape[1]}",
+            *(f"{scores[rival].mean():.3f}" if rival in scores else "" for rival in names),
+            said["mlp_scaled"],
+            said["mlp_raw"],
+            f"{seconds['ours']:.1f} / {seconds['mlp_scaled']:.1f}",
         )
-        print(lines[-1], flush=True)
-    total = {rival: f"{rival}: {found}" for rival, found in counts.items()}
-    head = [
-        "# Default networks beside scikit-learn's",
-        "",
-        f"Written by `defaults.py` on {datetime.date.today()}, scikit-learn {sklearn.__version__}, "
-        f"{arguments.splits} splits. Ours beside:",
-        "",
-        *(f"- {text}" for text in total.values()),
-        "",
-    ]
-    text = "\n".join([*head, *lines]) + "\n"
-    if arguments.out == "-":
-        print(text)
-    else:
-        Path(arguments.out).write_text(text)
+    yield ""
+    yield from (f"- Ours beside {rival}: {found}" for rival, found in counts.items())
 
 
 if __name__ == "__main__":
-    main()
+    parser = _harness.parser(__doc__, script=__file__, out="defaults.md")
+    parser.add_argument("--split", default="all", choices=["all", "dev", "held-out"])
+    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--tables", nargs="+", help="names of the catalogue; default all")
+    options = parser.parse_args()
+    _harness.publish(report(options), options.out)

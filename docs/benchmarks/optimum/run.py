@@ -6,30 +6,26 @@ from ``coef_`` and ``intercept_`` and compared with the certified optimum of ``r
 
     gap = (F - F*) / (F0 - F*),      F0 the best constant model.
 
-On the few problems where a constant is optimal, F0 - F* is replaced by F0. BLAS and OpenMP are
-held to one thread. Examples::
+On the few problems where a constant is optimal, F0 - F* is replaced by F0. Examples::
 
     python run.py --split dev --optimizer adam nesterov --loss huber --out rows.csv
     python run.py --split dev --limit 40 --no-peers
     python run.py --read rows.csv               # only the tables, from an earlier run
 """
 
-import argparse
 import csv
 import hashlib
 import importlib
-import os
-import platform
 import signal
+import sys
 import time
 import warnings
+from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _harness
 import numpy as np
 import pandas as pd
-import sklearn
 from datasets import BINARY, CATALOGUE, MULTICLASS, REGRESSION
 from reference import (
     ALPHA,
@@ -43,7 +39,6 @@ from reference import (
 )
 from sklearn import linear_model, svm
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 
 OPTIMIZERS = (
     "gradient_descent sgd momentum nesterov rmsprop adam amsgrad adamw nadam radam adamax adagrad "
@@ -402,9 +397,8 @@ def summarise(rows, baseline, by=("group", "method")):
 
 def markdown(table):
     """Return a frame as a Markdown table."""
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)]
-    return "\n".join(lines)
+    rows = (_harness.row(*row) for row in table.itertuples(index=False))
+    return "\n".join([*_harness.head(*table.columns), *rows])
 
 
 def report(rows):
@@ -429,10 +423,10 @@ def report(rows):
         "# How far from the optimum default fits end on raw data",
         f"{len(problems)} problems over {problems.data.nunique()} data sets "
         f"({problems[problems.real.astype(str) == 'True'].data.nunique()} real), split "
-        f"{', '.join(sorted(problems.split.unique()))}; alpha {ALPHA}; one BLAS thread; Python "
-        f"{platform.python_version()}, NumPy {np.__version__}, scikit-learn {sklearn.__version__}. "
-        "The gap is (F - F*) / (F0 - F*). *time / peer* is the ratio to the fastest scikit-learn "
-        "estimator that reaches 1e-4 on the same problem (how many such problems in brackets).",
+        f"{', '.join(sorted(problems.split.unique()))}; alpha {ALPHA}. The gap is "
+        "(F - F*) / (F0 - F*). *time / peer* is the ratio to the fastest scikit-learn estimator "
+        "that reaches 1e-4 on the same problem (how many such problems in brackets).",
+        "\n".join(_harness.machine()),
         "## All losses of a kind",
         markdown(summarise(ours, baseline, ("kind", "method"))),
         "## By loss",
@@ -501,9 +495,7 @@ def report(rows):
 
 def main():
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _harness.parser(__doc__)
     parser.add_argument("--split", choices=("dev", "held-out", "all"), default="dev")
     parser.add_argument("--optimizer", nargs="*", default=OPTIMIZERS)
     parser.add_argument("--loss", nargs="*")
@@ -512,20 +504,15 @@ def main():
     parser.add_argument("--limit", type=int, help="a fixed sample of so many problems")
     parser.add_argument("--max-size", type=float, default=np.inf, help="largest n * d")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
-    parser.add_argument("--repeats", type=int, default=1, help="fits a method; median time")
-    parser.add_argument("--timeout", type=int, default=60, help="seconds a fit")
-    parser.add_argument("--jobs", type=int, choices=(1,), default=1, help="times need a quiet core")
-    parser.add_argument("--out", help="write one CSV row a fit")
+    parser.add_argument("--repeats", type=int, default=1, help="fits per method; median time")
+    parser.add_argument("--timeout", type=int, default=60, help="seconds per fit")
+    parser.add_argument("--out", help="write one CSV row per fit")
     parser.add_argument("--markdown", help="write the report there too")
     parser.add_argument("--read", help="report on the CSV file of an earlier run")
     parser.add_argument("--package", default="sklearn_lossopt")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
-    if options.read:
-        rows = pd.read_csv(options.read)
-    else:
-        with threadpool_limits(1):
-            rows = run(options)
+    rows = pd.read_csv(options.read) if options.read else run(options)
     text = report(rows)
     print(text)
     if options.markdown:

@@ -1,37 +1,28 @@
-"""Time GradientSearchCV beside GridSearchCV, on one BLAS thread.
+"""Time GradientSearchCV beside GridSearchCV.
 
-In each round all competitors run in turn, in one process, on the same folds: our search in one
-thread and in two, GridSearchCV over our estimator and over SGDClassifier, both with ``n_jobs=1``. A
-ratio is a competitor's time over our search's in the same round, so above 1 ours is the faster one.
-In one thread times are processor times, in two they are wall clock. ::
+Competitors are our search in one thread and in two, GridSearchCV over our estimator and over
+SGDClassifier, both with ``n_jobs=1``, all on the same folds. A ratio is a competitor's time over
+our search's in the same round, so above 1 ours is the faster one. In one thread times are processor
+times, in two they are wall clock. ::
 
     python run.py                                    # everything, writes results.md
     python run.py --sections epochs --sizes middle --epochs 5 --out -
 """
 
-import os
-
-# Thread pools read these when NumPy and SciPy load their libraries.
-for _name in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM"):
-    os.environ[f"{_name}_NUM_THREADS"] = "1"
-
-import argparse
-import datetime
-import platform
+import sys
 import time
 import warnings
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _harness
 import numpy as np
-import scipy
-import sklearn
 from scipy import sparse
 from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import sklearn_lossopt
 from sklearn_lossopt import GradientClassifier, GradientSearchCV
 
 SIZES = {"small": (2_000, 20), "middle": (10_000, 30), "large": (100_000, 50)}
@@ -95,11 +86,9 @@ def of_sgd_classifier():
     return {"loss": LOSSES, "alpha": ALPHAS, "eta0": [0.001, 0.003, 0.01, 0.03, 0.1]}
 
 
-def timed(search, X, y):
-    """Return the processor and the wall seconds of a search."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    search.fit(X, y)
-    return time.process_time() - cpu, time.perf_counter() - wall
+def both_clocks():
+    """Return the processor's and the wall clock."""
+    return np.array([time.process_time(), time.perf_counter()])
 
 
 def check(ours, theirs, n_splits, n_test):
@@ -129,7 +118,7 @@ def compare(X, y, options, model, space, peer=None, our_folds=FOLDS, peer_folds=
 
     Returns
     -------
-    str
+    list of str
         The cells of a table's row.
     """
     splits = list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(X, y))
@@ -146,22 +135,18 @@ def compare(X, y, options, model, space, peer=None, our_folds=FOLDS, peer_folds=
         few = part(pair[1])
         searches[name] = GridSearchCV(pair[0], few, cv=splits[:peer_folds], n_jobs=1, **settings)
         scale[name] = FOLDS / peer_folds * len(ParameterGrid(pair[1])) / len(few)
-    seconds = {name: [] for name in searches}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for round_ in range(-1, options.rounds):
-            for name, search in searches.items():
-                if round_ < 0:
-                    # Loads libraries.
-                    search.set_params(cv=3).fit(X[:300], y[:300])
-                    search.set_params(cv=splits[: our_folds if "ours" in name else peer_folds])
-                    continue
-                seconds[name].append(np.multiply(scale[name], timed(search, X, y)))
+        seconds = _harness.in_turn(
+            *(lambda search=search: search.fit(X, y) for search in searches.values()),
+            rounds=options.rounds,
+            clock=both_clocks,
+        )
     check(
         searches["ours, 1"].cv_results_, searches["GridSearchCV"].cv_results_,
         min(our_folds, peer_folds), len(splits[0][1]),
     )  # fmt: skip
-    found = {name: np.array(times).T for name, times in seconds.items()}
+    found = {name: scale[name] * seconds[:, i].T for i, name in enumerate(searches)}
     cells = [f"{np.median(found[f'ours, {jobs}'][jobs - 1]):.3g}" for jobs in (1, 2)]
     for name in GOALS:
         if name not in found:
@@ -170,23 +155,19 @@ def compare(X, y, options, model, space, peer=None, our_folds=FOLDS, peer_folds=
         cells.append(f"{np.median(found[name][0]):.3g}")
         for jobs in (1, 2):
             clock = jobs - 1
-            cells.append(spread(found[name][clock] / found[f"ours, {jobs}"][clock]))
-    return " | ".join(cells)
-
-
-def spread(ratios):
-    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    return f"**{middle:.1f}** ({low:.1f} to {high:.1f})"
+            ratios = found[name][clock] / found[f"ours, {jobs}"][clock]
+            cells.append(_harness.spread(ratios, 1))
+    return cells
 
 
 HEAD = (
-    "ours, s | ours, 2 threads, s | GridSearchCV, s | ratio | ratio, 2 threads | "
-    "SGDClassifier, s | ratio | ratio, 2 threads |"
-)
+    "ours, s", "ours, 2 threads, s", "GridSearchCV, s", "ratio", "ratio, 2 threads",
+    "SGDClassifier, s", "ratio", "ratio, 2 threads",
+)  # fmt: skip
 
 
-def table(names):
-    return ["", f"| {' | '.join(names)} | {HEAD}", "|" + "---|" * (len(names) + 8)]
+def table(*names):
+    return ["", *_harness.head(*names, *HEAD)]
 
 
 def fixed(epochs, **settings):
@@ -213,7 +194,7 @@ def equal_epochs(options):
         "of SGDClassifier the same losses, 5 alphas and 5 learning rates. "
         "`schedule=\"constant\"`, `tol=0`, and SGDClassifier's `learning_rate=\"constant\"`, "
         "`tol=None`, whose batches have one row. Textbook is `precondition=False`.",
-        *table(["rows", "mode", "epochs"]),
+        *table("rows", "mode", "epochs"),
     )  # fmt: skip
     for size in options.sizes:
         X, y = rows(size)
@@ -225,7 +206,7 @@ def equal_epochs(options):
                     X, y, options, fixed(epochs, precondition=MODES[mode]), grid(),
                     sgd_classifier(epochs), OUR_FOLDS.get(size, FOLDS), folds,
                 )  # fmt: skip
-                yield f"| {shape(X)} | {mode} | {epochs} | {cells} |"
+                yield _harness.row(shape(X), mode, epochs, *cells)
 
 
 def defaults(options):
@@ -235,7 +216,7 @@ def defaults(options):
         "Everybody's own defaults, which is `schedule=\"auto\"` and `tol=1e-6` of ours and "
         "`tol=1e-3` of SGDClassifier: the same losses, our 5 optimizers and 5 alphas, "
         "SGDClassifier's 5 alphas and 5 `l1_ratio` (which has no effect and takes the same time).",
-        *table(["rows"]),
+        *table("rows"),
     )  # fmt: skip
     for size in options.sizes:
         if size == "large":
@@ -247,7 +228,7 @@ def defaults(options):
             (SGDClassifier(random_state=0), other), peer_folds=1,
             our_folds=FOLDS if size == "small" else 1,
         )  # fmt: skip
-        yield f"| {shape(X)} | {cells} |"
+        yield _harness.row(shape(X), *cells)
 
 
 def layers(options):
@@ -256,7 +237,7 @@ def layers(options):
         "",
         "`hidden_layer_sizes=(32,)`, 20 epochs at constant rates, our 5 optimizers, 5 learning "
         "rates and alpha 1e-4: 25 candidates.",
-        *table(["rows", "mode"]),
+        *table("rows", "mode"),
     )
     for size in options.sizes:
         if size == "large":
@@ -268,7 +249,7 @@ def layers(options):
             cells = compare(
                 X, y, options, model, space, peer_folds=1, our_folds=5 if size == "small" else 1
             )
-            yield f"| {shape(X)} | {mode} | {cells} |"
+            yield _harness.row(shape(X), mode, *cells)
 
 
 def sparse_rows(options):
@@ -278,10 +259,10 @@ def sparse_rows(options):
         "",
         f"{X.nnz / X.shape[0]:.0f} numbers a row; the grids of equal epochs, textbook mode. Sparse "
         "rows are read by each candidate, so that a search saves what surrounds training.",
-        *table(["rows", "epochs"]),
+        *table("rows", "epochs"),
     )
     cells = compare(X, y, options, fixed(5, precondition=False), grid(), sgd_classifier(5), 1, 1)
-    yield f"| {shape(X)} | 5 | {cells} |"
+    yield _harness.row(shape(X), 5, *cells)
 
 
 def pipelines(options):
@@ -292,7 +273,7 @@ def pipelines(options):
         "## A pipeline",
         "",
         "`make_pipeline(StandardScaler(), ...)`, the grids of equal epochs, textbook mode.",
-        *table(["rows", "epochs"]),
+        *table("rows", "epochs"),
     )
     cells = compare(
         10 + 3 * X, y, options, model,
@@ -303,7 +284,7 @@ def pipelines(options):
         ),
         peer_folds=3,
     )  # fmt: skip
-    yield f"| {shape(X)} | 5 | {cells} |"
+    yield _harness.row(shape(X), 5, *cells)
 
 
 def shape(X):
@@ -317,57 +298,33 @@ SECTIONS = {
 
 
 def report(options):
-    """Return the lines of results.md."""
-    before, start = os.getloadavg()[0], time.perf_counter()
-    yield from (
-        "# Searches",
-        "",
-        f"Written by `run.py`; do not edit. float64, {FOLDS} folds, 100 candidates where not "
-        "stated otherwise, `refit=False`, scored by accuracy.",
-        "",
-        f"- {datetime.date.today()}; {platform.system()} {platform.machine()}; Python "
-        f"{platform.python_version()}; numpy {np.__version__}; scipy {scipy.__version__}; "
-        f"scikit-learn {sklearn.__version__}; sklearn-lossopt {sklearn_lossopt.__version__}",
-        f"- one BLAS thread; {os.cpu_count()} processors; load average {before:.2f} before"
-        + (": a loaded machine, caches and memory shared" if before > 1 else ""),
-        f"- medians of {options.rounds} alternated rounds; ratios, with quartiles, are a peer's "
-        "time over our search's in the same round: above 1, ours is faster. Processor times where "
-        "all have one thread; wall clock for the ratios of our search in two threads, beside which "
-        "the peers have one still.",
-        "- peers are timed on one candidate in five, of which all losses, optimizers and rates "
-        "have their share, and on one to five of the folds, scaled to all; ours on all "
-        "candidates, and on one of the folds, scaled, for 100,000 rows, sparse rows, and where "
-        "10,000 rows have defaults or hidden layers.",
-        "- each candidate's scores were the same as those of GridSearchCV over our estimator.",
-        f"- goals: {GOALS['GridSearchCV']} beside GridSearchCV over our estimator and "
+    """Yield the lines of results.md."""
+    yield from _harness.opening(
+        "Searches",
+        f"float64, {FOLDS} folds, 100 candidates where not stated otherwise, `refit=False`, scored "
+        "by accuracy.",
+        f"medians of {options.rounds} alternated rounds; ratios, with quartiles, are a peer's time "
+        "over our search's in the same round: above 1, ours is faster. Processor times where all "
+        "have one thread; wall clock for the ratios of our search in two threads, beside which the "
+        "peers have one still.",
+        "peers are timed on one candidate in five, of which all losses, optimizers and rates have "
+        "their share, and on one to five of the folds, scaled to all; ours on all candidates, and "
+        "on one of the folds, scaled, for 100,000 rows, sparse rows, and where 10,000 rows have "
+        "defaults or hidden layers.",
+        "each candidate's scores were the same as those of GridSearchCV over our estimator.",
+        f"goals: {GOALS['GridSearchCV']} beside GridSearchCV over our estimator and "
         f"{GOALS['SGDClassifier']} beside SGDClassifier, on 10,000 x 30.",
     )
     for name in options.sections:
-        yield ""
         yield from SECTIONS[name](options)
-    yield ""
-    yield (
-        f"Took {(time.perf_counter() - start) / 60:.1f} minutes; load average "
-        f"{os.getloadavg()[0]:.2f} after."
-    )
+        yield ""
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+if __name__ == "__main__":
+    parser = _harness.parser(__doc__, script=__file__, rounds=7)
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--epochs", nargs="+", type=int, help="of equal epochs; default all")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--out", default=str(Path(__file__).with_name("results.md")))
     options = parser.parse_args()
-    lines = []
-    for line in report(options):
-        print(line, flush=True)
-        lines.append(line)
-    if options.out != "-":
-        Path(options.out).write_text("\n".join(lines) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    _harness.publish(report(options), options.out)

@@ -1,37 +1,28 @@
-"""Time fits on sparse rows beside scikit-learn's, on one BLAS thread.
+"""Time fits on sparse rows beside scikit-learn's.
 
 The rows are 20,000 generated documents: words by Zipf's law, some of which depend on the class,
 hashed into 100,000 features with alternating signs and scaled to length 1, as ``HashingVectorizer``
-does; about 100 numbers a row. Two competitors run alternately in one process; a ratio is the second
-one's processor time over the first one's in the same round, so above 1 the first is the faster. ::
+does; about 100 numbers per row. A ratio is the second competitor's processor time over the first
+one's in the same round, so above 1 the first is the faster. ::
 
     python run.py                                # everything, writes results.md
     python run.py --dtypes float64 --rounds 5 --out -
 """
 
-import os
-
-# Thread pools read these when NumPy and SciPy load their libraries.
-for _name in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM"):
-    os.environ[f"{_name}_NUM_THREADS"] = "1"
-
-import argparse
-import datetime
-import platform
+import sys
 import time
 import warnings
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _harness
 import numpy as np
-import scipy
-import sklearn
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.preprocessing import normalize
 from sklearn.svm import LinearSVC
 
-import sklearn_lossopt
 from sklearn_lossopt import GradientClassifier
 
 ROWS, FEATURES, WORDS, LENGTH, EPOCHS = 20_000, 100_000, 300_000, 150, 5
@@ -70,18 +61,6 @@ def documents(seed=0):
     return normalize(X), y
 
 
-def alternate(first, second, X, y, rounds):
-    """Return the seconds that two estimators' fits take, (rounds, 2)."""
-    found = np.empty((rounds, 2))
-    for pair in (None, *found):
-        for i, model in enumerate((first, second)):
-            start = time.process_time()
-            model.fit(X, y)
-            if pair is not None:
-                pair[i] = time.process_time() - start
-    return found
-
-
 def ours(optimizer, batch_size, mode, epochs=EPOCHS):
     """Return our classifier for exactly so many epochs of the log loss."""
     textbook = mode == "textbook"
@@ -98,11 +77,6 @@ def ours(optimizer, batch_size, mode, epochs=EPOCHS):
     )
 
 
-def spread(ratios):
-    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    return f"**{middle:.2f}** ({low:.2f} to {high:.2f})"
-
-
 def epochs(X, y, options):
     """Compare equal numbers of epochs."""
     peer = SGDClassifier("log_loss", alpha=ALPHA, tol=None, max_iter=EPOCHS, random_state=0)
@@ -115,12 +89,16 @@ def epochs(X, y, options):
                 (sgd, peer, "sgd, batch 64", "SGDClassifier"),
                 (sgd, adam, "sgd, batch 64", "adam, batch 64"),
             ]:
-                seconds = alternate(first, second, rows, y, options.rounds)
-                speed = EPOCHS / np.median(seconds, axis=0)
-                yield (
-                    f"| {dtype} | {mode} | {names[0]} | {names[1]} | {speed[0]:.1f} | "
-                    f"{speed[1]:.1f} | {spread(seconds[:, 1] / seconds[:, 0])} |"
+                seconds = _harness.in_turn(
+                    lambda model=first, rows=rows: model.fit(rows, y),
+                    lambda model=second, rows=rows: model.fit(rows, y),
+                    rounds=options.rounds,
                 )
+                speed = EPOCHS / np.median(seconds, axis=0)
+                yield _harness.row(
+                    dtype, mode, *names, *(f"{each:.1f}" for each in speed),
+                    _harness.spread(seconds[:, 1] / seconds[:, 0]),
+                )  # fmt: skip
 
 
 def objective(model, loss, X, y):
@@ -163,29 +141,22 @@ def whole_fits(X, y, options):
             name = type(model).__name__
             if model in mine:
                 name += f", {model.optimizer}, converged: {model.converged_}"
-            yield (
-                f"| {loss} | {name}{' †' if model.warned_ else ''} | {np.max(model.n_iter_)} | "
-                f"{np.median(times):.2f} | {reached[model]:.8f} | {reached[model] / best - 1:.1e} |"
-            )
+            yield _harness.row(
+                loss, f"{name}{' †' if model.warned_ else ''}", np.max(model.n_iter_),
+                f"{np.median(times):.2f}", f"{reached[model]:.8f}",
+                f"{reached[model] / best - 1:.1e}",
+            )  # fmt: skip
 
 
 def report(options):
-    """Return the lines of results.md."""
-    before = os.getloadavg()[0]
+    """Yield the lines of results.md."""
     X, y = documents()
-    each = np.diff(X.indptr).mean()
+    yield from _harness.opening(
+        "Sparse rows",
+        f"{ROWS:,} generated documents, {FEATURES:,} features, {np.diff(X.indptr).mean():.0f} "
+        f"numbers per row on average, two classes, alpha = {ALPHA:g}.",
+    )
     yield from (
-        "# Sparse rows",
-        "",
-        f"Written by `run.py`; do not edit. {ROWS:,} generated documents, {FEATURES:,} features, "
-        f"{each:.0f} numbers a row on average, two classes, alpha = {ALPHA:g}.",
-        "",
-        f"- {datetime.date.today()}; {platform.system()} {platform.machine()}; Python "
-        f"{platform.python_version()}; numpy {np.__version__}; scipy {scipy.__version__}; "
-        f"scikit-learn {sklearn.__version__}; sklearn-lossopt {sklearn_lossopt.__version__}",
-        f"- one BLAS thread; {os.cpu_count()} processors; load average {before:.2f} before"
-        + (": a loaded machine, caches and memory shared" if before > 1 else ""),
-        "",
         "## Equal epochs",
         "",
         f"Log loss, whole fits of {EPOCHS} epochs, median of {options.rounds} alternated rounds. "
@@ -193,8 +164,9 @@ def report(options):
         "round, with quartiles: above 1, the first is faster. SGDClassifier has `tol=None` and "
         "batches of one row.",
         "",
-        "| dtype | mode | first | second | first, epochs/s | second, epochs/s | ratio |",
-        "|---|---|---|---|---|---|---|",
+        *_harness.head(
+            "dtype", "mode", "first", "second", "first, epochs/s", "second, epochs/s", "ratio"
+        ),
     )
     yield from epochs(X, y, options)
     yield from (
@@ -205,26 +177,16 @@ def report(options):
         "objective; the last column is F over the lowest F in the table of that loss, less 1. "
         "LinearSVC also penalises its intercept. † warned that it had not converged.",
         "",
-        "| loss | estimator | epochs or iterations | processor seconds | F | above the best |",
-        "|---|---|---|---|---|---|",
+        *_harness.head(
+            "loss", "estimator", "epochs or iterations", "processor seconds", "F", "above the best"
+        ),
     )
     yield from whole_fits(X, y, options)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--dtypes", nargs="+", default=["float64", "float32"])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--fits", type=int, default=3)
-    parser.add_argument("--out", default=str(Path(__file__).with_name("results.md")))
-    options = parser.parse_args()
-    lines = []
-    for line in report(options):
-        print(line, flush=True)
-        lines.append(line)
-    if options.out != "-":
-        Path(options.out).write_text("\n".join(lines) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    parser = _harness.parser(__doc__, script=__file__, rounds=7)
+    parser.add_argument("--dtypes", nargs="+", default=["float64", "float32"])
+    parser.add_argument("--fits", type=int, default=3)
+    options = parser.parse_args()
+    _harness.publish(report(options), options.out)

@@ -6,6 +6,7 @@ import time
 import warnings
 from pathlib import Path
 
+import _harness
 import numpy as np
 import sklearn
 from sklearn import linear_model
@@ -41,24 +42,12 @@ def contestants(name):
     return found
 
 
-def interleaved(work, repeats=60):
-    """Return the median microseconds of each of several calls, run in turn."""
-    found = np.empty((repeats + 1, len(work)))
-    for row in found:
-        for column, call in enumerate(work):
-            start = time.perf_counter()
-            call()
-            row[column] = time.perf_counter() - start
-    return 1e6 * np.median(found[1:], axis=0)
-
-
 def undisturbed(makers, X, y):
-    """Return lines of Markdown: cost of one epoch, slope, and what validation takes."""
-    lines = [
-        "| fit | 1 epoch, µs | each further epoch, µs | fixed, µs | parameter checks, µs "
-        "| finiteness checks, µs |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    """Yield the table of the cost of one epoch, the slope, and what validation takes."""
+    yield from _harness.head(
+        "fit", "1 epoch, µs", "each further epoch, µs", "fixed, µs", "parameter checks, µs",
+        "finiteness checks, µs",
+    )  # fmt: skip
     for label, make in makers.items():
         one, many = make(1), make(21)
 
@@ -66,18 +55,18 @@ def undisturbed(makers, X, y):
             with sklearn.config_context(**config):
                 one.fit(X, y)
 
-        plain, longer, unchecked, infinite = interleaved(
-            [
-                under,
-                lambda many=many: many.fit(X, y),
-                lambda under=under: under(skip_parameter_validation=True),
-                lambda under=under: under(assume_finite=True),
-            ]
+        seconds = _harness.in_turn(
+            under,
+            lambda many=many: many.fit(X, y),
+            lambda under=under: under(skip_parameter_validation=True),
+            lambda under=under: under(assume_finite=True),
+            rounds=60,
+            clock=time.perf_counter,
         )
+        plain, longer, unchecked, infinite = 1e6 * np.median(seconds, axis=0)
         slope = (longer - plain) / 20
         cells = plain, slope, plain - slope, plain - unchecked, plain - infinite
-        lines.append(f"| {label} | " + " | ".join(f"{cell:.0f}" for cell in cells) + " |")
-    return lines
+        yield _harness.row(label, *(f"{cell:.0f}" for cell in cells))
 
 
 def place(key):
@@ -87,7 +76,7 @@ def place(key):
 
 
 def profiled(estimator, X, y, repeats=100, limit=45):
-    """Return lines of Markdown: the calls that take the most time below one fit."""
+    """Yield the table of the calls that take the most time below one fit."""
     recorder = cProfile.Profile()
     estimator.fit(X, y)
     recorder.enable()
@@ -96,18 +85,16 @@ def profiled(estimator, X, y, repeats=100, limit=45):
     recorder.disable()
     stats = pstats.Stats(recorder).stats
     ranked = sorted(stats.items(), key=lambda item: -item[1][3])[:limit]
-    lines = ["| call | calls a fit | µs a fit, with what it calls | own |"]
-    lines.append("| --- |" + " --- |" * 3)
+    yield from _harness.head("call", "calls per fit", "µs per fit, with what it calls", "own")
     for key, (_, calls, own, total, _) in ranked:
-        lines.append(
-            f"| `{place(key)}` | {calls / repeats:g} | {total / repeats * 1e6:.0f} "
-            f"| {own / repeats * 1e6:.0f} |"
-        )
-    return lines
+        yield _harness.row(
+            f"`{place(key)}`", f"{calls / repeats:g}",
+            *(f"{each / repeats * 1e6:.0f}" for each in (total, own)),
+        )  # fmt: skip
 
 
 def profile(name, synthetic, real):
-    """Return a report on the fixed cost of a fit, as Markdown.
+    """Yield the lines of a report on the fixed cost of a fit.
 
     Parameters
     ----------
@@ -115,19 +102,15 @@ def profile(name, synthetic, real):
         2,000 x 20 in float64, or iris.
     synthetic, real : callable
         Makers of data.
-
-    Returns
-    -------
-    str
     """
     X, y = real("iris") if name == "iris" else synthetic((2_000, 20), "float64")
     makers = contestants(name)
+    yield from _harness.opening(f"Fixed cost of a fit on {X.shape[0]:,} x {X.shape[1]}", "")
+    yield from undisturbed(makers, X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        parts = [f"# Fixed cost of a fit on {X.shape[0]:,} x {X.shape[1]}"]
-        parts.append("\n".join(undisturbed(makers, X, y)))
         for label, make in makers.items():
             if label.startswith("ours"):
-                parts.append(f"## {label}, max_iter=1, profiled (slower than undisturbed)")
-                parts.append("\n".join(profiled(make(1), X, y)))
-    return "\n\n".join(parts) + "\n"
+                title = f"## {label}, max_iter=1, profiled (slower than undisturbed)"
+                yield from ("", title, "")
+                yield from profiled(make(1), X, y)

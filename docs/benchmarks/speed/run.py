@@ -1,45 +1,31 @@
 """Time the package beside scikit-learn and PyTorch doing the same work.
 
-Each pair of competitors runs alternately in one process (ours, peer, ours, peer, ...) on one
-BLAS/OpenMP thread. A ratio is the peer's time over ours in the same round, so above 1 ours is the
-faster one; its median and quartiles over the rounds are reported. Examples::
+Each pair of competitors runs in turn. A ratio is the peer's time over ours in the same round, so
+above 1 ours is the faster one; its median and quartiles over the rounds are reported. Examples::
 
     python run.py                                     # everything, writes results.md
     python run.py --sections epochs --losses log_loss --dtypes float64 --out -
     python run.py --profile small                     # where a 2,000 x 20 fit's fixed cost goes
 """
 
-import os
-
-# Thread pools read these when NumPy, SciPy and PyTorch load their libraries.
-THREADS = 1
-for _name in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM"):
-    os.environ[f"{_name}_NUM_THREADS"] = str(THREADS)
-
 import argparse
 import contextlib
-import datetime
-import gc
-import importlib
-import importlib.metadata
 import itertools
-import platform
 import subprocess
 import sys
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _harness
 import numpy as np
 from profiling import PROFILES, profile
 from sklearn import datasets, linear_model, svm
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_info
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor, losses
 
-FOLDER = Path(__file__).resolve().parent
 ALPHA = 1e-4
 RATE = 0.01
 DELTA = 1.35
@@ -64,90 +50,17 @@ MODES = {
 }
 
 
-# ------------------------------------------------------------------------------------- timing
-
-
-@dataclass
-class Timing:
-    """Seconds of every round of a pair of competitors."""
-
-    ours: np.ndarray
-    peer: np.ndarray
-
-    def seconds(self):
-        """Return the median seconds of ours and of the peer."""
-        return float(np.median(self.ours)), float(np.median(self.peer))
-
-    def ratio(self):
-        """Return the median of peer / ours."""
-        return float(np.median(self.peer / self.ours))
-
-    def spread(self):
-        """Return the ratio as text: median, quartiles and the number of rounds."""
-        low, middle, high = np.quantile(self.peer / self.ours, [0.25, 0.5, 0.75])
-        return f"**{middle:.2f}** ({low:.2f} to {high:.2f}; {len(self.ours)})"
-
-
-def timed(work, clock):
-    """Return the seconds that one call takes, with the garbage collector off as in timeit."""
-    gc.disable()
-    start = clock()
-    work()
-    seconds = clock() - start
-    gc.enable()
-    return seconds
-
-
 def alternate(ours, peer, options):
-    """Run two competitors in turn.
-
-    Parameters
-    ----------
-    ours, peer : callable
-        Called without arguments.
-    options : argparse.Namespace
-        ``rounds`` is the least number of rounds; short work goes on for ``budget`` seconds.
-
-    Returns
-    -------
-    Timing
-    """
+    """Return the seconds of every round of ours and of the peer, (rounds, 2)."""
     clock = time.process_time if options.cpu_time else time.perf_counter
-    found = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        ours(), peer()
-        gc.collect()
-        begin = time.perf_counter()
-        while len(found) < options.rounds or (
-            len(found) < 51 and time.perf_counter() - begin < options.budget
-        ):
-            found.append((timed(ours, clock), timed(peer, clock)))
-    return Timing(*np.array(found).T)
+    return _harness.in_turn(ours, peer, rounds=options.rounds, budget=options.budget, clock=clock)
 
 
-def verdict(target, reached):
-    """Return the cell that says what was asked and whether it was reached."""
-    if target is None:
-        return ""
-    return f"{target:g} {'reached' if reached >= target else '**missed**'}"
-
-
-def duration(seconds):
-    """Return seconds as text with a fitting unit."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.0f} µs"
-
-
-def markdown(rows):
-    """Return dicts of the same keys as a Markdown table."""
-    if not rows:
-        return "Nothing was run."
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + " --- |" * len(rows[0])]
-    lines += ["| " + " | ".join(map(str, row.values())) + " |" for row in rows]
-    return "\n".join(lines)
+def ratio_cells(seconds, target=None):
+    """Return the cells of the ratio with its quartiles and number of rounds, and of the target."""
+    ratio = seconds[:, 1] / seconds[:, 0]
+    text = _harness.spread(ratio).removesuffix(")")
+    return f"{text}; {len(ratio)})", _harness.verdict(np.median(ratio), target)
 
 
 # --------------------------------------------------------------------------------------- data
@@ -199,66 +112,47 @@ def ours_for(loss, optimizer, epochs, batch_size, mode):
 
 
 def equal_epochs(options):
-    """Compare with SGDClassifier and SGDRegressor, epoch for epoch."""
-    rows, work = [], (("sgd", 1), ("adam", 64))
+    """Yield the table beside SGDClassifier and SGDRegressor, epoch for epoch."""
+    yield from _harness.head(
+        "loss", "rows x features", "dtype", "ours", "mode", "epochs", "ours, ns per row",
+        "SGD peer, ns per row", "ratio (quartiles; rounds)", "target",
+    )  # fmt: skip
+    work = ("sgd", 1), ("adam", 64)
     for loss, size, dtype in itertools.product(options.losses, EPOCHS, options.dtypes):
         X, y = synthetic(size, dtype, regression=loss != "log_loss")
         for (optimizer, batch_size), mode in itertools.product(work, options.modes):
             target = None
             if loss == "log_loss" and mode == "textbook":
                 target = TARGETS.get((optimizer, size, dtype))
-            label = {
-                "loss": loss,
-                "rows x features": f"{size[0]:,} x {size[1]}",
-                "dtype": dtype,
-                "ours": f"{optimizer}, batch {batch_size}",
-                "mode": mode,
-            }
+            label = loss, shape(size), dtype, f"{optimizer}, batch {batch_size}", mode
             medians = {}
             for epochs in EPOCHS[size]:
                 ours = ours_for(loss, optimizer, epochs, batch_size, mode)
                 peer = sgd_peer(loss, epochs)
-                timing = alternate(
+                seconds = alternate(
                     lambda X=X, y=y, ours=ours: ours.fit(X, y),
                     lambda X=X, y=y, peer=peer: peer.fit(X, y),
                     options,
                 )
-                medians[epochs] = np.array(timing.seconds())
-                rows.append(
-                    label
-                    | epoch_cells(
-                        str(epochs),
-                        medians[epochs] / (epochs * size[0]),
-                        timing.spread(),
-                        verdict(target, timing.ratio()),
-                    )
+                medians[epochs] = np.median(seconds, axis=0)
+                cells = ratio_cells(seconds, target)
+                yield _harness.row(
+                    *label, epochs, *per_row(medians[epochs] / (epochs * size[0])), *cells
                 )
             if len(medians) > 1:
                 low, high = min(medians), max(medians)
-                per_row = (medians[high] - medians[low]) / ((high - low) * size[0])
-                rows.append(
-                    label
-                    | epoch_cells(
-                        f"{low} to {high}, the difference",
-                        per_row,
-                        f"{per_row[1] / per_row[0]:.2f}",
-                        "",
-                    )
-                )
-    return markdown(rows)
+                slope = (medians[high] - medians[low]) / ((high - low) * size[0])
+                epochs, ratio = f"{low} to {high}, the difference", f"{slope[1] / slope[0]:.2f}"
+                yield _harness.row(*label, epochs, *per_row(slope), ratio, "")
 
 
-def epoch_cells(epochs, per_row, ratio, judged):
-    """Return the cells of one comparison; ``per_row`` is seconds of ours and of the peer."""
-    cells = {
-        "epochs": epochs,
-        "ours, ns a row": f"{per_row[0] * 1e9:.0f}",
-        "SGD peer, ns a row": f"{per_row[1] * 1e9:.0f}",
-        "ratio (quartiles; rounds)": ratio,
-        "target": judged,
-    }
-    progress(cells)
-    return cells
+def per_row(seconds):
+    """Return the cells of ours and of the peer."""
+    return [f"{each * 1e9:.0f}" for each in seconds]
+
+
+def shape(size):
+    return f"{size[0]:,} x {size[1]}"
 
 
 # ------------------------------------------------------------------------------------- PyTorch
@@ -292,52 +186,41 @@ def torch_adam(X, y, epochs, batch_size, fused, shuffle=True):
 
 
 def against_torch(options):
-    """Compare with PyTorch on the same update rule, and show that it is the same."""
+    """Yield the table beside PyTorch with the same update rule, and show that it is the same."""
     try:
         import torch
     except ImportError:
-        return "PyTorch is not installed; `pip install torch==2.13.0`."
-    torch.set_num_threads(THREADS)
-    rows, batch_size = [], 64
+        yield "PyTorch is not installed; `pip install torch==2.13.0`."
+        return
+    torch.set_num_threads(_harness.THREADS)
+    yield from _harness.head(
+        "rows x features", "dtype", "peer", "steps", "ours, µs per step", "torch, µs per step",
+        "ratio (quartiles; rounds)", "largest difference of coefficients, same order of rows",
+    )  # fmt: skip
+    batch_size = 64
     for size, epochs in ((SMALL, 10), ((20_000, 50), 2)):
         steps = epochs * -(-size[0] // batch_size)
-        for dtype in options.dtypes:
+        for dtype, fused in itertools.product(options.dtypes, (False, True)):
             X, y = synthetic(size, dtype)
             ours = ours_for("log_loss", "adam", epochs, batch_size, "textbook")
             ordered = ours_for("log_loss", "adam", epochs, batch_size, "textbook")
             ordered.set_params(shuffle=False).fit(X, y)
             found = np.append(ordered.coef_, ordered.intercept_)
-            for fused in (False, True):
-                expected = torch_adam(X, y, epochs, batch_size, fused, shuffle=False)
-                timing = alternate(
-                    lambda X=X, y=y, ours=ours: ours.fit(X, y),
-                    lambda X=X, y=y, e=epochs, fused=fused: torch_adam(X, y, e, batch_size, fused),
-                    options,
-                )
-                per_step = [s / steps * 1e6 for s in timing.seconds()]
-                rows.append(
-                    {
-                        "rows x features": f"{size[0]:,} x {size[1]}",
-                        "dtype": dtype,
-                        "peer": f"torch.optim.Adam{'(fused=True)' if fused else ''}",
-                        "steps": steps,
-                        "ours, µs a step": f"{per_step[0]:.2f}",
-                        "torch, µs a step": f"{per_step[1]:.1f}",
-                        "ratio (quartiles; rounds)": timing.spread(),
-                        "largest difference of coefficients, same order of rows": f"{np.abs(found - expected).max():.0e}",
-                    }
-                )
-                progress(rows[-1])
-    return markdown(rows)
+            difference = found - torch_adam(X, y, epochs, batch_size, fused, shuffle=False)
+            seconds = alternate(
+                lambda X=X, y=y, ours=ours: ours.fit(X, y),
+                lambda X=X, y=y, e=epochs, fused=fused: torch_adam(X, y, e, batch_size, fused),
+                options,
+            )
+            step = np.median(seconds, axis=0) / steps * 1e6
+            yield _harness.row(
+                shape(size), dtype, f"torch.optim.Adam{'(fused=True)' if fused else ''}", steps,
+                f"{step[0]:.2f}", f"{step[1]:.1f}", ratio_cells(seconds)[0],
+                f"{np.abs(difference).max():.0e}",
+            )  # fmt: skip
 
 
 # ----------------------------------------------------------------------------------- full fits
-
-
-def sibling_reference():
-    """Return the module of certified optima that the benchmark of defaults keeps."""
-    sys.path.insert(0, str(FOLDER.parent / "optimum"))
-    return importlib.import_module("reference")
 
 
 def full_fit_pairs(reference):
@@ -375,45 +258,35 @@ def gap_cell(estimator, reference, solved, X, y, loss, alpha):
 
 
 def full_fits(options):
-    """Compare whole fits on raw data, time beside the distance from the optimum."""
-    reference, rows = sibling_reference(), []
-    known = losses.Loss.registry()
+    """Yield the table of whole fits on raw data, time beside the distance from the optimum."""
+    reference = _harness.sibling("optimum", "reference")
+    yield from _harness.head(
+        "data, loss", "ours", "peer", "our time", "its time", "ratio (quartiles; rounds)",
+        "our gap", "its gap", "target",
+    )  # fmt: skip
     for name, X, y, loss, alpha, delta, peer in full_fit_pairs(reference):
-        if loss not in known:
-            continue
         estimator = GradientRegressor if loss == "huber" else GradientClassifier
         solved = reference.solve(loss, X, y, alpha)
         chosen = losses.Huber(delta=delta) if delta else loss
         for optimizer in ("adam", "nesterov"):
             ours = estimator(loss=chosen, optimizer=optimizer, alpha=alpha, random_state=0)
-            cells = [gap_cell(each, reference, solved, X, y, loss, alpha) for each in (ours, peer)]
-            rows.append(fit_row(f"{name}, {loss}", optimizer, ours, peer, X, y, cells, options))
+            gaps = [gap_cell(each, reference, solved, X, y, loss, alpha) for each in (ours, peer)]
+            yield fit_row(f"{name}, {loss}", optimizer, ours, peer, X, y, gaps, options)
     X, y = real("iris")
-    ours, peer, cells = GradientClassifier(), linear_model.LogisticRegression(), []
+    ours, peer, gaps = GradientClassifier(), linear_model.LogisticRegression(), []
     for each, alpha in ((ours, ALPHA), (peer, 1 / len(X))):
         solved = reference.solve("log_loss", X, y, alpha)
-        cells.append(gap_cell(each, reference, solved, X, y, "log_loss", alpha))
+        gaps.append(gap_cell(each, reference, solved, X, y, "log_loss", alpha))
     label = "iris, both with all defaults (alpha 1e-4 against 1/n)"
-    rows.append(fit_row(label, "adam", ours, peer, X, y, cells, options, TARGET_IRIS))
-    return markdown(rows)
+    yield fit_row(label, "adam", ours, peer, X, y, gaps, options, TARGET_IRIS)
 
 
-def fit_row(label, optimizer, ours, peer, X, y, cells, options, target=None):
+def fit_row(label, optimizer, ours, peer, X, y, gaps, options, target=None):
     """Time one pair of whole fits and return its row of the table."""
-    timing = alternate(lambda: ours.fit(X, y), lambda: peer.fit(X, y), options)
-    row = {
-        "data, loss": label,
-        "ours": optimizer,
-        "peer": type(peer).__name__,
-        "our time": duration(timing.seconds()[0]),
-        "its time": duration(timing.seconds()[1]),
-        "ratio (quartiles; rounds)": timing.spread(),
-        "our gap": cells[0],
-        "its gap": cells[1],
-        "target": verdict(target, timing.ratio()),
-    }
-    progress(row)
-    return row
+    seconds = alternate(lambda: ours.fit(X, y), lambda: peer.fit(X, y), options)
+    times = map(_harness.duration, np.median(seconds, axis=0))
+    ratio, judged = ratio_cells(seconds, target)
+    return _harness.row(label, optimizer, type(peer).__name__, *times, ratio, *gaps, judged)
 
 
 # -------------------------------------------------------------------------------------- memory
@@ -462,26 +335,20 @@ def memory_child(label):
 
 
 def memory(options):
-    """Measure the peak memory of fits in processes of their own."""
-    rows = []
+    """Yield the table of the peak memory of fits in processes of their own."""
+    yield from _harness.head("fit", "rise of the peak", "peak / array", "target")
     share, fixed = TARGET_MEMORY
     for label in MEMORY:
-        command = [sys.executable, str(FOLDER / "run.py"), "--memory-child", label]
+        command = [sys.executable, __file__, "--memory-child", label]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            cells = "failed", done.stderr.strip().splitlines()[-1][:100], ""
-        else:
-            size, rise = map(int, done.stdout.split())
-            within = rise <= share * size + fixed
-            cells = f"{rise / 1e6:.1f} MB", f"{(size + rise) / size:.3f}", ""
-            if label.startswith("ours"):
-                cells = *cells[:2], "reached" if within else "**missed**"
-        rows.append(
-            {"fit": label}
-            | dict(zip(("rise of the peak", "peak / array", "target"), cells, strict=True))
-        )
-        progress(rows[-1])
-    return markdown(rows)
+            yield _harness.row(label, "failed", done.stderr.strip().splitlines()[-1][:100], "")
+            continue
+        size, rise = map(int, done.stdout.split())
+        judged = ""
+        if label.startswith("ours"):
+            judged = "reached" if rise <= share * size + fixed else "**missed**"
+        yield _harness.row(label, f"{rise / 1e6:.1f} MB", f"{(size + rise) / size:.3f}", judged)
 
 
 # -------------------------------------------------------------------------------------- report
@@ -522,83 +389,41 @@ SECTIONS = {
 }
 
 
-def progress(row):
-    """Print a finished row, for whoever waits."""
-    print(" | ".join(str(cell) for cell in row.values() if cell != ""), file=sys.stderr, flush=True)
-
-
-def machine():
-    """Return the facts of machine and software that a figure depends on, as Markdown lines."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    versions = []
-    for name in ("sklearn-lossopt", "scikit-learn", "numpy", "scipy", "torch"):
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            versions.append(f"no {name}")
-    engine = getattr(importlib.import_module("sklearn_lossopt._engine"), "_train", None)
-    pools = sorted({(p["internal_api"], p["num_threads"]) for p in threadpool_info()})
-    return "\n".join(
-        [
-            f"- {datetime.date.today().isoformat()}; {model}, {os.cpu_count()} cores; "
-            f"{platform.system()}; Python {platform.python_version()}",
-            f"- {'; '.join(versions)}; engine {getattr(engine, '__name__', '?').rpartition('.')[2]}",
-            f"- threads: {', '.join(f'{name} {count}' for name, count in pools)}",
-        ]
-    )
-
-
-def load():
-    """Return the one-minute load average, which says how quiet the machine was."""
-    return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "?"
-
-
 def report(options):
-    """Run the chosen sections and return the report as Markdown."""
-    before, parts = load(), []
-    for name in options.sections:
-        title, text, work = SECTIONS[name]
-        parts += [f"## {title}", text, work(options)]
+    """Yield the lines of results.md."""
     clock = "CPU" if options.cpu_time else "wall"
-    head = [
-        "# Speed beside the peers",
-        "Written by `run.py`; do not edit. Competitors run alternately in one process; a ratio is "
+    yield from _harness.opening(
+        "Speed beside the peers",
+        "Competitors run alternately in one process; a ratio is "
         f"the peer's {clock} time over ours in the same round (above 1: ours is faster), its "
         "median in bold, then the quartiles and the number of rounds. Compare ratios, not times.",
-        f"{machine()}\n- load average {before} before, {load()} after",
-    ]
-    return "\n\n".join(head + parts) + "\n"
+    )
+    for name in options.sections:
+        title, text, work = SECTIONS[name]
+        yield from (f"## {title}", "", text, "")
+        yield from work(options)
+        yield ""
 
 
 def main():
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = _harness.parser(__doc__, script=__file__, rounds=7)
     every = ("log_loss", "squared_error", "huber")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--losses", nargs="+", choices=every, default=every)
     parser.add_argument("--dtypes", nargs="+", default=("float64", "float32"))
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
-    parser.add_argument("--rounds", type=int, default=7, help="least number of rounds, at least 5")
-    parser.add_argument("--budget", type=float, default=1.0, help="seconds a pair of short fits")
+    parser.add_argument("--budget", type=float, default=1.0, help="seconds per pair of short fits")
     parser.add_argument("--cpu-time", action="store_true", help="for a machine that is not quiet")
-    parser.add_argument("--out", default=str(FOLDER / "results.md"), help="file; - for none")
     parser.add_argument("--profile", choices=PROFILES, help="only the fixed cost of one fit")
     parser.add_argument("--memory-child", choices=MEMORY, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.rounds = max(5, options.rounds)
     if options.memory_child:
         memory_child(options.memory_child)
-        return
-    text = profile(options.profile, synthetic, real) if options.profile else report(options)
-    print(text)
-    if options.out != "-" and not options.profile:
-        Path(options.out).write_text(text)
+    elif options.profile:
+        _harness.publish(profile(options.profile, synthetic, real))
+    else:
+        _harness.publish(report(options), options.out)
 
 
 if __name__ == "__main__":

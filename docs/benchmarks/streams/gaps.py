@@ -1,6 +1,7 @@
 """How close a few passes of `partial_fit` come to the optimum, on raw data.
 
-    python docs/benchmarks/streams/gaps.py [data set ...]
+    python docs/benchmarks/streams/gaps.py
+    python docs/benchmarks/streams/gaps.py --data diabetes wine --optimizers sgd adam
 
 The gap is (F - F*) / (F0 - F*): 1 for the best constant, 0 at the optimum of the training data,
 which a default `fit` finds. Rows come in random order once; every pass has the same order. Beside
@@ -10,7 +11,10 @@ are and behind a StandardScaler that is fitted on all rows.
 
 import sys
 import warnings
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _harness
 import numpy as np
 from sklearn import datasets
 from sklearn.linear_model import SGDClassifier, SGDRegressor
@@ -144,16 +148,25 @@ def rows(task, X, y, losses, optimizers, chunks=CHUNKS, **settings):
                 yield loss_name, label, size, gaps
 
 
+def report(options):
+    yield from _harness.opening(
+        "How close a few passes of partial_fit come to the optimum",
+        "The gap is (F - F*) / (F0 - F*).",
+    )
+    yield from _harness.head("data", "loss", "who", "chunk", *(f"{p} passes" for p in PASSES))
+    for name, (task, X, y) in load().items():
+        if options.data and name not in options.data:
+            continue
+        losses = ("squared_error", "huber", "absolute_error")
+        if task == "c":
+            losses = ("log_loss", "hinge")
+        for loss, who, size, gaps in rows(task, X, y, losses, options.optimizers):
+            yield _harness.row(name, loss, who, size, *(f"{gap:.2g}" for gap in gaps))
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print("| data | loss | who | chunk | " + " | ".join(f"{p} passes" for p in PASSES) + " |")
-    print("|---|---|---|---|" + "---|" * len(PASSES))
-    for name, (task, X, y) in load().items():
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
-        losses = ("log_loss", "hinge")
-        if task == "r":
-            losses = ("squared_error", "huber", "absolute_error")
-        for loss, who, size, gaps in rows(task, X, y, losses, OPTIMIZERS):
-            shown = " | ".join(f"{gap:.2g}" for gap in gaps)
-            print(f"| {name} | {loss} | {who} | {size} | {shown} |", flush=True)
+    parser = _harness.parser(__doc__)
+    parser.add_argument("--data", nargs="+", help="names of data sets; default all")
+    parser.add_argument("--optimizers", nargs="+", default=OPTIMIZERS)
+    _harness.publish(report(parser.parse_args()))

@@ -1,18 +1,25 @@
 """Fits on a memory-mapped array that is larger than what they may hold: memory and time.
 
-    python docs/benchmarks/streams/run.py [GB] [directory]
+    python docs/benchmarks/streams/run.py
+    python docs/benchmarks/streams/run.py --size 0.1 --directory /tmp
 
-Writes a float64 array of so many GB (5), maps it, and fits. Each fit runs in a process of its own;
+Writes a float64 array of so many GB, maps it, and fits. Each fit runs in a process of its own;
 "memory" is the most that it held besides pages of the file: RssAnon of /proc (Linux).
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from threading import Event, Thread
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import _harness
 import numpy as np
+
+from sklearn_lossopt import GradientClassifier
 
 COLUMNS = 50
 TEXTBOOK = {
@@ -49,10 +56,6 @@ def anonymous():
 
 def measure(directory, name):
     """Most memory during one case, by a thread that looks, and its time."""
-    from threading import Event, Thread
-
-    from sklearn_lossopt import GradientClassifier
-
     X = np.load(Path(directory) / "X.npy", mmap_mode="r")
     y = np.load(Path(directory) / "y.npy")
     GradientClassifier(max_iter=2, tol=0).fit(X[:1000], y[:1000])
@@ -76,17 +79,29 @@ def measure(directory, name):
     done.set()
     watcher.join()
     score = model.score(X[:100_000], y[:100_000])
-    print(f"| {name} | {model.n_iter_} | {seconds:.0f} s | {most[0] / 1e6:.0f} MB | {score:.4f} |")
+    cells = name, model.n_iter_, f"{seconds:.0f} s", f"{most[0] / 1e6:.0f} MB", f"{score:.4f}"
+    print(_harness.row(*cells))
+
+
+def report(options):
+    yield from _harness.opening(
+        "Memory of streams", f"{options.size:g} GB, {COLUMNS} columns; times are rough."
+    )
+    yield from _harness.head("", "epochs or calls", "time", "memory", "accuracy")
+    with tempfile.TemporaryDirectory(dir=options.directory) as directory:
+        write(Path(directory) / "X.npy", int(options.size * 1e9 / 8 / COLUMNS))
+        for name in CASES:
+            command = [sys.executable, __file__, "--case", directory, name]
+            yield subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout[:-1]
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--case"]:
-        measure(*sys.argv[2:])
-        sys.exit()
-    size = float(sys.argv[1]) if sys.argv[1:] else 5.0
-    with tempfile.TemporaryDirectory(dir=sys.argv[2] if sys.argv[2:] else None) as directory:
-        write(Path(directory) / "X.npy", int(size * 1e9 / 8 / COLUMNS))
-        print(f"{size:g} GB, {COLUMNS} columns\n\n| | epochs or calls | time | memory | accuracy |")
-        print("|---|---|---|---|---|", flush=True)
-        for name in CASES:
-            subprocess.run([sys.executable, __file__, "--case", directory, name], check=True)
+    parser = _harness.parser(__doc__)
+    parser.add_argument("--size", type=float, default=5.0, help="GB; default 5")
+    parser.add_argument("--directory", help="where the file is; default the system's for such")
+    parser.add_argument("--case", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case:
+        measure(*options.case)
+    else:
+        _harness.publish(report(options))

@@ -1,0 +1,163 @@
+"""The structs of ``_plan.hpp``, as Trainer fills them: T = void."""
+
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+cdef extern from "_plan.hpp" namespace "lossopt" nogil:
+    enum:
+        CHUNK_ROWS
+        CHUNK_BYTES
+        SPARSE_ROWS
+        MOST_LAYERS
+        N_TABLES
+        METRIC_NONE
+        METRIC_DIAGONAL
+        METRIC_FULL
+        PATH_DENSE
+        PATH_DIRECT
+        PATH_LAZY
+        TARGET_VALUES
+        TARGET_ONE_VS_REST
+        TARGET_CLASS
+
+    ctypedef struct Loss:
+        const char* name
+        bint joint
+
+    ctypedef struct Optimizer:
+        const char* name
+
+    ctypedef struct CatchUp:
+        const char* name
+        double cost
+
+    ctypedef struct Activation:
+        const char* name
+        bint keeps_input
+
+    ctypedef struct GemmPair "lossopt::Both<lossopt::Gemm>":
+        void (*for_double)(
+            const char*, const char*, Py_ssize_t, Py_ssize_t, Py_ssize_t, double, const double*,
+            Py_ssize_t, const double*, Py_ssize_t, double, double*, Py_ssize_t) noexcept nogil
+        void (*for_float)(
+            const char*, const char*, Py_ssize_t, Py_ssize_t, Py_ssize_t, float, const float*,
+            Py_ssize_t, const float*, Py_ssize_t, float, float*, Py_ssize_t) noexcept nogil
+
+    ctypedef struct Host:
+        int (*check_signals)() except -1 nogil
+        int (*custom_loss)(
+            void* custom, void* reader, Py_ssize_t n, Py_ssize_t raw, Py_ssize_t value,
+            Py_ssize_t gradient) except -1 nogil
+        int (*blame_loss)(void* custom) except -1 nogil
+        int (*custom_step)(void* custom, Py_ssize_t layer, int64_t t, double rate) except -1 nogil
+        GemmPair gemm
+
+    ctypedef struct Csr "lossopt::Csr<void>":
+        const void* data
+        const int32_t* indices
+        const int64_t* indptr
+
+    ctypedef struct Layer "lossopt::Layer<void>":
+        Py_ssize_t n_in, n_out, row, offset
+        void* product
+        void* active
+
+    ctypedef struct Buffers "lossopt::Buffers<void>":
+        void* rows
+        void* target
+        void* value
+        void* weight
+        void* raw
+        void* gradient
+        void* custom
+
+    ctypedef struct Lazy "lossopt::Lazy<void>":
+        void* blocks
+        Py_ssize_t stride, n_metrics, n_slots, capacity
+        int32_t* tag
+        int32_t* active
+        int32_t* lag
+        int32_t* places
+        void* metric
+        void* W
+        void* U
+        void* G
+        void* H
+        void* state
+        void* l2_slope
+
+    ctypedef struct Plan "lossopt::AnyPlan":
+        bint single, intercept, shuffle, streams, plain_sgd
+        Py_ssize_t n, d, k, n_layers, size, batch_size, chunk
+        const void* X
+        Csr csr
+        const void* target
+        const void* weight
+        const void* shift
+        const uint32_t* sample_indices
+        uint32_t* order
+        uint64_t seed
+        int target_kind
+        const Loss* loss
+        const double* loss_param
+        Py_ssize_t loss_param_step
+        bint joint
+        const Optimizer* optimizer
+        const CatchUp* catch_up
+        const double* step_param
+        void* state
+        Py_ssize_t n_slots
+        int64_t* steps
+        double l2, l1, scale
+        void* custom
+        int metric_kind
+        Py_ssize_t metric_stride
+        const void* metric
+        void* W
+        void* U
+        void* G
+        void* H
+        void* thresholds
+        double* sums
+        Layer* layers
+        const Activation* activation
+        double dropout
+        const void* column_scale
+        const double* output
+        void* first_layer
+        (void*)[2] gradients
+        Buffers buffers
+        Lazy lazy
+        const Host* host
+
+    ctypedef struct Member "lossopt::AnyMember":
+        Plan* plan
+        const double* rates
+        Py_ssize_t rate_step
+        double* history
+        Py_ssize_t n_done
+        bint active
+
+    ctypedef struct Level:
+        const char* name
+        const Loss* losses
+        const Optimizer* optimizers
+        const CatchUp* catch_ups
+        const Activation* activations
+        void (*call_loss)(
+            const Loss*, bint single, Py_ssize_t n, Py_ssize_t k, const void* y, const void* raw,
+            const double* param, void* value, void* gradient) noexcept nogil
+        void (*activate)(const Activation*, bint single, Py_ssize_t n, void* z) noexcept nogil
+        bint (*one_by_one)(Plan*) noexcept nogil
+        Py_ssize_t (*run)(
+            Plan*, int path, Py_ssize_t first_epoch, Py_ssize_t n_epochs, const double* rates,
+            Py_ssize_t rate_step, double* history) except -1 nogil
+        int (*run_bank)(
+            Member* members, Py_ssize_t n_members, Py_ssize_t first_epoch, Py_ssize_t n_epochs
+        ) except -1 nogil
+        int (*evaluate)(Plan*, double* gradient, double* objective) except -1 nogil
+        void (*fill_thresholds)(Plan*) noexcept nogil
+        void (*fill_powers)(Plan*, Py_ssize_t n_steps, double* room) noexcept nogil
+        Py_ssize_t (*mean_active)(Plan*) noexcept nogil
+        double (*moments)(
+            const Csr*, const void* X, bint single, Py_ssize_t n, Py_ssize_t d, const void* weight,
+            const uint32_t* order, const double* origin, double* first, double* second) noexcept nogil

@@ -1,0 +1,122 @@
+"""The rows that an estimator trains on and validates with, as data."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_lossopt._compat import check_sample_weight
+
+
+class TargetEncoding(ABC):
+    """How the targets of one kind of estimator become numbers to train on, and back.
+
+    Attributes
+    ----------
+    target_kind : str
+        What an Objective calls such targets.
+    n_outputs : int
+    flat : bool
+        Whether the user knows targets, raw predictions and coefficients without an axis of outputs.
+    attributes : dict
+        Fitted attributes besides the coefficients.
+    """
+
+    target_kind: str
+    n_outputs: int
+    flat: bool
+    attributes: dict
+
+    @abstractmethod
+    def encode_validation(self, y, sample_indices):
+        """``RowSet.target`` and ``RowSet.codes`` of y_val; ValueError where y has no such values.
+
+        Parameters
+        ----------
+        y : ndarray
+        sample_indices : ndarray or None
+            Rows that are used; None for all.
+        """
+
+
+@dataclass
+class RowSet:
+    """Rows to train on, or to validate with."""
+
+    X: np.ndarray | sparse.csr_array
+    y: np.ndarray  # as the user knows it
+    target: np.ndarray  # as an Objective takes it
+    codes: np.ndarray | None  # class indices; None for numbers
+    weight: np.ndarray | None
+    sample_indices: np.ndarray | None  # of the rows that are used; None for all
+
+    def class_weighted(self, class_weights):
+        """The same rows, their weights multiplied by those of their classes."""
+        if class_weights is None:
+            return self
+        weight = np.ones(len(self.y)) if self.weight is None else self.weight.copy()
+        used = slice(None) if self.sample_indices is None else self.sample_indices
+        weight[used] *= class_weights[self.codes[used].astype(np.intp)]
+        # Weights of rows that are not used, such as those for validation, stay.
+        kept = np.arange(len(weight), dtype=np.uint32)[used]
+        kept = kept[weight[used] > 0]
+        return replace(
+            self, weight=weight, sample_indices=None if len(kept) == len(weight) else kept
+        )
+
+    def relative_weights(self):
+        """The weights, of mean 1 in the rows that are used, in the type of X."""
+        # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
+        used = select(self.weight, self.sample_indices)
+        largest = used.max()
+        with np.errstate(over="ignore"):  # in rows that are not used
+            weight = self.weight / largest
+            weight /= np.mean(used / largest)
+            return weight.astype(self.X.dtype, copy=False)
+
+
+@dataclass
+class TrainingData:
+    """All that one fit gets to see."""
+
+    rows: RowSet  # to train on
+    validation: RowSet | None
+    encoding: TargetEncoding
+    seed: int
+
+
+def select(array, sample_indices):
+    """The rows of an array that are used."""
+    return array if sample_indices is None else array[sample_indices]
+
+
+def check_weight(sample_weight, X, allow_all_zero=False):
+    """Checked weights, and the indices of rows whose weight is not 0; None for all of them."""
+    if sample_weight is None:
+        return None, None
+    weight = check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True,
+        allow_all_zero_weights=allow_all_zero,
+    )  # fmt: skip
+    sample_indices = np.flatnonzero(weight).astype(np.uint32)
+    return weight, None if len(sample_indices) == X.shape[0] else sample_indices
+
+
+def canonical(X):
+    """Valid X as the engine takes it: numbers at addresses that suit their type, and of sparse
+    formats a csr_array that stores each place once."""
+    if not sparse.issparse(X):
+        return X if X.flags.aligned else X.copy()
+    if X.nnz and not 0 <= X.indices.min() <= X.indices.max() < X.shape[1]:
+        raise ValueError(
+            f"X has column indices from {X.indices.min()} to {X.indices.max()}, but "
+            f"{X.shape[1]} columns. Build it anew from its data."
+        )
+    if not X.data.flags.aligned:
+        X = X.copy()
+    if not X.has_canonical_format:
+        # Numbers stored twice for one place are to be added; not in the caller's X.
+        X = X.copy()
+        X.sum_duplicates()
+    return sparse.csr_array(X)

@@ -1,0 +1,278 @@
+"""The same problem on other rows: no columns far from 0, no more columns than rows.
+
+Losses, weights and penalties stay what they are, so that every method gains from it. Models are
+taken to the other rows and back without a change of their predictions.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from scipy import linalg, sparse
+
+from sklearn_lossopt._engine import column_moments
+from sklearn_lossopt._linalg import row_blocks
+
+# A sparse column is centred where its mean is more than so many times its spread: it then has a
+# share of zeros below the inverse square of that.
+FAR = 10.0
+# The most rows whose products with one another are decomposed: some 30 s on one core.
+MOST_ROWS = 3000
+# The same for sparse rows, which become dense.
+MOST_SPARSE_ROWS = 1000
+# Numbers in one block of columns.
+BLOCK_SIZE = 2_000_000
+# Squared singular values that are taken from one Gram matrix, relative to the largest: the others
+# are left with rounding over this of those that are taken.
+GRAM_ACCURACY = 1e-5
+# Singular values below this part of the largest are rounding.
+ROUNDING = 1e-13
+# Rows whose lengths differ by more are brought to one length first.
+LENGTHS = 1e4
+
+
+def equivalent(objective, path_matters=False):
+    """The objective on rows that it is easier on, and what took it there, in order.
+
+    Parameters
+    ----------
+    objective : Objective
+    path_matters : bool
+        Whether a model on the way to the optimum may be returned, which depends on coordinates.
+
+    Returns
+    -------
+    objective : Objective
+    changes : list of CentredColumns or RowSpace
+    """
+    changes = []
+    makers = [("centred columns", _centred_columns)]
+    if objective.l1 == 0 and objective.loss.learns_at_optimum and not path_matters:
+        makers.append(("row space", _row_space))
+    for name, make in makers:
+        change = objective.cached(name, (), partial(make, objective))
+        if change is not None:
+            changes.append(change)
+            objective = change.apply(objective)
+    return objective, changes
+
+
+def _centred_columns(objective):
+    if not objective.sparse or not objective.fit_intercept:
+        return None
+    sums, mass = column_moments(
+        objective.X, objective.weight, objective.sample_indices, np.zeros(objective.d)
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = sums[0] / mass
+        far = mean**2 * (1 + FAR**-2) > sums[1] / mass
+    return CentredColumns(objective, np.where(far, mean, 0.0)) if far.any() else None
+
+
+def _row_space(objective):
+    most = MOST_SPARSE_ROWS if objective.sparse else MOST_ROWS
+    return RowSpace(objective) if objective.n < objective.d and objective.n <= most else None
+
+
+class CentredColumns:
+    """Sparse rows less the mean of those columns that lie far from 0.
+
+    Such columns have next to no zeros, so that the rows stay as sparse as they are.
+
+    Parameters
+    ----------
+    objective : Objective
+    offset : ndarray of shape (d,)
+        What is subtracted; 0 for most columns.
+    """
+
+    def __init__(self, objective, offset):
+        self.offset = offset
+        # A mean of equal numbers is rounded: less it, they would be no 0.
+        far = np.flatnonzero(offset)
+        columns = objective.X[:, far].tocsc()
+        low, high = (
+            f.reduceat(columns.data, columns.indptr[:-1]) for f in (np.minimum, np.maximum)
+        )
+        offset[far] = np.where(low == high, low, offset[far])
+        self.X = self._less(objective.X)
+
+    def _less(self, X):
+        data = (X.data - self.offset[X.indices]).astype(X.dtype)
+        less = sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
+        far = np.flatnonzero(self.offset)
+        columns = X[:, far].tocsc()
+        missing = np.flatnonzero(np.diff(columns.indptr) < X.shape[0])
+        if len(missing) == 0:
+            return less
+        zeros = [
+            np.delete(np.arange(X.shape[0]), columns.indices[slice(*columns.indptr[j : j + 2])])
+            for j in missing
+        ]
+        column = np.repeat(far[missing], [len(rows) for rows in zeros])
+        filled = -self.offset[column].astype(X.dtype)
+        return less + sparse.csr_array((filled, (np.concatenate(zeros), column)), shape=X.shape)
+
+    def apply(self, objective):
+        """The objective on such rows."""
+        return replace(objective, X=self.X, offset=self.offset)
+
+    def rows(self, objective):
+        """An objective on other rows, likewise."""
+        return replace(objective, X=self._less(objective.X))
+
+    def from_user(self, coef, intercept):
+        """The same model for rows as ``apply`` makes them."""
+        return coef, intercept + np.asarray(coef, np.float64) @ self.offset
+
+    def to_user(self, coef, intercept):
+        """The same model for rows as they were; arrays are float64."""
+        return coef, intercept - coef @ self.offset
+
+
+class RowSpace:
+    """Rows in an orthonormal basis Q (d, r) of the span of all rows less their mean, r <= n.
+
+    With a penalty on |w|_2 the optimum lies in that span (the representer theorem; Kimeldorf and
+    Wahba 1970); without one, it holds the smallest of many, to which vanishing penalties lead.
+    Predictions and |w|_2 are the same for v in w = Q v. Q is not formed: with A for the rows used,
+    it is A' T, where T (n, r) comes from the eigenvectors U of A A' and the singular values s. The
+    rows become U diag(s). Small singular values are found again in what the large ones leave, so
+    that they are not lost in the rounding of squares.
+
+    Takes 3 n^2 numbers while it is made, n r of the type of X and n r float64 later; X is read in
+    blocks of columns.
+
+    Parameters
+    ----------
+    objective : Objective
+
+    References
+    ----------
+    Kimeldorf, G. S. and Wahba, G. (1970). A correspondence between Bayesian estimation on
+    stochastic processes and smoothing by splines. Annals of Mathematical Statistics 41(2), 495-502.
+    """
+
+    def __init__(self, objective):
+        index = objective.sample_indices
+        self.index, self.dtype = index, objective.X.dtype
+        self.X = objective.X.tocsc() if objective.sparse else objective.X
+        self.mean = np.zeros(objective.d)
+        if objective.fit_intercept:
+            self.mean = self._mean(objective)
+        used = objective.subsample(objective.n)
+        self.target = objective.target if index is None else objective.target[used]
+        self.weight = objective.weight
+        if index is not None and self.weight is not None:
+            self.weight = self.weight[used]
+        U, s, length = self._decompose(objective)
+        self.rows_in_span = np.ascontiguousarray(length * (U * s), self.dtype)
+        self.T = U / s / length
+        if len(s) == 0:
+            # All rows are equal.
+            self.rows_in_span, self.T = (np.zeros((objective.n, 1), t) for t in (self.dtype, float))
+
+    def _mean(self, objective):
+        if not objective.sparse:
+            return objective.moments()[0]
+        sums, mass = column_moments(
+            objective.X, objective.weight, objective.sample_indices, np.zeros(objective.d)
+        )
+        return sums[0] / mass
+
+    def _blocks(self):
+        """Slices of the columns, and the rows used less their mean there, float64."""
+        width = max(16, BLOCK_SIZE // len(self.target))
+        for start in range(0, self.X.shape[1], width):
+            part = slice(start, start + width)
+            block = self.X[:, part]
+            if sparse.issparse(block):
+                block = block.toarray()
+            if self.index is not None:
+                block = block[self.index]
+            yield part, block - self.mean[part]
+
+    def _products(self):
+        """A A'."""
+        if not sparse.issparse(self.X):
+            return sum(A @ A.T for _, A in self._blocks())
+        X = self.X if self.index is None else self.X.tocsr()[self.index]
+        X = X.astype(np.float64)
+        along = X @ self.mean
+        K = (X @ X.T).toarray() - along - along[:, None]
+        return K + self.mean @ self.mean
+
+    def _decompose(self, objective):
+        """Left singular vectors, singular values and lengths of the rows less their mean, which
+        the former belong to after a division by the latter."""
+        n = objective.n
+        K = self._products()
+        length = np.sqrt(np.maximum(np.diagonal(K), 0))[:, None]
+        length[length == 0] = 1.0
+        if length.max() <= LENGTHS * length.min():
+            length[:] = 1.0
+        K /= length
+        K /= length.T
+        e, U = linalg.eigh(K, check_finite=False, overwrite_a=True)
+        del K
+        keep = e > GRAM_ACCURACY * e[-1]
+        vectors, values, rest = [U[:, keep]], [e[keep]], U[:, ~keep] / length
+        least = ROUNDING**2 * e[-1]
+        size = np.sqrt(objective.raw_moment()) + np.abs(objective.offset)
+        # Of the errors of numbers of the type of X, as a matrix.
+        eps = np.finfo(self.dtype).eps * (np.sqrt(n) + np.sqrt(objective.d))
+        while rest.shape[1]:
+            S = N = 0.0
+            for part, A in self._blocks():
+                B = A.T @ rest
+                S = S + B.T @ B
+                B *= size[part, None]
+                N = N + B.T @ B
+            e, V = linalg.eigh(S, check_finite=False)
+            rest = rest @ V
+            noise = eps**2 * np.einsum("ij,ij->j", V, N @ V) / np.maximum(e, 1e-300)
+            keep = (e > GRAM_ACCURACY * e[-1]) & (e > np.maximum(noise, least))
+            if not keep.any():
+                break
+            vectors.append(rest[:, keep] * length)
+            values.append(e[keep])
+            rest = rest[:, ~keep]
+        return np.hstack(vectors), np.sqrt(np.concatenate(values)), length
+
+    def apply(self, objective):
+        """The objective on such rows."""
+        return replace(
+            objective, X=self.rows_in_span, target=self.target, weight=self.weight,
+            sample_indices=None, in_row_space=True, offset=0.0,
+        )  # fmt: skip
+
+    def rows(self, objective):
+        """An objective on other rows, whose parts outside the span make no difference."""
+        X = objective.X.tocsc() if objective.sparse else objective.X
+        inside = np.zeros((X.shape[0], self.T.shape[1]))
+        for part, A in self._blocks():
+            Q = A.T @ self.T
+            for index, rows in row_blocks(X[:, part].tocsr() if objective.sparse else X[:, part]):
+                inside[index] += rows @ Q - self.mean[part] @ Q
+        return replace(
+            objective, X=inside.astype(self.dtype), sample_indices=objective.sample_indices
+        )
+
+    def from_user(self, coef, intercept):
+        """The same predictions of all rows used, with nothing outside of their span."""
+        coef = np.asarray(coef, np.float64)
+        along = sum(coef[:, part] @ A.T for part, A in self._blocks())
+        return along @ self.T, intercept + coef @ self.mean
+
+    def to_user(self, V, intercept):
+        """The model for rows as they were; arrays are float64."""
+        wanted = V @ self.rows_in_span.T.astype(np.float64)
+        coef = np.zeros((len(V), len(self.mean)))
+        # Once more for what rounding has made of the predictions of the rows used.
+        for _ in range(2):
+            t, found = V @ self.T.T, 0.0
+            for part, A in self._blocks():
+                coef[:, part] += t @ A
+                found = found + coef[:, part] @ A.T
+            V = (wanted - found) @ self.T
+        return coef, intercept - coef @ self.mean

@@ -1,0 +1,188 @@
+"""Where convergence is decided: the gap wanted, the gap estimated, the certificate."""
+
+import math
+
+import numpy as np
+
+
+class Convergence:
+    """How far F may be from its optimum F*, how far it is estimated to be, and the verdict.
+
+    Parameters
+    ----------
+    iterate : Iterate
+    settings : Settings
+
+    Attributes
+    ----------
+    start : float
+        F at the start of the fit.
+    gap : float
+        An estimate of F - F* that can be relied on; infinite where there is none.
+    estimate : float
+        The last estimate, whether or not it can be relied on.
+    warning : str or None
+        What to tell the user of a fit that ends above tolerance.
+    """
+
+    def __init__(self, iterate, settings):
+        self.iterate, self.settings = iterate, settings
+        self.tol, self.max_iter = settings.tol, settings.max_iter
+        self.start = self.gap = self.estimate = math.inf
+        self.warning = None
+
+    # -- the gap ----------------------------------------------------------------------------
+
+    def begin(self, start):
+        """Note the objective at the start."""
+        self.start = start
+
+    def target(self, value):
+        """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
+        # A start far away must not allow any gap.
+        size = max(min(self.start, abs(value)), self.iterate.preconditioner.loss_scale)
+        return max(self.tol * abs(value), np.finfo(self.iterate.objective.X.dtype).eps * size)
+
+    def reached(self, value):
+        """Whether the gap is known to be below a tolerance that is not 0."""
+        return self.tol > 0 and bool(self.gap <= self.target(value))
+
+    def set_gap(self, gap):
+        """Note a gap that a solver has found."""
+        self.gap = gap
+
+    def newton_direction(self, floor=0.0):
+        """Estimate the gap at the iterate by Newton's decrement.
+
+        Parameters
+        ----------
+        floor : float
+            Curvatures of single rows are raised to this.
+
+        Returns
+        -------
+        direction : ndarray of shape (k, d + 1), or None
+            Newton's step; None where the loss or the model has no second-order information.
+        """
+        iterate = self.iterate
+        objective, hessian = iterate.objective, iterate.preconditioner.hessian
+        if hessian is None or not objective.loss.smooth or not objective.curved:
+            self.gap = math.inf
+            return None
+        iterate.evaluate(gradient=True)
+        W = iterate.weights.astype(np.float64)
+        direction, gap, valid = hessian.newton_direction(W, iterate.gradient, floor)
+        self.gap, self.estimate = gap if valid else math.inf, gap
+        return direction
+
+    # -- the verdict ------------------------------------------------------------------------
+
+    def conclude(self, curve, returned, stopped, exhausted, corrected):
+        """Whether the optimum is certified when a fit ends; sets ``warning`` where it should be.
+
+        Parameters
+        ----------
+        curve : list of float
+            F after each epoch.
+        returned : int
+            The epoch whose weights the fit returns, counted from 1.
+        stopped : bool
+            Whether validation or a callback has ended the fit.
+        exhausted : bool
+            Whether the strategy had nothing more to try.
+        corrected : bool
+            Whether a corrector has estimated the gap on the way.
+        """
+        value = curve[-1]
+        reached = self.reached(value)
+        if returned < len(curve):
+            if not (stopped or exhausted or reached or self.tol == 0):
+                self.warning = (
+                    f"Validation had not stopped training after max_iter={self.max_iter} "
+                    f"epochs; it was best after epoch {returned}. Increase max_iter."
+                )
+            return False
+        if stopped:
+            return reached
+        if not corrected:
+            return self._certify(value, len(curve), corrected)
+        if self.tol > 0 and not reached:
+            self._warn(value, len(curve), corrected)
+        return reached
+
+    def survives_rounding(self, coef, intercept, before):
+        """Evaluate the model that is returned.
+
+        Its intercept is that of columns that are not centred, and rounding it to float32 can
+        cost what training has gained.
+
+        Returns
+        -------
+        value : float
+            F of the rounded model; ``before`` is that of the weights in training.
+        good : bool
+            Whether it still is as good. Sets ``warning`` otherwise.
+        """
+        self.iterate.preconditioner.place(coef, intercept)
+        value = self.iterate.evaluate()
+        if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):
+            return value, True
+        self.gap = value - before
+        self._warn(value, 0, True)
+        return value, False
+
+    def _certify(self, value, epochs, corrected):
+        """Estimate the gap at the final weights; returns whether it is below tolerance."""
+        if self.tol == 0 or self.iterate.preconditioner.hessian is None:
+            return False
+        if not self.iterate.objective.loss.learns_at_optimum:
+            # No loss is below 0: with all rows right and no penalty there is no more to find.
+            return value == 0 and bool(self.iterate.weights[:, :-1].any())
+        self.newton_direction()
+        if self.gap <= self.target(value):
+            return True
+        self._warn(value, epochs, corrected)
+        return False
+
+    def _warn(self, value, epochs, corrected):
+        gap = "cannot be estimated here"
+        estimate = min(self.gap, self.estimate)
+        if math.isfinite(estimate):
+            gap = f"is estimated at {estimate:.2g}, {estimate / max(abs(value), 1e-300):.1e} of it"
+            if estimate < self.gap:
+                gap += " or more"
+        self.warning = (
+            f"Training stopped above tolerance: the objective is {value:.6g} and its distance to "
+            f"the optimum {gap} (tol={self.tol:g}). {self._advice(epochs, corrected)}"
+        )
+
+    def _advice(self, epochs, corrected):
+        """What a fit that ended above its tolerance can do about it, by the cause."""
+        settings, dtype = self.settings, self.iterate.objective.X.dtype
+        remedies = []
+        if epochs >= self.max_iter:
+            remedies.append(f"increase max_iter (now {self.max_iter})")
+        given = [
+            f"{name}='auto'"
+            for name, own in (
+                ("learning_rate", settings.learning_rate is not None),
+                ("schedule", settings.schedule is not None),
+                ("precondition", settings.precondition not in ("auto", "whiten")),
+            )
+            if own
+        ]
+        if given:
+            remedies.append(f"use {' and '.join(given)}")
+        if remedies:
+            text = ", or ".join(remedies)
+            return f"{text[0].upper()}{text[1:]}."
+        if not corrected:
+            return (
+                f"It ended after {epochs} epochs because steps made no more progress. No "
+                "certificate of the optimum exists for this loss on data of this size and kind: "
+                "compare with another random_state."
+            )
+        text = f"It ended because no step lowers the objective any further in {dtype}."
+        if dtype == np.float32:
+            return f"{text} Pass X as float64, or use a larger tol."
+        return f"{text} Scale columns of very different sizes, increase alpha, or use a larger tol."

@@ -1,0 +1,89 @@
+"""What every "auto" stands for in a fit: learning rate, batch size, schedule, epochs, dropout.
+
+Linear models measure their curvature and react to their objective. For networks "auto" stands for
+numbers that served well.
+"""
+
+from dataclasses import replace
+
+from sklearn_lossopt.schedules import Constant, Cosine, OneCycle
+
+# Learning rates of networks by optimizer, in the units that networks are trained in.
+NETWORK_RATES = {
+    "gradient_descent": 0.1, "sgd": 0.03, "momentum": 0.01, "rmsprop": 0.003, "adam": 0.003,
+    "amsgrad": 0.003, "adamw": 0.003, "nadam": 0.003, "radam": 0.003, "adamax": 0.006,
+    "adagrad": 0.03, "adadelta": 1.0, "lion": 0.0005, "schedule_free_sgd": 0.1,
+    "schedule_free_adamw": 0.01,
+}  # fmt: skip
+OTHER_NETWORK_RATE = 0.003
+# Epochs of a network: as many as make about so many updates, within these bounds.
+NETWORK_UPDATES = 2000
+MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 100, 1000
+# The same for an optimizer that looks for the minimum by itself.
+NETWORK_ITERATIONS = 200
+# Rows up to which a network's batch has all of them: weights then equal repeated rows.
+MAX_FULL_BATCH_ROWS = 64
+# The share of units dropped, and the narrowest layer that can spare any.
+DROPOUT, MIN_DROPOUT_WIDTH = 0.25, 32
+
+
+def batch_size(objective, settings):
+    """Rows per update."""
+    n, optimizer = objective.n, settings.optimizer
+    if optimizer.full_batch:
+        return n
+    if settings.batch_size is not None:
+        return min(n, settings.batch_size)
+    if settings.network is not None:
+        return n if n <= MAX_FULL_BATCH_ROWS else max(16, min(128, n // 32))
+    # A full batch's subgradient can point uphill where the loss is not smooth; smaller ones
+    # get past such points.
+    stuck = not objective.loss.smooth and objective.breakpoints == 0
+    least = 16 if stuck and objective.loss.learns_at_optimum else 64
+    return min(n, max(least, min(256, n // 16)))
+
+
+def with_schedule(objective, settings):
+    """The settings with the schedule and the number of epochs that "auto" stands for.
+
+    Those of linear models stay as they are: without a schedule training reacts to the objective.
+    """
+    if settings.network is None or settings.schedule is not None:
+        return settings
+    optimizer = settings.optimizer
+    epochs = NETWORK_UPDATES * batch_size(objective, settings) // objective.n
+    epochs = max(MIN_NETWORK_EPOCHS, min(MAX_NETWORK_EPOCHS, epochs))
+    if optimizer.minimize is not None:
+        epochs = NETWORK_ITERATIONS
+    epochs = min(settings.max_iter, epochs)
+    # A mean of the iterates does what a falling rate does.
+    schedule = Constant() if optimizer._has_average else Cosine()
+    if type(optimizer)._kernel_name == "momentum" and epochs > 1:
+        schedule = OneCycle(warm_up=1 / epochs, start=0.0, floor=0.0)
+    return replace(settings, schedule=schedule, max_iter=epochs, tol=0.0)
+
+
+def learning_rate(settings, preconditioner, batch_size):
+    """The first learning rate."""
+    optimizer = settings.optimizer
+    if optimizer.minimize is not None:
+        return 1.0
+    if settings.learning_rate is not None:
+        return settings.learning_rate
+    if settings.network is not None:
+        return network_rate(optimizer)
+    return optimizer._auto_rate(*preconditioner.smoothness_and_noise(batch_size))
+
+
+def network_rate(optimizer):
+    """The learning rate of a network."""
+    optimizer = getattr(optimizer, "_inner", optimizer)
+    return NETWORK_RATES.get(optimizer._kernel_name or optimizer.name, OTHER_NETWORK_RATE)
+
+
+def with_dropout(architecture, textbook):
+    """An Architecture with a number for dropout: none for ``textbook`` iterates."""
+    if architecture.dropout is not None:
+        return architecture
+    narrow = min(architecture.hidden) < MIN_DROPOUT_WIDTH
+    return replace(architecture, dropout=0.0 if textbook or narrow else DROPOUT)

@@ -1,0 +1,97 @@
+"""Where a fit is: the weights, the optimizer's memory and the trainer that moves both."""
+
+import numpy as np
+
+
+class Iterate:
+    """Weights and optimizer memory of a fit, with the compiled trainer that moves them in place.
+
+    Parameters
+    ----------
+    objective : Objective
+    settings : Settings
+    preconditioner : Preconditioner
+    state : State
+    trainer : _engine.Trainer
+
+    Attributes
+    ----------
+    weights : ndarray
+        The preconditioner's, for rows as the preconditioner shifts them.
+    gradient : ndarray, float64
+        The gradient with respect to the weights, as of the last ``evaluate(gradient=True)``.
+    """
+
+    def __init__(self, objective, settings, preconditioner, state, trainer):
+        self.objective, self.preconditioner = objective, preconditioner
+        self.optimizer, self.shuffle = settings.optimizer, settings.shuffle
+        self.state, self.trainer = state, trainer
+        self.weights = preconditioner.weights
+        self.gradient = np.empty(self.weights.shape)
+
+    @property
+    def nbytes(self):
+        return self.trainer.nbytes + self.gradient.nbytes
+
+    @property
+    def updates_per_epoch(self):
+        return -(-self.objective.n // self.trainer.batch_size)
+
+    @property
+    def arrays(self):
+        """All arrays that an epoch moves, apart from the weights."""
+        return self.preconditioner.coordinates, self.state.slots, self.state.steps
+
+    def evaluate(self, gradient=False):
+        """The objective F at the weights."""
+        return self.trainer.evaluate(self.gradient if gradient else None)
+
+    def rise(self, weights):
+        """How much larger F is at other weights."""
+        saved, before = self.weights.copy(), self.evaluate()
+        self.weights[...] = weights
+        value = self.evaluate()
+        self.weights[...] = saved
+        return value - before
+
+    def first_value(self):
+        """F at the start, which often is a constant model that others have evaluated."""
+        objective, weights = self.objective, self.weights
+        if self.preconditioner.network is not None or weights[..., :-1].any():
+            return self.evaluate()
+        shift, loss = self.preconditioner.shift, objective.loss
+        parts = shift, weights[..., -1].tobytes(), *loss._identity()
+        return objective.cached("first value", parts, self.evaluate)
+
+    def restart(self, weights):
+        """Go to these weights, with an empty optimizer memory."""
+        self.weights[...] = weights
+        self.preconditioner.to_coordinates()
+        self.state.forget()
+
+    def flush_momentum(self, rate):
+        """Let the optimizer's momentum run out, so that its position can be judged."""
+        coordinates = self.preconditioner.coordinates
+        if not np.isfinite(coordinates).all():
+            return
+        before = np.sign(coordinates[:, :-1])
+        self.optimizer._flush_momentum(
+            coordinates.reshape(-1), self.state.slots, int(self.state.steps[0]), rate
+        )
+        if self.objective.l1 > 0:
+            # What a proximal step has put to zero stays there.
+            coordinates[:, :-1][np.sign(coordinates[:, :-1]) != before] = 0
+        self.preconditioner.to_weights()
+
+    def enlarge_batches(self, factor):
+        """Train with larger batches from now on; returns whether they could be larger."""
+        trainer, n = self.trainer, self.objective.n
+        if trainer.batch_size >= n:
+            return False
+        trainer.batch_size = min(n, factor * trainer.batch_size)
+        return True
+
+    def set_metric(self, whiteners):
+        """Change the coordinates to those that (T, inverse) pairs define, one per output."""
+        self.preconditioner.set_metric(whiteners)
+        self.trainer.set_metric(self.preconditioner.metric, self.preconditioner.coordinates)

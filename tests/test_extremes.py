@@ -1,0 +1,181 @@
+"""Targets of extreme size: losses are right or refuse them by name, and no warning leaks."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_lossopt import GradientRegressor
+from sklearn_lossopt._estimators.parameters import resolve_loss
+from sklearn_lossopt.losses import Huber, registry
+from sklearn_lossopt.optimizers import Optimizer
+
+POSITIVE = ("poisson", "gamma", "tweedie")
+REGRESSION = [name for name, loss in registry().items() if loss.regression]
+
+
+@pytest.fixture(autouse=True)
+def no_runtime_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        yield
+
+
+def make_targets(loss, scale, n=20):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 2))
+    y = X[:, 0] + 0.1 * rng.normal(size=n)
+    y = np.exp(y) if loss in POSITIVE else y
+    return X, y / np.abs(y).max() * scale
+
+
+@pytest.mark.parametrize("loss", REGRESSION)
+def test_targets_whose_sum_overflows_are_refused(loss):
+    X, y = make_targets(loss, 1.7e308)
+    with pytest.raises(ValueError, match="y is too large"):
+        GradientRegressor(loss).fit(X, y)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e300])
+def test_huber_refuses_targets_whose_squares_overflow(scale):
+    X, y = make_targets("huber", scale)
+    with pytest.raises(ValueError, match="y is too large: its squares"):
+        GradientRegressor("huber").fit(X, y)
+    assert resolve_loss(GradientRegressor(Huber(delta=scale / 10))).delta
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-20, 1e20, 1e200, 1e300])
+@pytest.mark.parametrize("loss", POSITIVE)
+def test_facts_of_a_log_link_follow_the_scale(loss, scale):
+    """The best constant moves by log scale, and the curvature there by a power of it."""
+    loss = registry()[loss]()
+    y = np.random.default_rng(0).gamma(2.0, size=(50, 1))
+    constant = loss._constant(y, None)
+    moved = loss._constant(scale * y, None)
+    assert_allclose(moved, constant + np.log(scale), rtol=1e-12)
+    raw = np.broadcast_to(constant, y.shape)
+    with np.errstate(under="ignore"):
+        expected = loss._curvature(y, raw) * np.float64(scale) ** (2 - loss._power)
+    found = loss._curvature(scale * y, raw + np.log(scale))
+    assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_predictions_that_overflow_are_infinite():
+    assert registry()["poisson"]()._predict(np.array([1e3]))[0] == np.inf
+
+
+def test_a_large_power_of_the_typical_target_overflows_to_infinity():
+    assert registry()["tweedie"](-5.0)._curvature_bound(1e300) == np.inf
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile", "epsilon_insensitive"])
+def test_curvature_of_denormal_targets_is_finite(loss):
+    assert np.isfinite(registry()[loss]()._curvature_bound(1e-320))
+
+
+def test_curvature_of_log_cosh_keeps_its_digits():
+    r = np.array([0.0, 1e-3, 1.0, 15.0, 30.0, 300.0])
+    found = registry()["log_cosh"]()._curvature(np.zeros(6), r)
+    assert_allclose(found, 1 / np.cosh(r) ** 2, rtol=1e-13)
+
+
+@pytest.mark.parametrize("loss", ["poisson", "tweedie"])
+def test_chunks_and_validation_rows_may_hold_only_zeros(loss):
+    X, y = make_targets(loss, 3.0)
+    model = GradientRegressor(loss, random_state=0)
+    model.fit(X, y, X_val=X[:5], y_val=np.zeros(5))
+    with pytest.raises(ValueError, match="positive sum of y"):
+        model.fit(X, np.zeros(20))
+    model = GradientRegressor(loss, random_state=0).partial_fit(X, y)
+    model.partial_fit(X[:5], np.zeros(5))
+    assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("name", [n for n, o in Optimizer.registry().items() if o().n_slots])
+def test_momentum_of_overflowed_state_does_not_warn(name):
+    """What is not finite is for the training loop to find, which reports divergence."""
+    optimizer = Optimizer.resolve(name)
+    for value in (np.inf, np.nan, 1e308, 0.0):
+        state = np.full((optimizer.n_slots, 3), value)
+        if name == "averaged":
+            # A number of updates.
+            state[2] = 0.0
+        optimizer._flush_momentum(np.full(3, 1e308), state, 5, 1e10)
+
+
+# Values that are differences -------------------------------------------------------------------
+
+
+def excess(x):
+    """exp(x) - 1 - x, in more digits than float64 has."""
+    x = np.asarray(x, np.longdouble)
+    series = x**2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * (1 + x / 6 * (1 + x / 7))))) / 2
+    return np.where(np.abs(x) < 0.01, series, np.expm1(x) - x).astype(np.float64)
+
+
+DISTANCES = np.concatenate([sign * 10.0 ** np.arange(-18, 2) for sign in (1, -1)])
+
+
+def test_log_cosh_of_small_residuals():
+    value, gradient = registry()["log_cosh"]().loss_gradient(np.zeros(40), DISTANCES)
+    r = np.asarray(np.abs(DISTANCES), np.longdouble)
+    near, far = r**2 / 2 - r**4 / 12 + r**6 / 45, r + np.log1p(np.exp(-2 * r)) - np.log(2 + 0 * r)
+    exact = np.where(r < 2e-3, near, far)
+    assert_allclose(value, exact.astype(np.float64), rtol=1e-14)
+    assert_allclose(gradient, np.tanh(DISTANCES), rtol=1e-15)
+
+
+@pytest.mark.parametrize("y", [5e-324, 1e-300, 1e-3, 1.0, 1e6, 1e300])
+def test_log_links_near_a_perfect_prediction(y):
+    raw = np.log(y) + DISTANCES
+    distance = np.asarray(raw, np.longdouble) - np.log(np.asarray(y, np.longdouble))
+    # What rounding of raw, and of log y, leaves of the distance.
+    slack = 4e-16 * (1 + abs(np.log(y)))
+    targets = np.full(40, y)
+    value, gradient = registry()["gamma"]().loss_gradient(targets, raw)
+    d = distance.astype(np.float64)
+    assert_allclose(
+        value, excess(-d), rtol=1e-13, atol=3 * slack * np.abs(np.expm1(-d)).max() + slack**2
+    )
+    assert_allclose(gradient, -np.expm1(-d), rtol=1e-12, atol=2 * slack * np.exp(-d.min()))
+    if y > 1e-290:
+        value, _ = registry()["poisson"]().loss_gradient(targets, raw)
+        near = np.abs(d) < 1 / 64
+        error = np.abs(value - y * excess(d))[near]
+        assert (error <= y * slack * (2 * np.abs(d[near]) + slack)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name, params", [(name, {}) for name in REGRESSION] + [
+    ("tweedie", {"power": power}) for power in (-1.0, 0.0, 1.0, 1.9, 2.0, 3.0)
+])  # fmt: skip
+def test_no_value_is_below_zero(name, params, dtype):
+    loss = registry()[name](**params | ({"delta": 1.0} if name == "huber" else {}))
+    limits = np.finfo(dtype)
+    sizes = np.geomspace(limits.smallest_subnormal * 4, limits.max / 4, 60).astype(dtype)
+    for y in sizes:
+        centre = np.log(np.float64(y)) if name in POSITIVE else y
+        with np.errstate(over="ignore"):
+            near = centre + centre * DISTANCES * limits.eps * 1e14
+            raw = np.concatenate([near, DISTANCES, -sizes, sizes]).astype(dtype)
+        value, _ = loss.loss_gradient(np.full(len(raw), y), raw)
+        assert not (value < 0).any()
+    if name in ("poisson", "tweedie") and 1 <= params.get("power", 1.0) < 2:
+        assert (loss.loss_gradient(np.zeros(60, dtype), sizes)[0] >= 0).all()
+
+
+@pytest.mark.parametrize("name", [*POSITIVE, "log_cosh"])
+def test_a_prediction_that_is_not_a_number_has_no_value(name):
+    assert np.isnan(registry()[name]().loss_gradient(np.ones(1), np.array([np.nan]))[0]).all()
+
+
+@pytest.mark.parametrize(
+    "loss, scale", [("gamma", 1e-300), ("gamma", 1e-310), ("log_cosh", 1e-310)]
+)
+def test_objectives_end_at_or_above_zero(loss, scale):
+    X, y = make_targets(loss, scale)
+    model = GradientRegressor(loss, random_state=0).fit(X, y)
+    assert (model.loss_curve_ >= 0).all()
+    if loss == "gamma":
+        assert_allclose(np.log(model.predict(X)), np.log(y), atol=0.5)

@@ -36,6 +36,15 @@ class Correction:
         An upper bound of the loss's curvature, or its typical size.
     y_scale : float
         A typical size of the targets.
+
+    Attributes
+    ----------
+    values : ndarray
+        The estimate at the starts.
+    value : float
+        At the minimiser.
+    converged, credible : bool
+        Whether the steps have ended, and whether the rows kept find the minimum a good one too.
     """
 
     def __init__(self, estimate, rows, bound, y_scale):
@@ -63,8 +72,9 @@ class Correction:
         with np.errstate(all="ignore"):
             narrow = RoundedLoss(self.objective.loss, 1e-3 * self.y_scale)
             values = [self.estimate.value(narrow, W) for W in starts]
-            values = np.where(np.isfinite(values), values, np.inf)
+            self.values = values = np.where(np.isfinite(values), values, np.inf)
             value, W = values.min(), starts[int(np.argmin(values))]
+            self.value = float(value)
             if not np.isfinite(value):
                 return W
             # A good start needs no wide ones.
@@ -82,6 +92,7 @@ class Correction:
                 if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
                     break
             self._judge(starts, W)
+            self.value = self.estimate.value(narrow, W)
         return W
 
     def _judge(self, starts, W):

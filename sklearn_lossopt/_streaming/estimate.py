@@ -127,10 +127,9 @@ class Estimate:
             self.shift = models.shift
             self.x, self.share = np.empty((0, objective.d + 1)), np.empty((0, 1))
             return
-        self.shift = np.zeros(objective.d)
-        if objective.fit_intercept:
-            weight = reservoir.weight / reservoir.weight.sum()
-            self.shift = weight @ reservoir.rows.astype(np.float64)
+        self.shift = reservoir.mean() if models is None else models.shift
+        if not objective.fit_intercept:
+            self.shift = np.zeros(objective.d)
         self.x = extended(reservoir.rows, self.last, self.shift)
         weight, target, model = reservoir.weight, reservoir.target, reservoir.model
         self.kept_mass = float(weight.sum())
@@ -150,7 +149,6 @@ class Estimate:
         self.share = (share / self.total)[:, None]
         self.target = replace(objective, target=target).targets(slice(None))
         if models is not None:
-            self.models = models.moved(self.shift, self.last)
             self.z, _, self.slope, self.bend = np.moveaxis(model, 1, 0)
             self.start = model[:, 1].sum(axis=1)
 
@@ -192,6 +190,14 @@ class Estimate:
     def of_kept(self, loss, W):
         """What each of the rows kept adds to their objective."""
         return self.share[:, 0] * loss.value_and_slope(self.target, self.x @ W.T)[0]
+
+    def spread(self, loss, W):
+        """The standard deviation of the rows' losses; about as much where none is kept."""
+        if not len(self.x):
+            return self.value(loss, W)
+        with np.errstate(all="ignore"):
+            rows = self.of_kept(loss, W) / self.share[:, 0]
+            return float(np.nan_to_num(np.std(rows), nan=0.0, posinf=0.0))
 
     def mean_curvature(self, loss, W):
         """Of the rows kept, for each output (k,); None where rows' own say more."""

@@ -78,7 +78,7 @@ class Correction:
             if not np.isfinite(value):
                 return W
             # A good start needs no wide ones.
-            first = 0 if smooth or len(starts) == 2 else 2
+            first = 0 if smooth or len(starts) == 2 else 3
             for step in range(first, first + STEPS):
                 self.round_off(W, step)
                 direction, decrement = self._direction(W, starts[-1])

@@ -107,8 +107,16 @@ class Memory:
 
     def kept(self, objective, weight):
         """The memory after the rows of one more chunk, without models of them."""
-        weight = None if weight is None else weight / self.unit
-        mass = float(objective.n) if weight is None else float(weight.sum())
+        mass = float(objective.n)
+        if weight is not None:
+            with np.errstate(over="ignore"):
+                weight = weight / self.unit
+                mass = float(weight.sum())
+            if not math.isfinite(self.mass + mass):
+                raise ValueError(
+                    "sample_weight is too large beside that of the stream's first rows, about "
+                    f"{self.unit:.3g}: their ratio overflows. Give weights of more equal size."
+                )
         before = reservoir = self.reservoir
         if reservoir is not None:
             reservoir = reservoir.extended(objective, weight)
@@ -257,7 +265,8 @@ class Memory:
             correction = Correction(estimate, self.rows, bound, y_scale)
             W = correction.run([estimate.place(*start) for start in starts])
         self.incumbent = estimate.unshift(W)
-        growth = GROWTH if correction.converged else 2 * GROWTH
+        settled = correction.converged or not objective.loss.smooth
+        growth = GROWTH if settled else 2 * GROWTH
         self.due = self.rows + max(1, self.rows // growth)
         self.corrected, self.value = self.rows, correction.value
         if constant is not None and math.isfinite(correction.values[constant]):

@@ -1,6 +1,7 @@
 """Components: losses, optimizers and schedules as searchable configurations with a registry."""
 
 from difflib import get_close_matches
+from functools import cache
 from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
@@ -70,6 +71,11 @@ class Component(BaseEstimator):
     _kernel_params: tuple = ()
     name: str | None = None
     aliases: dict = {}
+
+    @classmethod
+    @cache
+    def _get_param_names(cls):
+        return super()._get_param_names()
 
     def __init_subclass__(cls, *, family=None, name=None, aliases=None, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -21,7 +21,7 @@ from sklearn_lossopt._compat import Interval, Options, StrOptions
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
 from sklearn_lossopt._estimators.callbacks import CallbackReporter
-from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, select
+from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, is_plain, select
 from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer, resolve_settings
 from sklearn_lossopt._estimators.partial_fit import (
     cast,
@@ -300,6 +300,9 @@ class BaseGradientEstimator(
         return X, y
 
     def _validate(self, X, y, reset=True):
+        nameless = not hasattr(self, "feature_names_in_")
+        if not reset and nameless and is_plain(X, y, self.n_features_in_):
+            return X, y  # chunks are many, and may be small
         X, y = validate_data(
             self, X, y, reset=reset, dtype=[np.float64, np.float32], order="C",
             accept_sparse="csr", **self._target_checks,

@@ -110,6 +110,19 @@ def check_weight(sample_weight, X, allow_all_zero=False):
     return weight, None if len(sample_indices) == X.shape[0] else sample_indices
 
 
+def is_plain(X, y, n_features):
+    """Whether X and y are arrays that scikit-learn's validation would return as they are; False
+    where only that can tell."""
+    if not (type(X) is type(y) is np.ndarray and X.ndim == 2 and y.ndim == 1):
+        return False
+    if X.shape != (len(y), n_features) or len(y) == 0 or X.dtype.char not in "fd":
+        return False
+    if y.dtype.kind not in "biuf" or not (X.flags.c_contiguous and X.flags.aligned):
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(X.sum()) and (y.dtype.kind != "f" or np.isfinite(y.sum())))
+
+
 def canonical(X):
     """Valid X as the engine takes it: numbers at addresses that suit their type, and of sparse
     formats a csr_array that stores each place once."""

@@ -115,6 +115,8 @@ def announced_classes(known, classes):
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return known
+    if isinstance(classes, np.ndarray) and np.array_equal(classes, known):
+        return known  # before slower checks of the same
     given = unique_labels(classes)
     if known is not None:
         if not np.array_equal(known, given):

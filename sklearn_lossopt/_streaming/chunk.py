@@ -246,7 +246,7 @@ class ChunkFit:
         self._predicting()
         after = preconditioner.unshift(preconditioner.weights.astype(np.float64))
         bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
-        model, kept = stream.memory.settle(self.objective, before, after, bound, y_scale)
+        model, kept = stream.memory.settle(self.objective, before, after, value, bound, y_scale)
         stream.factor = min(1.0, 1.1 * stream.factor) if kept else max(0.5 * stream.factor, LEAST)
         if kept < 1.0:
             # Memory of a way that was not taken.

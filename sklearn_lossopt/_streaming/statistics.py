@@ -136,6 +136,12 @@ class Stream:
         out = np.zeros(len(weight), objective.X.dtype)
         mean = np.repeat(masses / (self.rows + ends), np.diff(ends, prepend=0))
         out[used] = weight[used] / mean
+        if not out.any():
+            raise ValueError(
+                f"sample_weight of at most {weight.max():.3g} is nothing beside that of all rows "
+                f"so far, {self.mass:.3g}, in {out.dtype}, the type of X. Leave the chunk out, or "
+                "give weights of more equal size."
+            )
         return out
 
     def observe(self, objective, weight, settings, size):

@@ -238,7 +238,7 @@ def test_logistic_regression_with_every_optimizer(data, optimizer):
 @pytest.mark.parametrize("l1_ratio", [0.3, 1.0])
 def test_many_classes(l1_ratio):
     X, y = load_digits(return_X_y=True)
-    X, y = X[:500], y[:500]
+    X, y = X[:250], y[:250]
     model = GradientClassifier(alpha=0.02, l1_ratio=l1_ratio, random_state=0).fit(X, y)
     best = LogisticRegression(
         solver="saga",

@@ -84,23 +84,24 @@ def assert_same_fit(model, expected, rtol=1e-8):
 # Textbook mode ------------------------------------------------------------------------------------
 
 
-@pairwise("task, loss, optimizer", STEPPING_TRIPLES, l1_ratio=[0.0, 0.3])
-def test_textbook_steps_are_those_of_dense_rows(task, loss, optimizer, l1_ratio):
+@pairwise(
+    "task, loss, optimizer", STEPPING_TRIPLES, l1_ratio=[0.0, 0.3],
+    outputs=["one", "without intercept", "three"], size=[1, 16],
+)  # fmt: skip
+def test_textbook_steps_are_those_of_dense_rows(task, loss, optimizer, l1_ratio, outputs, size):
     X = rows()
     weight = np.random.default_rng(2).uniform(0.5, 2, size=60) * (np.arange(60) % 5 != 2)
-    for n_targets, fit_intercept in [(1, True), (1, False), (3, True)]:
-        y = targets(task, loss, X, n_targets)
-        for size in (1, 16):
-            model, expected = (
-                make(
-                    task, loss, optimizer, alpha=0.02, l1_ratio=l1_ratio, learning_rate=0.004,
-                    fit_intercept=fit_intercept, max_iter=4,
-                    **settable(optimizer, batch_size=size), **TEXTBOOK,
-                ).fit(x, y, sample_weight=weight)
-                for x in (X, X.toarray())
-            )  # fmt: skip
-            assert_same_fit(model, expected)
-            assert np.abs(expected.coef_).max() > 1e-5
+    y = targets(task, loss, X, 3 if outputs == "three" else 1)
+    model, expected = (
+        make(
+            task, loss, optimizer, alpha=0.02, l1_ratio=l1_ratio, learning_rate=0.004,
+            fit_intercept=outputs != "without intercept", max_iter=4,
+            **settable(optimizer, batch_size=size), **TEXTBOOK,
+        ).fit(x, y, sample_weight=weight)
+        for x in (X, X.toarray())
+    )  # fmt: skip
+    assert_same_fit(model, expected)
+    assert np.abs(expected.coef_).max() > 1e-5
 
 
 # Optimizers whose steps on the features that a batch lacks are spared exactly, penalty included.

@@ -17,6 +17,7 @@ from catalogue import (
     same_model,
     settable,
 )
+from cover import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
@@ -336,11 +337,10 @@ def stopping_epoch(costs, moved, tol, patience):
     return len(costs)
 
 
-@each_task
-@pytest.mark.parametrize("tol", [0, 1e-6, 1e-2, 0.2])
-@pytest.mark.parametrize("patience", [1, 3, 10])
-@pytest.mark.parametrize("schedule", ["constant", "auto"])
-@pytest.mark.parametrize("scoring", ["loss", None])
+@pairwise(
+    "task, schedule", [(task, schedule) for task in ESTIMATORS for schedule in ("constant", "auto")],
+    tol=[0, 1e-6, 1e-2, 0.2], patience=[1, 3, 10], scoring=["loss", None],
+)  # fmt: skip
 def test_it_ends_after_some_epochs_without_an_improvement(task, tol, patience, schedule, scoring):
     X, y, X_val, y_val = parts(task)
     settings = {"optimizer": "sgd", "batch_size": 8, "precondition": "scale", "random_state": 0}
@@ -529,9 +529,8 @@ def test_a_pipeline_transforms_the_validation_data(task):
     assert_array_equal(pipeline[-1].validation_curve_, direct.validation_curve_)
 
 
-@each_task
 @quietly
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("task, n_jobs", [("regression", 1), ("classification", 2)])
 def test_a_search_over_validated_fits(task, n_jobs):
     X, y = make_data(task, n=200)
     grid = {"scoring": ["loss", None], "validation_fraction": [0.1, 0.3]}

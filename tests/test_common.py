@@ -57,8 +57,8 @@ quietly = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarn
 
 
 # How rows, targets and weights come in, and what a call leaves alone, is settled before or after
-# anything asks for the loss or the optimizer. The fits that these checks make take three quarters of
-# the suite's time; every loss and every optimizer passes them in COVER.
+# anything asks for the loss or the optimizer. The fits of these checks are three quarters of all;
+# every loss and every optimizer passes them in COVER.
 BEFORE_TRAINING = {
     f"check_{name}"
     for name in (

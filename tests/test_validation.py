@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 import warnings
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -338,7 +339,7 @@ def stopping_epoch(costs, moved, tol, patience):
 
 
 @pairwise(
-    "task, schedule", [(task, schedule) for task in ESTIMATORS for schedule in ("constant", "auto")],
+    "task, schedule", list(product(ESTIMATORS, ["constant", "auto"])),
     tol=[0, 1e-6, 1e-2, 0.2], patience=[1, 3, 10], scoring=["loss", None],
 )  # fmt: skip
 def test_it_ends_after_some_epochs_without_an_improvement(task, tol, patience, schedule, scoring):

@@ -170,6 +170,9 @@ def render():
     classes = {name: found for name, found in public.items() if inspect.isclass(found)}
     for name in sorted(classes, key=lambda name: (issubclass(classes[name], Exception), name)):
         lines += section(name, classes[name], with_methods=True)
+    for name, found in public.items():
+        if inspect.isfunction(found):
+            lines += function_section(name, found)
     for title, (module, text) in FAMILIES.items():
         lines += [f"## {title}", "", text, ""]
         lines += ["`registry()` returns the known names and their classes.", ""]

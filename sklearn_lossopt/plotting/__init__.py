@@ -2,7 +2,7 @@
 
 A display holds the numbers of a plot. Its class methods take them from estimators or searches,
 and `plot` draws them. Only the methods that draw import matplotlib.
-Imports: `_component`, `_compat`.
+Imports: `_component`, `_trace`, `losses`, `_compat`.
 Read first: `_loss_curve.py`.
 """
 

@@ -18,7 +18,16 @@ EVERY = ("update", "epoch")
 class Trace:
     """The way of a fit, as ``trace`` records it. Row 0 is the start.
 
-    Parameters are in the units of X, whatever variables training works in.
+    Parameters of the model are in the units of X, whatever variables training works in.
+
+    Parameters
+    ----------
+    recorder : Recorder
+        What the fit has told.
+    estimator : estimator
+        What was fitted.
+    error : DivergenceError or None
+        How the fit ended.
 
     Attributes
     ----------
@@ -48,19 +57,19 @@ class Trace:
     sklearn_lossopt.trace : Makes one.
     """
 
-    def __init__(self, points, objective, shapes, activation, estimator, error):
-        updates, epochs, coefs, intercepts, rates = zip(*points, strict=True)
+    def __init__(self, recorder, estimator, error):
+        updates, epochs, coefs, intercepts, rates = zip(*recorder.points, strict=True)
         self.update, self.epoch = np.array(updates), np.array(epochs)
         self.learning_rate = np.array(rates)
-        self._objective, self._activation = objective, activation
+        self._objective, self._activation = recorder.objective, recorder.start.get("_activation")
         self.estimator, self.error = estimator, error
         with np.errstate(all="ignore"):
             found = [self._evaluate(*pair) for pair in zip(coefs, intercepts, strict=True)]
         self.objective = np.array(found)
-        self._shapes = shapes
-        if activation is None:
+        if self._activation is None:
+            shapes = (np.shape(recorder.start[name]) for name in ("coef_", "intercept_"))
             self.coef, self.intercept = (
-                np.reshape(part, (len(points), *shape))
+                np.reshape(part, (len(updates), *shape))
                 for part, shape in zip((coefs, intercepts), shapes, strict=True)
             )
         else:
@@ -158,6 +167,10 @@ class Recorder:
     ----------
     points : list of tuple
         Updates and epochs made, coefficients, intercepts, learning rate.
+    start : dict
+        The fitted attributes that a fit ending at the start would have.
+    objective : Objective
+        What the fit minimises.
     """
 
     wants_epochs = True
@@ -306,7 +319,4 @@ def trace(estimator, X, y, sample_weight=None, *, every="update"):
         if not recorder.points:
             raise
         error = diverged.with_traceback(None)
-    start = recorder.start
-    shapes = None if "coefs_" in start else [np.shape(start[n]) for n in ("coef_", "intercept_")]
-    activation = start.get("_activation")
-    return Trace(recorder.points, recorder.objective, shapes, activation, model, error)
+    return Trace(recorder, model, error)

@@ -184,7 +184,7 @@ class Cubic(RegressionLoss):
 
 def test_errors():
     X, y = make_data("regression")
-    with pytest.raises(ValueError, match="every must be one of.*'step'"):
+    with pytest.raises(ValueError, match=r"every must be one of.*'step'"):
         trace(GradientRegressor(), X, y, every="step")
     with pytest.raises(TypeError, match="GradientRegressor, a GradientClassifier or a pipeline"):
         trace(Ridge(), X, y)

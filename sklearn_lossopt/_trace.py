@@ -1,5 +1,7 @@
 """The way of a fit: parameters and objective after each update or epoch."""
 
+from time import perf_counter
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -44,6 +46,9 @@ class Trace:
     learning_rate : ndarray of shape (n_points,)
         That of the update that led to the point; at the start, that of the first update.
         NaN where a line search finds the steps, as ``optimizer="lbfgs"`` does.
+    seconds : ndarray of shape (n_points,)
+        Time since the start, without that of recording; also without what the fit does before its
+        first epoch.
     objective : ndarray of shape (n_points,)
         F, the mean loss of all training rows plus the penalty. Not finite where a diverging fit
         has overflowed.
@@ -58,9 +63,9 @@ class Trace:
     """
 
     def __init__(self, recorder, estimator, error):
-        updates, epochs, coefs, intercepts, rates = zip(*recorder.points, strict=True)
+        updates, epochs, coefs, intercepts, rates, seconds = zip(*recorder.points, strict=True)
         self.update, self.epoch = np.array(updates), np.array(epochs)
-        self.learning_rate = np.array(rates)
+        self.learning_rate, self.seconds = np.array(rates), np.array(seconds)
         self._objective, self._activation = recorder.objective, recorder.start.get("_activation")
         self.estimator, self.error = estimator, error
         with np.errstate(all="ignore"):
@@ -166,7 +171,7 @@ class Recorder:
     Attributes
     ----------
     points : list of tuple
-        Updates and epochs made, coefficients, intercepts, learning rate.
+        Updates and epochs made, coefficients, intercepts, learning rate, seconds.
     start : dict
         The fitted attributes that a fit ending at the start would have.
     objective : Objective
@@ -177,6 +182,8 @@ class Recorder:
 
     def __init__(self, every):
         self.every, self.points = every, []
+        # When the fit began, later by the time that recording has taken.
+        self.began = perf_counter()
         self.rates, self.made = np.array([np.nan]), 0
 
     def begin_fit(self, attributes, objective, max_iter):
@@ -190,26 +197,26 @@ class Recorder:
         """Record the start."""
         if not self.points:
             self.start = self.attributes(found := result())
-            self.points.append((0, 0.0, found.coef, found.intercept, float(self.rates[0])))
+            rate = float(self.rates[0])
+            self.points.append((0, 0.0, found.coef, found.intercept, rate, 0.0))
+            self.began = perf_counter()
 
     def end(self, result):
         """Record the model after an epoch, unless its last update has led there."""
+        now = perf_counter()
         self.made += 1
         found = result()
-        _, _, coef, intercept, _ = self.points[-1]
-        if self.every == "epoch" or not _same((coef, intercept), (found.coef, found.intercept)):
-            rate = float(self.rates[-1])
-            self.points.append(
-                (found.state.updates, float(self.made), found.coef, found.intercept, rate)
-            )
+        before, after = self.points[-1][2:4], (found.coef, found.intercept)
+        if self.every == "epoch" or not _same(before, after):
+            self._add(now, found.state.updates, float(self.made), *after, self.rates[-1])
         return False
 
     def watch(self, epochs):
         """Epochs are about to be trained, one at a time; returns what to call after an update."""
         self.rates = epochs.rates
         if self.made == 0:
-            updates, epoch, *start, _ = self.points[0]
-            self.points[0] = (updates, epoch, *start, float(self.rates[0]))
+            *start, _, seconds = self.points[0]
+            self.points[0] = (*start, float(self.rates[0]), seconds)
         if self.every == "epoch":
             return None
         iterate = epochs.iterate
@@ -218,16 +225,20 @@ class Recorder:
 
         def after_update():
             nonlocal count
-            count += 1
+            now, count = perf_counter(), count + 1
             rate = self.rates[min(count, len(self.rates)) - 1]
             with average.predicting(), np.errstate(all="ignore"):
                 weights = iterate.weights.astype(np.float64)
                 model = preconditioner.rounded(*preconditioner.unshift(weights))
-            self.points.append(
-                (earlier + count, self.made + count / per_epoch, *model, float(rate))
-            )
+            self._add(now, earlier + count, self.made + count / per_epoch, *model, rate)
 
         return after_update
+
+    def _add(self, now, updates, epochs, coef, intercept, rate):
+        """Add a point that the fit has reached at this time."""
+        seconds = now - self.began
+        self.points.append((updates, epochs, coef, intercept, float(rate), seconds))
+        self.began += perf_counter() - now
 
 
 def _same(one, other):

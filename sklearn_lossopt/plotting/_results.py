@@ -142,7 +142,7 @@ class Results:
         if value is _ABSENT:
             return _ABSENT, None
         if isinstance(value, Component):
-            return _component(value, searched)
+            return component_label(value, searched)
         value = value.item() if isinstance(value, np.generic) else value
         if is_number(value):
             return float(value), value
@@ -236,7 +236,7 @@ def is_number(value):
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _component(component, searched):
+def component_label(component, searched=()):
     """A component's key and label, without the parameters that were searched."""
     params = component.get_params(deep=False)
     kept = {name: repr(value) for name, value in params.items() if name not in searched}

@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the top floor down. A file imports from floors below its own, and from its own folder.
 FLOORS = [
     ("__init__", "__main__"),
+    ("_comparison",),
     ("plotting",),
     ("search", "_trace"),
     ("_estimators",),

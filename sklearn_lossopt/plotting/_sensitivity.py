@@ -110,9 +110,11 @@ def _abscissa(table, numbers, log_scale):
 def _mark_beyond(ax, lines):
     """Triangles on the edges, where curves have points beyond them."""
     low, high = ax.get_ylim()
-    for line in lines:
+    for r, line in enumerate(lines):
         x, y = line.get_data()
-        for beyond, height, marker in ((y < low, 0.0, "v"), (y > high, 1.0, "^")):
+        # Those of several curves stand one above the other.
+        inside = 0.03 * r
+        for beyond, height, marker in ((y < low, inside, "v"), (y > high, 1 - inside, "^")):
             if beyond.any():
                 ax.plot(
                     x[beyond],

@@ -170,6 +170,9 @@ def render():
     classes = {name: found for name, found in public.items() if inspect.isclass(found)}
     for name in sorted(classes, key=lambda name: (issubclass(classes[name], Exception), name)):
         lines += section(name, classes[name], with_methods=True)
+    for name, found in public.items():
+        if inspect.isfunction(found):
+            lines += function_section(name, found)
     for title, (module, text) in FAMILIES.items():
         lines += [f"## {title}", "", text, ""]
         lines += ["`registry()` returns the known names and their classes.", ""]
@@ -184,7 +187,11 @@ def render():
                 lines += function_section(name, getattr(module, name))
     lines += ["## Displays", "", "Module `sklearn_lossopt.plotting`. They need matplotlib.", ""]
     for name in plotting.__all__:
-        lines += section(name, getattr(plotting, name), with_methods=True)
+        found = getattr(plotting, name)
+        if inspect.isfunction(found):
+            lines += function_section(name, found)
+        else:
+            lines += section(name, found, with_methods=True)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 

@@ -1,9 +1,10 @@
 """Gradient-based scikit-learn estimators: any loss with any optimizer, compiled."""
 
-from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt import losses, optimizers, plotting, schedules
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._trace import Trace, trace
 from sklearn_lossopt.search import GradientHalvingSearchCV, GradientSearchCV
 
 __version__ = "0.1.0"
@@ -14,7 +15,10 @@ __all__ = [
     "GradientHalvingSearchCV",
     "GradientRegressor",
     "GradientSearchCV",
+    "Trace",
     "losses",
     "optimizers",
+    "plotting",
     "schedules",
+    "trace",
 ]

@@ -169,12 +169,23 @@ class Objective:
     def mean_loss(self, constant):
         """The mean loss of one raw prediction (k,) for all, on about 10,000 rows at the most."""
         index = self.subsample(10_000)
+        raw = np.tile(np.asarray(constant, dtype=np.float64), (len(self.target[index]), 1))
+        return self.mean_loss_of(raw, index)
+
+    def mean_loss_of(self, raw, index):
+        """The mean loss of raw predictions (m, k) of these rows."""
         y = self.targets(index)
-        raw = np.tile(np.asarray(constant, dtype=np.float64), (len(y), 1))
         if self.n_outputs == 1:
             y, raw = y.reshape(-1), raw[:, 0]
         weight = None if self.weight is None else self.weight[index]
         return float(np.average(self.loss.loss_gradient(y, raw)[0], weights=weight))
+
+    def penalty(self, *coefs):
+        """What F adds to the mean loss for these arrays of coefficients."""
+        return sum(
+            0.5 * self.l2 * float(np.sum(coef**2)) + self.l1 * float(np.sum(np.abs(coef)))
+            for coef in coefs
+        )
 
     def y_scale(self):
         """A typical size of the targets, greater than 0."""

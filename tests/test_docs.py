@@ -70,7 +70,7 @@ def public_functions():
     """Public functions by their full public name."""
     return {
         f"{module.__name__}.{name}": getattr(module, name)
-        for module in (losses, optimizers, schedules)
+        for module in (sklearn_lossopt, losses, optimizers, schedules, plotting)
         for name in module.__all__
         if inspect.isfunction(getattr(module, name))
     }

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_lossopt import GradientRegressor
+from sklearn_lossopt import GradientClassifier, GradientRegressor, trace
 from sklearn_lossopt.plotting import LossCurveDisplay
 
 matplotlib.use("Agg")
@@ -257,6 +257,10 @@ def test_parameters_are_attributes():
         name="n",
         reference=0.0,
         validation_kind="score",
+        abscissa=[0.0, 1.0],
+        abscissa_name="Seconds",
+        panel=["huber"],
+        loss_name="Objective F",
     )
     assert vars(LossCurveDisplay(**given)) == given
 
@@ -308,3 +312,90 @@ def test_matplotlib_is_imported_only_to_draw():
         "assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_traces_begin_with_the_start(data):
+    traces = {
+        name: trace(GradientRegressor(optimizer=name, random_state=0), *data, every="epoch")
+        for name in ("sgd", "adam")
+    }
+    for against, label in {"epoch": "Epoch", "update": "Update", "seconds": "Seconds"}.items():
+        display = LossCurveDisplay.from_traces(traces, against=against)
+        assert display.ax_.get_xlabel() == label and display.ax_.get_ylabel() == "Objective F"
+        for line, found in zip(display.lines_, traces.values(), strict=True):
+            np.testing.assert_array_equal(line.get_xdata(), getattr(found, against))
+            np.testing.assert_array_equal(line.get_ydata(), found.objective)
+            assert line.get_markevery() == [0] and line.get_xdata()[0] == 0
+            assert (np.diff(found.seconds) > 0).all()
+    assert texts(display) == ["sgd", "adam"]
+    listed = LossCurveDisplay.from_traces(traces.values())
+    assert texts(listed) == ["optimizer='sgd'", "optimizer='adam'"]
+    with pytest.raises(ValueError, match=r"against must be one of.*'time'"):
+        LossCurveDisplay.from_traces(traces, against="time")
+    with pytest.raises(ValueError, match="traces is empty"):
+        LossCurveDisplay.from_traces({})
+
+
+def test_a_diverged_trace_ends_where_it_overflows(data):
+    model = GradientRegressor(
+        "poisson", "sgd", learning_rate=1e4, precondition=False, schedule="constant", max_iter=5
+    )
+    found = trace(model, data[0], np.abs(data[1]))
+    assert found.error is not None and not np.isfinite(found.objective[-1])
+    (line,) = LossCurveDisplay.from_traces([found], log_scale=True).lines_
+    drawn = np.isfinite(line.get_ydata())
+    np.testing.assert_array_equal(line.get_ydata()[drawn], found.objective[drawn])
+    assert not drawn[-1]
+
+
+def test_losses_of_different_kinds_have_panels_of_their_own(data, closed_figures):
+    losses = ["squared_error", "huber", "squared_error"]
+    models = [
+        GradientRegressor(loss, random_state=seed).fit(*data) for seed, loss in enumerate(losses)
+    ]
+    display = LossCurveDisplay.from_estimators(dict(zip("abc", models, strict=True)))
+    assert [ax.get_title() for ax in display.axes_] == ["squared_error", "huber"]
+    assert [display.axes_.index(line.axes) for line in display.lines_] == [0, 1, 0]
+    assert display.ax_ is display.axes_[0] and display.axes_[1].get_xlabel() == "Epoch"
+    # On given axes all are drawn as they are.
+    ax = closed_figures.subplots()[1]
+    display = LossCurveDisplay.from_estimators(models, ax=ax)
+    assert display.axes_ == [ax] and len(ax.lines) == 3
+
+
+def test_panels_have_their_own_validation_curves(data):
+    models = [
+        GradientRegressor(loss, early_stopping=True, random_state=0).fit(*data)
+        for loss in ("squared_error", "huber")
+    ]
+    display = LossCurveDisplay.from_estimators(models, reference=0.0)
+    training, validation = zip(*zip(display.lines_, display.validation_lines_, strict=True),
+                               strict=True)  # fmt: skip
+    assert len({line.axes for line in (*training, *validation)}) == 4
+    assert display.validation_ax_ is validation[0].axes
+
+
+def test_the_axis_says_where_curves_are_running_means(data):
+    fixed = dict(schedule="constant", learning_rate=0.01, random_state=0)
+    classes = data[0], (data[1] > 0).astype(int)
+    means = [
+        GradientRegressor(tol=0, max_iter=3, **fixed).fit(*data),
+        GradientClassifier(hidden_layer_sizes=(4,), max_iter=3).fit(*classes),
+    ]
+    values = [
+        GradientRegressor(random_state=0).fit(*data),
+        GradientRegressor(tol=0, max_iter=3, **{**fixed, "schedule": "plateau"}).fit(*data),
+        GradientRegressor(optimizer="averaged", tol=0, max_iter=3, **fixed).fit(*data),
+        GradientRegressor(optimizer="lbfgs", hidden_layer_sizes=(4,), max_iter=3).fit(*data),
+        recorded(),
+    ]
+    for model in means:
+        label = LossCurveDisplay.from_estimator(model).ax_.get_ylabel()
+        assert label == "Loss (running means)"
+    for model in values:
+        assert LossCurveDisplay.from_estimator(model).ax_.get_ylabel() == "Loss"
+    # The rule is that of the fit: what the label calls F is F.
+    for model in (*means[:1], *values[:3]):
+        exact = trace(model, *data, every="epoch").objective[-1]
+        is_mean = model in means
+        assert (abs(model.loss_curve_[-1] - exact) > 1e-9 * exact) == is_mean

@@ -163,7 +163,7 @@ def test_sensitivity(search):
     assert display.ax_.get_xlabel() == "learning_rate"
     assert display.ax_.get_ylabel() == "Negative mean absolute error"
     assert legend(display) == [*names, "auto"]
-    assert display.im_ is display.text_ is display.bands_ is None
+    assert display.im_ is display.text_ is None and len(display.bands_) == 2
 
 
 def test_loss_curves_of_the_best_candidate_of_each_optimizer(search):
@@ -382,10 +382,14 @@ def test_failed_rates_are_crosses_and_gaps_are_bridged():
     sgd, adam = display.lines_
     np.testing.assert_array_equal(sgd.get_ydata(), [1.0, np.nan, np.nan])
     np.testing.assert_array_equal(adam.get_xdata(), [0.1, 10.0])
-    (crosses,) = [line for line in display.ax_.lines if line.get_marker() == "x"]
+    # On axes of their own, not at a score.
+    (crosses,) = [line for line in display.rug_ax_.lines if line.get_marker() == "x"]
+    assert display.rug_ax_.get_position().y1 <= display.ax_.get_position().y0
+    assert [text.get_text() for text in display.rug_ax_.get_yticklabels()] == ["failed"]
+    assert display.rug_ax_.get_xlabel() == "learning_rate"
     np.testing.assert_array_equal(crosses.get_xdata(), [1.0, 10.0])
     assert crosses.get_color() == sgd.get_color()
-    assert legend(display) == ["sgd", "adam", "failed"]
+    assert legend(display) == ["sgd", "adam"]
 
 
 def test_scale_of_rates_with_zero():
@@ -470,6 +474,7 @@ def test_parameters_are_attributes():
         y_name="b",
         failed=[[False]],
         score_name="r2",
+        spread=[[0.1]],
         loss_curves=[[[[1.0]]]],
         kind="sensitivity",
     )
@@ -527,3 +532,60 @@ def test_without_matplotlib(monkeypatch, search):
         SearchDisplay.from_search(search)
     with pytest.raises(ImportError, match=r"SearchDisplay\.plot requires matplotlib"):
         SearchDisplay(score=[[1.0]], x_values=["x"], y_values=["y"]).plot()
+
+
+def test_scores_beyond_the_axes_are_marked():
+    rates = [1e-4, 1e-3, 1e-2, 1e-1]
+    params = [{"optimizer": "sgd", "learning_rate": rate} for rate in rates]
+    scores = [-50.0, 0.8, 0.9, 0.85]
+    display = SearchDisplay.from_search(made(params, scores), kind="sensitivity")
+    low = display.ax_.get_ylim()[0]
+    assert scores[0] < low < min(scores[1:])
+    (mark,) = [line for line in display.ax_.lines if line.get_marker() == "v"]
+    np.testing.assert_array_equal(mark.get_xdata(), [1e-4])
+    assert mark.get_color() == display.lines_[0].get_color() and display.rug_ax_ is None
+    errors = SearchDisplay.from_search(made(params, scores), kind="sensitivity", negate_score=True)
+    assert [line for line in errors.ax_.lines if line.get_marker() == "^"]
+
+
+def test_bands_are_deviations_over_the_folds():
+    X, y = make_regression(60, 3, noise=5.0, random_state=0)
+    grid = {"alpha": [1e-3, 1.0, 10.0], "optimizer": ["sgd", "adam"]}
+    search = GridSearchCV(GradientRegressor(random_state=0), grid, cv=3).fit(X, y)
+    display = SearchDisplay.from_search(search, kind="sensitivity", x="alpha")
+    frame = pd.DataFrame(search.cv_results_)
+    wide = frame.pivot(index="param_optimizer", columns="param_alpha", values="std_test_score")
+    np.testing.assert_array_equal(display.spread, wide.loc[display.y_values, display.x_values])
+    for r, band in enumerate(display.bands_):
+        vertices = band.get_paths()[0].vertices
+        for c, alpha in enumerate(display.x_values):
+            there = vertices[np.isclose(vertices[:, 0], alpha), 1]
+            middle, half = display.score[r, c], display.spread[r, c]
+            assert there.min() == pytest.approx(middle - half)
+            assert there.max() == pytest.approx(middle + half)
+
+
+def test_the_colour_bar_names_the_default_score():
+    for estimator, name, label in [
+        (GradientRegressor(), "r2", "R2"), (GradientClassifier(), "accuracy", "Accuracy"),
+    ]:  # fmt: skip
+        params = [{"optimizer": "sgd", "loss": loss} for loss in ("a", "b")]
+        display = SearchDisplay.from_search(made(params, [1.0, 2.0], estimator))
+        assert display.score_name == name
+        assert display.figure_.axes[-1].get_ylabel() == label
+
+
+def test_equal_cells_say_why():
+    params = [
+        {"loss": loss, "optimizer": optimizer}
+        for loss in ("squared_error", "huber") for optimizer in ("sgd", "adam")
+    ]  # fmt: skip
+    same = SearchDisplay.from_search(made(params, [0.51, 0.51, 0.48, 0.47]))
+    assert same.note_.get_text() == "equal numbers: one optimum, whatever the optimizer"
+    turned = SearchDisplay.from_search(
+        made(params, [0.51, 0.51, 0.48, 0.47]), x="loss", y="optimizer"
+    )
+    assert turned.note_.get_text() == same.note_.get_text()
+    assert SearchDisplay.from_search(made(params, [0.51, 0.52, 0.48, 0.47])).note_ is None
+    # Equal scores of different losses are no one optimum.
+    assert SearchDisplay.from_search(made(params, [0.51, 0.52, 0.51, 0.53])).note_ is None

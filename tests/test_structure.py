@@ -16,14 +16,16 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From the top floor down. A file imports from floors below its own, and from its own folder.
 FLOORS = [
     ("__init__", "__main__"),
-    ("search",),
+    ("_comparison",),
+    ("plotting",),
+    ("search", "_trace"),
     ("_estimators",),
     ("_streaming",),
     ("_training",),
     ("_preconditioning",),
     ("_solvers",),
     ("_objective",),
-    ("losses", "optimizers", "schedules", "plotting"),
+    ("losses", "optimizers", "schedules"),
     ("_component",),
     ("_engine",),
     ("_blas",),

@@ -26,8 +26,8 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor, losses
 from sklearn_lossopt._estimators.validation_split import _keys, set_aside
@@ -718,3 +718,20 @@ def test_a_loss_that_overflows_on_validation_rows_is_a_bad_loss(task):
     model = make(task, loss, early_stopping=True, n_iter_no_change=2)
     model.fit(X, y, X_val=X_val, y_val=y[:2])
     assert np.isfinite(model.coef_).all() and len(model.validation_curve_) == model.n_iter_
+
+
+def test_untransformed_rows_in_a_pipeline_name_the_remedy():
+    X, y, X_val, y_val = parts("regression")
+    expanded = PolynomialFeatures(2, include_bias=False)
+    model = make("regression")
+    pipeline = make_pipeline(expanded, clone(model))
+    with pytest.raises(ValueError, match=r"transform_input=\['X_val'\].*set_fit_request"):
+        pipeline.fit(X, y, gradientregressor__X_val=X_val, gradientregressor__y_val=y_val)
+    # What the message says.
+    with config_context(enable_metadata_routing=True):
+        step = clone(model).set_fit_request(X_val=True, y_val=True)
+        pipeline = make_pipeline(expanded, step, transform_input=["X_val"])
+        curve = pipeline.fit(X, y, X_val=X_val, y_val=y_val)[-1].validation_curve_
+    rows, rows_val = expanded.fit_transform(X), expanded.transform(X_val)
+    expected = clone(model).fit(rows, y, X_val=rows_val, y_val=y_val).validation_curve_
+    assert_array_equal(curve, expected)

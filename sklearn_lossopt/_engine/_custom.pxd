@@ -6,6 +6,8 @@ cdef Host host
 
 cdef class Custom:
     cdef object loss, step
+    # Called after each update, or None.
+    cdef object after_update
     cdef Py_ssize_t k
     cdef bint class_targets
     # Sample-wise numbers of a chunk; see Buffers.

@@ -15,7 +15,8 @@ cdef extern from "_blas.hpp" namespace "lossopt" nogil:
 
 
 cdef class Custom:
-    """A loss and an optimizer written in NumPy, and the arrays that they are called with."""
+    """A loss and an optimizer written in NumPy, and the arrays that they are called with; and who
+    wants to see each update."""
 
     cdef call_loss(
         self, Custom reader, Py_ssize_t n, Py_ssize_t raw, Py_ssize_t value, Py_ssize_t gradient
@@ -92,6 +93,11 @@ cdef int custom_step(void* custom, Py_ssize_t layer, int64_t t, double rate) exc
     return 0
 
 
+cdef int after_update(void* custom) except -1 with gil:
+    (<Custom> custom).after_update()
+    return 0
+
+
 cdef void gemm(
     const char* op_a, const char* op_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t p, floating scale,
     const floating* A, Py_ssize_t lda, const floating* B, Py_ssize_t ldb, floating keep,
@@ -107,5 +113,6 @@ host.check_signals = check_signals
 host.custom_loss = custom_loss
 host.blame_loss = blame_loss
 host.custom_step = custom_step
+host.after_update = after_update
 host.gemm.for_double = gemm[double]
 host.gemm.for_float = gemm[float]

@@ -135,6 +135,7 @@ static void stochastic_epoch(Plan<T> &t, const double *rates, ptrdiff_t rate_ste
         z = (decay * with_w + W[d]) + a * (with_row + one);
         decay_axpy<T>(d, decay, a, X + row * d, shift, W);
         W[d] += a * one;
+        show_update(t);
         row = following;
         look_for_signals(t, d + 16);
     }
@@ -192,6 +193,7 @@ static void dense_epoch(Plan<T> &t, const double *rates, ptrdiff_t rate_step, do
         ptrdiff_t b = least(t.batch_size, t.n - start);
         batch_gradient(t, start, b, total);
         update(t, b, rates[start / t.batch_size * rate_step]);
+        show_update(t);
         start += b;
         look_for_signals(t, (b + 4) * t.size);
     }

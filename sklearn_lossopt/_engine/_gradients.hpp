@@ -69,6 +69,14 @@ static void call_loss(const Plan<T> &t, const Buffers<T> &buffers, ptrdiff_t n, 
                              value + r * n, gradient + r * n);
 }
 
+/* Weights and memory are those after an update. */
+template <class T>
+LOSSOPT_INLINE void show_update(const Plan<T> &t)
+{
+    if (t.watched)
+        check(t.host->after_update(t.custom));
+}
+
 /* One step of the optimizer, layer by layer. */
 template <class T>
 static void call_step(const Plan<T> &t, T *w, const T *g, double rate)

@@ -137,6 +137,8 @@ struct Host {
                        ptrdiff_t gradient);
     int (*blame_loss)(void *custom);
     int (*custom_step)(void *custom, ptrdiff_t layer, int64_t t, double rate);
+    /* Who wants to see each update; called where `watched`. */
+    int (*after_update)(void *custom);
     Both<Gemm> gemm;
 };
 
@@ -215,6 +217,7 @@ struct Plan {
     double l2, l1, scale;
     /* A loss or an optimizer written in NumPy, where `loss` or `optimizer` is NULL. */
     void *custom;
+    bool watched;
 
     int metric_kind;
     ptrdiff_t metric_stride;

@@ -49,6 +49,7 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
             Py_ssize_t gradient) except -1 nogil
         int (*blame_loss)(void* custom) except -1 nogil
         int (*custom_step)(void* custom, Py_ssize_t layer, int64_t t, double rate) except -1 nogil
+        int (*after_update)(void* custom) except -1 nogil
         GemmPair gemm
 
     ctypedef struct Csr "lossopt::Csr<void>":
@@ -109,6 +110,7 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         int64_t* steps
         double l2, l1, scale
         void* custom
+        bint watched
         int metric_kind
         Py_ssize_t metric_stride
         const void* metric

@@ -318,7 +318,7 @@ cdef class Trainer:
         return 0
 
     def run(self, Py_ssize_t first_epoch, Py_ssize_t n_epochs, const double[::1] rates,
-            double[::1] history):
+            double[::1] history, after_update=None):
         """Train for up to ``n_epochs`` epochs.
 
         Parameters
@@ -330,6 +330,9 @@ cdef class Trainer:
             Learning rates, one for all updates or one for each.
         history : ndarray of shape (n_epochs,)
             Filled with each epoch's running mean of the objective.
+        after_update : callable or None
+            Called after each update, when weights and state are those that it has left. Epochs over
+            sparse rows are then those of the dense path.
 
         Returns
         -------
@@ -340,12 +343,14 @@ cdef class Trainer:
         cdef Plan* p = &self.plan
         cdef Py_ssize_t rate_step = 0 if rates.shape[0] == 1 else 1
         cdef int path = PATH_DENSE
-        if self.paths is not None:
+        p.watched, self.custom.after_update = after_update is not None, after_update
+        if self.paths is not None and not p.watched:
             path = self.paths.choose(rates)
         self.own_order()
         with nogil:
             n_epochs = level.run(
                 p, path, first_epoch, n_epochs, &rates[0], rate_step, &history[0])
+        p.watched, self.custom.after_update = False, None
         return n_epochs
 
     def evaluate(self, gradient=None):

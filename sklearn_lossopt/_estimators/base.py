@@ -251,7 +251,7 @@ class BaseGradientEstimator(
         validated = data.validation is not None
         attributes = partial(fitted_attributes, loss, settings, objective, data.encoding, validated)
         observer = observer or CallbackReporter(self, X, data.rows.y, sample_weight)
-        observer.begin_fit(attributes, settings.max_iter)
+        observer.begin_fit(attributes, objective, settings.max_iter)
         result = yield from train(
             objective, settings, data.seed, start, state,
             self._validation(data, objective, attributes) if validated else None,

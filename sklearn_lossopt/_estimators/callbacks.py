@@ -28,9 +28,9 @@ class CallbackReporter:
         self.task = callback_kwargs(estimator, X, y, weight)
         self.wants_epochs = has_callbacks(estimator)
 
-    def begin_fit(self, attributes, max_iter):
-        """A fit of up to ``max_iter`` epochs begins; ``attributes`` makes the fitted attributes of
-        a FitResult."""
+    def begin_fit(self, attributes, objective, max_iter):
+        """A fit of ``objective`` in up to ``max_iter`` epochs begins; ``attributes`` makes the
+        fitted attributes of a FitResult."""
         self.attributes = attributes
         # Without callbacks too: tasks of a pipeline or a search are linked by it.
         self.root = self.task["estimator"]._init_callback_context(max_subtasks=max_iter)
@@ -73,7 +73,7 @@ class SnapshotRecorder:
     def __init__(self, epochs=()):
         self.wants_epochs, self.epochs, self.found, self.made = bool(epochs), epochs, {}, 0
 
-    def begin_fit(self, attributes, max_iter):
+    def begin_fit(self, attributes, objective, max_iter):
         """As for CallbackReporter, like the methods below."""
         self.attributes = attributes
 

@@ -13,6 +13,12 @@ from sklearn.utils.validation import validate_data
 from sklearn_lossopt._estimators.data import RowSet, canonical, check_weight, select
 from sklearn_lossopt._estimators.validation_split import set_aside
 
+IN_A_PIPELINE = (
+    "If this is a step of a Pipeline: it transforms X alone. Make it with "
+    "transform_input=['X_val'], enable metadata routing, and call set_fit_request(X_val=True, "
+    "y_val=True) on this step; then pass X_val and y_val to the pipeline."
+)
+
 
 class GivenValidation(NamedTuple):
     """Validation data as ``fit`` gets them."""
@@ -101,8 +107,11 @@ def _check_given(estimator, rows, encoding, given, loss):
         elif sparse.issparse(X):
             X = X.toarray()
         X = canonical(X)
-        # The names and the number of the features.
-        validate_data(estimator, X_val, reset=False, skip_check_array=True)
+        try:
+            # The names and the number of the features.
+            validate_data(estimator, X_val, reset=False, skip_check_array=True)
+        except ValueError as error:
+            raise ValueError(f"X_val: {str(error).strip()}\n{IN_A_PIPELINE}") from None
     with naming("y_val"):
         if rows.codes is not None:
             y_val = column_or_1d(y_val, warn=True)

@@ -129,16 +129,25 @@ class Epochs:
         self.done += done
         self.broken = done < count or not np.isfinite(self.history[self.done - 1])
 
-    def train(self, count=None):
-        """Train them, or the next ``count`` of them, alone."""
+    def train(self, count=None, after_update=None):
+        """Train them, or the next ``count`` of them, alone; ``after_update`` is called after each
+        update."""
         if count is None:
             count = self.left
         if count:
-            self.take(self.iterate.trainer.run(self.next, count, *self.piece(count)), count)
+            run = self.iterate.trainer.run
+            self.take(run(self.next, count, *self.piece(count), after_update), count)
 
 
-def alone(training):
-    """Drive one fit, a generator of Epochs, to its end; returns what it returns."""
+def alone(training, watch=None):
+    """Drive one fit, a generator of Epochs, to its end; returns what it returns.
+
+    Parameters
+    ----------
+    training : generator of Epochs
+    watch : callable or None
+        Gets Epochs before they are trained; returns what to call after each update, or None.
+    """
     with ONE_BLAS_THREAD:
         while True:
             look_for_stop()
@@ -146,7 +155,7 @@ def alone(training):
                 epochs = next(training)
             except StopIteration as end:
                 return end.value
-            epochs.train()
+            epochs.train(after_update=watch and watch(epochs))
 
 
 class Bank:

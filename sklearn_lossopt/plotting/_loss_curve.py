@@ -1,13 +1,26 @@
 """Loss curves of fitted estimators."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_lossopt.plotting._compat import check_matplotlib_support
-from sklearn_lossopt.plotting._shared import check_positive, last_step, one_each, styled
+from sklearn_lossopt.plotting._curves import (
+    has_running_means,
+    loss_curve,
+    loss_of,
+    suboptimality,
+    validation_curve,
+)
+from sklearn_lossopt.plotting._shared import (
+    check_positive,
+    labels_of,
+    last_step,
+    named,
+    one_each,
+    styled,
+)
 
-# A curve may lie this far below its reference, relative to it: both are rounded sums.
-_BELOW = 1e-8
+# Abscissas of traces, and their labels.
+AGAINST = {"epoch": "Epoch", "update": "Update", "seconds": "Seconds"}
 
 
 class LossCurveDisplay:
@@ -34,11 +47,23 @@ class LossCurveDisplay:
     validation_kind : {"loss", "score"}, default="loss"
         The kind of the validation curves. Losses share the axis of the training curves unless
         there is a reference; scores have an axis of their own.
+    abscissa : array-like of shape (n_points,), list of these or None, default=None
+        Where the points of the training curves are; None means epochs 1, 2 and so on. A curve
+        that begins at 0 has a mark there: the start.
+    abscissa_name : str, default="Epoch"
+        What they are.
+    panel : list of str or None, default=None
+        The loss that each curve is of. Curves of different losses have no axis in common: they are
+        drawn in panels, unless ``plot`` gets an ``ax``.
+    loss_name : str, default="Loss"
+        Label of the losses' axis.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes with the training curves.
+        Axes with the training curves; of panels the first.
+    axes_ : list of matplotlib Axes
+        The panels, one for each loss.
     validation_ax_ : matplotlib Axes or None
         Axes with the validation curves: ``ax_``, or a twin of it with an axis on the right.
     figure_ : matplotlib Figure
@@ -73,6 +98,10 @@ class LossCurveDisplay:
         name=None,
         reference=None,
         validation_kind="loss",
+        abscissa=None,
+        abscissa_name="Epoch",
+        panel=None,
+        loss_name="Loss",
     ):
         self.loss_curve = loss_curve
         self.validation_curve = validation_curve
@@ -80,6 +109,10 @@ class LossCurveDisplay:
         self.name = name
         self.reference = reference
         self.validation_kind = validation_kind
+        self.abscissa = abscissa
+        self.abscissa_name = abscissa_name
+        self.panel = panel
+        self.loss_name = loss_name
 
     @classmethod
     def from_estimator(
@@ -122,7 +155,7 @@ class LossCurveDisplay:
         """
         return cls._from(
             [estimator],
-            [name or _labels([estimator])[0]],
+            [name or labels_of([estimator])[0]],
             validation,
             reference,
             dict(ax=ax, log_scale=log_scale, curve_kwargs=curve_kwargs),
@@ -139,7 +172,7 @@ class LossCurveDisplay:
         reference=None,
         curve_kwargs=None,
     ):
-        """Draw the curves of several fitted estimators into one plot.
+        """Draw the curves of several fitted estimators, those of each loss into one plot.
 
         Parameters
         ----------
@@ -164,13 +197,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display, drawn.
         """
-        if isinstance(estimators, dict):
-            names, estimators = list(estimators), list(estimators.values())
-        else:
-            estimators = list(estimators)
-            names = _labels(estimators)
-        if not estimators:
-            raise ValueError("estimators is empty: there is nothing to draw.")
+        names, estimators = named("estimators", estimators)
         return cls._from(
             estimators,
             names,
@@ -180,6 +207,54 @@ class LossCurveDisplay:
         )
 
     @classmethod
+    def from_traces(
+        cls, traces, *, against="epoch", ax=None, log_scale=None, reference=None, curve_kwargs=None
+    ):
+        """Draw the objective along traces, from the start on.
+
+        Parameters
+        ----------
+        traces : dict of str to Trace, or list of Trace
+            What ``sklearn_lossopt.trace`` returns.
+        against : {"epoch", "update", "seconds"}, default="epoch"
+            The abscissa.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; a new figure if None.
+        log_scale : bool, default=None
+            Whether the loss axis is logarithmic. None means yes if there is a reference, and
+            otherwise leaves the axis unchanged.
+        reference : float or list of float, default=None
+            Value to subtract, such as the optimum: one for all, or one for each.
+        curve_kwargs : dict or list of dict, default=None
+            Arguments of ``Axes.plot``, for all curves or for each.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            The display, drawn.
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_traces")
+        if against not in AGAINST:
+            raise ValueError(f"against must be one of {list(AGAINST)}. Got {against!r} instead.")
+        if not isinstance(traces, dict):
+            traces = list(traces)
+            names = labels_of([found.estimator for found in traces])
+        else:
+            names, traces = list(traces), list(traces.values())
+        if not traces:
+            raise ValueError("traces is empty: there is nothing to draw.")
+        display = cls(
+            loss_curve=[np.where(np.isfinite(t.objective), t.objective, np.nan) for t in traces],
+            abscissa=[getattr(found, against) for found in traces],
+            abscissa_name=AGAINST[against],
+            panel=[loss_of(found.estimator) for found in traces],
+            name=names,
+            reference=reference,
+            loss_name="Objective F",
+        )
+        return display.plot(ax, log_scale=log_scale, curve_kwargs=curve_kwargs)
+
+    @classmethod
     def _from(cls, estimators, names, validation, reference, drawing):
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         if validation not in (True, False, "loss", "score"):
@@ -187,8 +262,8 @@ class LossCurveDisplay:
                 f"validation must be True, False, 'loss' or 'score'. Got {validation!r} instead."
             )
         fits = [last_step(estimator) for estimator in estimators]
-        curves = [_loss_curve(fit) for fit in fits]
-        found = [_validation_curve(fit) if validation else (None, None) for fit in fits]
+        curves = [loss_curve(fit) for fit in fits]
+        found = [validation_curve(fit) if validation else (None, None) for fit in fits]
         kinds = {kind for curve, kind in found if curve is not None}
         if validation in ("loss", "score"):
             kinds = {validation}
@@ -204,6 +279,8 @@ class LossCurveDisplay:
             name=names,
             reference=reference,
             validation_kind=kinds.pop() if kinds else "loss",
+            panel=[loss_of(fit) for fit in fits],
+            loss_name="Loss (running means)" if any(map(has_running_means, fits)) else "Loss",
         )
         return display.plot(**drawing)
 
@@ -249,14 +326,23 @@ class LossCurveDisplay:
         if log_scale:
             check_positive(curves + (shown if shared else []))
 
-        self.ax_ = plt.subplots()[1] if ax is None else ax
-        self.figure_ = self.ax_.figure
-        self.validation_ax_ = None
-        if shown:
-            self.validation_ax_ = self.ax_ if shared else self.ax_.twinx()
+        panels = one_each("panel", self.panel if ax is None else None, n)
+        # A curve of an unknown loss goes with the first.
+        titles = list(dict.fromkeys(title for title in panels if title is not None)) or [None]
+        if ax is None:
+            size = (6.4, 4.8) if len(titles) == 1 else (6.4, 1 + 2.6 * len(titles))
+            ax = plt.subplots(
+                len(titles), 1, sharex=True, squeeze=False, figsize=size, layout="constrained"
+            )[1][:, 0]
+        self.axes_ = list(np.ravel(ax))
+        self.ax_, self.figure_ = self.axes_[0], self.axes_[0].figure
+        twins = self.axes_ if shared or not shown else [one.twinx() for one in self.axes_]
+        self.validation_ax_ = twins[0] if shown else None
         self.lines_, self.validation_lines_ = [], []
+        at = one_each("abscissa", _as_list(self.abscissa), n)
         for r, curve in enumerate(curves):
-            line = _draw(self.ax_, curve, {"label": names[r]}, styles[r])
+            place = 0 if panels[r] is None else titles.index(panels[r])
+            line = _draw(self.axes_[place], at[r], curve, {"label": names[r]}, styles[r])
             self.lines_.append(line)
             self.validation_lines_.append(None)
             if validation[r] is not None:
@@ -266,9 +352,9 @@ class LossCurveDisplay:
                 if best[r] is not None and 1 <= best[r] <= len(validation[r]):
                     given |= {"marker": "o", "markevery": [best[r] - 1]}
                 self.validation_lines_[r] = _draw(
-                    self.validation_ax_, validation[r], given, validation_styles[r]
+                    twins[place], None, validation[r], given, validation_styles[r]
                 )
-        self._label_axes(log_scale, shared)
+        self._label_axes(log_scale, twins, titles)
         return self
 
     def _training_curves(self):
@@ -276,87 +362,33 @@ class LossCurveDisplay:
         curves = [np.asarray(curve, dtype=np.float64) for curve in _as_list(self.loss_curve)]
         references = one_each("reference", self.reference, len(curves))
         return [
-            curve if reference is None else _suboptimality(curve, float(reference))
+            curve if reference is None else suboptimality(curve, float(reference))
             for curve, reference in zip(curves, references, strict=True)
         ]
 
-    def _label_axes(self, log_scale, shared):
-        ylabel = "Loss" if self.reference is None else "Loss above the reference"
-        self.ax_.set(xlabel="Epoch", ylabel=ylabel)
-        if log_scale is not None:
-            self.ax_.set_yscale("log" if log_scale else "linear")
-        if self.ax_.get_xscale() == "linear":
-            # Epochs are whole numbers.
-            self.ax_.xaxis.get_major_locator().set_params(integer=True)
-        if self.validation_ax_ is not None and not shared:
-            self.validation_ax_.set_ylabel(f"Validation {self.validation_kind}")
+    def _label_axes(self, log_scale, twins, titles):
+        ylabel = self.loss_name if self.reference is None else "Loss above the reference"
+        self.axes_[-1].set_xlabel(self.abscissa_name)
         drawn = [line for line in (*self.lines_, *self.validation_lines_) if line is not None]
-        # The labels that matplotlib makes begin with an underscore.
-        named = [line for line in drawn if not line.get_label().startswith("_")]
-        if named:
-            # The twin is drawn last, and its curves would cover a legend of the other axes.
-            (self.validation_ax_ or self.ax_).legend(handles=named)
-
-
-def _loss_curve(estimator):
-    """A fitted estimator's training curve."""
-    name = type(estimator).__name__
-    check_is_fitted(estimator)
-    curve = getattr(estimator, "loss_curve_", None)
-    if curve is None:
-        raise ValueError(
-            f"{name} has no loss_curve_: LossCurveDisplay draws estimators that record the loss "
-            "of each epoch."
-        )
-    curve = np.asarray(curve, dtype=np.float64)
-    if curve.ndim != 1 or len(curve) == 0:
-        raise ValueError(
-            f"loss_curve_ of {name} must hold one number an epoch. Its shape is {curve.shape}."
-        )
-    return curve
-
-
-def _validation_curve(estimator):
-    """A fitted estimator's validation curve and its kind; (None, None) without one."""
-    scoring = getattr(estimator, "scoring", "loss")
-    own = "loss" if isinstance(scoring, str) and scoring == "loss" else "score"
-    for attribute, kind in (("validation_curve_", own), ("validation_scores_", "score")):
-        curve = getattr(estimator, attribute, None)
-        if curve is not None and len(curve):
-            return np.asarray(curve, dtype=np.float64), kind
-    return None, None
-
-
-def _labels(estimators):
-    """A label for each estimator: its class and the parameters that differ within the class."""
-    fits = [last_step(estimator) for estimator in estimators]
-    mixed = len({type(fit) for fit in fits}) > 1
-    found = []
-    for fit in fits:
-        alike = [other.get_params(deep=False) for other in fits if type(other) is type(fit)]
-        parts = [
-            f"{key}={value!r}"
-            for key, value in fit.get_params(deep=False).items()
-            if any(repr(other[key]) != repr(value) for other in alike)
-        ]
-        if mixed or not parts:
-            parts.insert(0, type(fit).__name__)
-        found.append(", ".join(parts))
-    return found
-
-
-def _suboptimality(curve, reference):
-    """A curve minus its reference, at least the rounding error."""
-    if not np.isfinite(reference):
-        raise ValueError(f"reference must be finite. Got {reference!r} instead.")
-    size = abs(reference) or float(np.nanmax(np.abs(curve)))
-    lowest = float(np.nanmin(curve))
-    if lowest < reference - _BELOW * size:
-        raise ValueError(
-            f"reference={reference:.10g} lies above the minimum of a curve, {lowest:.10g}, and is "
-            "no optimum of that objective. Is it another loss or alpha, or not converged?"
-        )
-    return np.maximum(curve - reference, np.finfo(np.float64).eps * size)
+        for ax, twin, title in zip(self.axes_, twins, titles, strict=True):
+            ax.set_ylabel(ylabel)
+            if len(titles) > 1:
+                ax.set_title(title)
+            if log_scale is not None:
+                ax.set_yscale("log" if log_scale else "linear")
+            if ax.get_xscale() == "linear" and self.abscissa_name != AGAINST["seconds"]:
+                # Epochs are whole numbers.
+                ax.xaxis.get_major_locator().set_params(integer=True)
+            if twin is not ax:
+                twin.set_ylabel(f"Validation {self.validation_kind}")
+            # The labels that matplotlib makes begin with an underscore.
+            entries = [
+                line for line in drawn
+                if line.axes in (ax, twin) and not line.get_label().startswith("_")
+            ]  # fmt: skip
+            if entries:
+                # The twin is drawn last, and its curves would cover a legend of the other axes.
+                twin.legend(handles=entries)
 
 
 def _as_list(curves):
@@ -367,9 +399,13 @@ def _as_list(curves):
     return list(curves) if several else [curves]
 
 
-def _draw(ax, curve, given, style):
-    """Draw one line with one point per epoch."""
+def _draw(ax, at, curve, given, style):
+    """Draw one line, with one point per epoch unless it is said where the points are."""
     if len(curve) == 1:
         # A line through one point is not visible.
         given = {"marker": "o", **given}
-    return ax.plot(np.arange(1, len(curve) + 1), curve, **styled(given, style))[0]
+    if at is None:
+        at = np.arange(1, len(curve) + 1)
+    elif at[0] == 0:
+        given = {"marker": "o", "markevery": [0], **given}
+    return ax.plot(at, curve, **styled(given, style))[0]

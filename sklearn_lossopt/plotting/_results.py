@@ -5,7 +5,7 @@ from contextlib import suppress
 from numbers import Real
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -39,6 +39,8 @@ class Results:
         self.curves = getattr(search, "loss_curves_", None)
         self.metric, self.score_name = _metric(search, metric)
         self.score = np.asarray(search.cv_results_[f"mean_test_{self.metric}"], dtype=np.float64)
+        deviation = search.cv_results_.get(f"std_test_{self.metric}")
+        self.deviation = None if deviation is None else np.asarray(deviation, dtype=np.float64)
         # A candidate of a halving search has a row per iteration.
         self.iteration = np.asarray(search.cv_results_.get("iter", np.zeros(len(self.params))))
         self._own = search.estimator.get_params()
@@ -88,6 +90,8 @@ class Results:
             "y_name": self._short(y),
             "score_name": self.score_name,
         }
+        if self.deviation is not None:
+            table["spread"] = np.where(best >= 0, self.deviation[best], np.nan)
         if self.curves is not None:
             table["loss_curves"] = [
                 [None if c < 0 else list(self.curves[c]) for c in cells] for cells in best
@@ -142,7 +146,7 @@ class Results:
         if value is _ABSENT:
             return _ABSENT, None
         if isinstance(value, Component):
-            return _component(value, searched)
+            return component_label(value, searched)
         value = value.item() if isinstance(value, np.generic) else value
         if is_number(value):
             return float(value), value
@@ -214,7 +218,16 @@ def _metric(search, metric):
     if metric != "score":
         return metric, metric
     scoring = search.scoring
+    if scoring is None:
+        return metric, _default_score(last_step(search.estimator))
     return metric, scoring if isinstance(scoring, str) else getattr(scoring, "__name__", None)
+
+
+def _default_score(estimator):
+    """The name of what an estimator's ``score`` returns; None if it is its own."""
+    method = getattr(type(estimator), "score", None)
+    known = {RegressorMixin.score: "r2", ClassifierMixin.score: "accuracy"}
+    return known.get(method)
 
 
 def _prefix(estimator):
@@ -236,7 +249,7 @@ def is_number(value):
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _component(component, searched):
+def component_label(component, searched=()):
     """A component's key and label, without the parameters that were searched."""
     params = component.get_params(deep=False)
     kept = {name: repr(value) for name, value in params.items() if name not in searched}

@@ -4,17 +4,23 @@ import numpy as np
 
 from sklearn_lossopt.plotting._compat import check_matplotlib_support, score_label
 from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
-from sklearn_lossopt.plotting._results import Results, is_number, setting_labels
+from sklearn_lossopt.plotting._results import Results, setting_labels
 from sklearn_lossopt.plotting._scales import ink, limits_of, number_format
-from sklearn_lossopt.plotting._shared import check_positive, one_each, styled
+from sklearn_lossopt.plotting._sensitivity import cycled, draw_sensitivity, with_legend
+from sklearn_lossopt.plotting._shared import check_positive
 
 # Of each kind of plot: the parameters of its rows and columns, and the arguments of `plot`.
 HEATMAP = {"negate_score", "values_format", "colorbar", "image_kwargs", "text_kwargs"}
 _KINDS = {
     "heatmap": ("loss", "optimizer", HEATMAP),
-    "sensitivity": ("optimizer", "learning_rate", {"negate_score", "log_scale", "curve_kwargs"}),
+    "sensitivity": (
+        "optimizer", "learning_rate", {"negate_score", "log_scale", "curve_kwargs", "band_kwargs"},
+    ),
     "loss_curves": ("optimizer", "loss", {"log_scale", "curve_kwargs", "band_kwargs"}),
-}
+}  # fmt: skip
+# Parameters that change the way to the optimum, and not where it is.
+_WAYS = {"optimizer", "learning_rate", "schedule", "batch_size", "precondition", "shuffle"}
+_ONE_OPTIMUM = "equal numbers: one optimum, whatever the {}"
 
 
 class SearchDisplay:
@@ -24,9 +30,11 @@ class SearchDisplay:
     parameters. A cell has the score and the loss curves of the best candidate with both settings,
     whatever its other parameters are. There are three kinds of plot.
 
-    - ``"heatmap"``: the table, with the best score in bold.
-    - ``"sensitivity"``: a curve per row over the numeric settings of the columns. Any other
-      setting, such as ``"auto"``, is a horizontal line. A cross on the lower edge is a number at
+    - ``"heatmap"``: the table, with the best score in bold. A note says why settings of an
+      optimizer have equal scores, where they do: they have led to one optimum.
+    - ``"sensitivity"``: a curve per row over the numeric settings of the columns, with a band of
+      one standard deviation over the folds. Any other setting, such as ``"auto"``, is a horizontal
+      line. A triangle on an edge is a score beyond it. A cross on the rug below is a number at
       which all fits failed.
     - ``"loss_curves"``: the training curves of the best candidate of each row: their mean over the
       splits, and a band from the lowest to the highest. A fit that ended before others keeps its
@@ -49,6 +57,8 @@ class SearchDisplay:
         means that all cells without a score failed.
     score_name : str, default=None
         Name of the metric, such as ``"neg_mean_absolute_error"``.
+    spread : array-like of shape (n_rows, n_columns), default=None
+        Standard deviation of each score over the folds.
     loss_curves : list of list of list of array-like, default=None
         For each cell the curves of its best candidate, one per split; None for a cell without a
         candidate and for a split with a failed fit.
@@ -70,7 +80,11 @@ class SearchDisplay:
     level_lines_ : list of dict of str to matplotlib Line2D, or None
         For each row the horizontal lines of the settings that are not numbers.
     bands_ : list of matplotlib PolyCollection or None
-        The band of each loss curve, None for a row without one.
+        The band of each curve, None for a row without one.
+    note_ : matplotlib Text or None
+        Why numbers of a heat map are equal.
+    rug_ax_ : matplotlib Axes or None
+        The rug of failures below sensitivities.
 
     See Also
     --------
@@ -108,6 +122,7 @@ class SearchDisplay:
         y_name=None,
         failed=None,
         score_name=None,
+        spread=None,
         loss_curves=None,
         kind="heatmap",
     ):
@@ -118,6 +133,7 @@ class SearchDisplay:
         self.y_name = y_name
         self.failed = failed
         self.score_name = score_name
+        self.spread = spread
         self.loss_curves = loss_curves
         self.kind = kind
 
@@ -214,7 +230,7 @@ class SearchDisplay:
         curve_kwargs : dict or list of dict, default=None
             Arguments of ``Axes.plot`` for the curves, for all or for each row.
         band_kwargs : dict, default=None
-            Arguments of ``Axes.fill_between`` for the bands of loss curves.
+            Arguments of ``Axes.fill_between`` for the bands.
 
         Returns
         -------
@@ -230,7 +246,8 @@ class SearchDisplay:
         kind = self.kind if kind is None else kind
         _of_kind(kind, given)
         self._check_shapes()
-        drawn = {"im_": None, "text_": None, "lines_": None, "level_lines_": None, "bands_": None}
+        optional = "im_", "text_", "note_", "lines_", "level_lines_", "bands_", "rug_ax_"
+        drawn = dict.fromkeys(optional)
         draw = {
             "heatmap": self._draw_heatmap,
             "sensitivity": self._draw_sensitivity,
@@ -304,63 +321,22 @@ class SearchDisplay:
             plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
         if colorbar:
             ax.figure.colorbar(image, ax=ax, label=label, extend=extend)
-        return {"ax_": ax, "im_": image, "text_": texts}
+        return {"ax_": ax, "im_": image, "text_": texts, "note_": self._note(ax, texts)}
 
-    def _draw_sensitivity(self, ax, negate_score=False, log_scale=None, curve_kwargs=None):
-        import matplotlib.pyplot as plt
+    def _note(self, ax, texts):
+        """Say why numbers are equal, where all that differs is the way to them."""
+        written = np.vectorize(lambda text: text and text.get_text(), otypes=[object])(texts)
+        for name, table in ((self.x_name, written), (self.y_name, written.T)):
+            rows = [[text for text in row if text not in (None, "failed")] for row in table]
+            equal = any(len(row) > 1 and len(set(row)) == 1 for row in rows)
+            if name in _WAYS and equal:
+                return ax.set_title(_ONE_OPTIMUM.format(name.replace("_", " ")), fontsize="small")
+        return None
 
+    def _draw_sensitivity(self, ax, negate_score=False, **given):
         shown, failed, label = self._scores(negate_score)
-        numbers = [c for c, value in enumerate(self.x_values) if is_number(value)]
-        others = [c for c in range(len(self.x_values)) if c not in numbers]
-        if not numbers:
-            raise ValueError(
-                f"None of the settings of {self.x_name} is a number: {self.x_values}. Draw "
-                "kind='heatmap', or pass another x."
-            )
-        at = np.array([self.x_values[c] for c in numbers], dtype=np.float64)
-        if log_scale is None:
-            log_scale = bool((at > 0).all())
-        if log_scale and not (at > 0).all():
-            raise ValueError(
-                f"A logarithmic axis needs positive numbers, and {self.x_name} has {at.min():g}. "
-                "Pass log_scale=False."
-            )
-        names = setting_labels(self.y_values)
-        styles = _styles(curve_kwargs, len(names))
-        ax, beside = _with_legend(ax, len(names) + len(others) + 1)
-        dashes = dict(zip(others, ["--", ":", "-."] * len(others), strict=False))
-        lines, levels = [], []
-        for r, name in enumerate(names):
-            # A failed cell leaves a gap in the curve, a cell that was not searched does not.
-            tried = failed[r, numbers] | np.isfinite(shown[r, numbers])
-            given = styled({"marker": "o", "label": name}, styles[r])
-            (line,) = ax.plot(at[tried], shown[r, numbers][tried], **given)
-            lines.append(line)
-            color = line.get_color()
-            levels.append(
-                {
-                    self.x_values[c]: ax.axhline(shown[r, c], color=color, ls=dashes[c], lw=1.2)
-                    for c in others
-                    if np.isfinite(shown[r, c])
-                }
-            )
-            if (bad := at[failed[r, numbers]]).size:
-                # The crosses of several rows stand one above the other.
-                height = np.full(len(bad), 0.02 * (r + 1))
-                ax.plot(bad, height, "x", color=color, transform=ax.get_xaxis_transform())
-        ax.set(xlabel=self.x_name, ylabel=label, xscale="log" if log_scale else "linear")
-        limits, extend = limits_of(shown, negate_score)
-        if extend != "neither":
-            margin = 0.05 * (limits["vmax"] - limits["vmin"])
-            ax.set_ylim(limits["vmin"] - margin, limits["vmax"] + margin)
-        notes = [
-            plt.Line2D([], [], color="grey", ls=dashes[c], lw=1.2, label=self.x_values[c])
-            for c in others
-        ]
-        if failed[:, numbers].any():
-            notes.append(plt.Line2D([], [], color="grey", ls="", marker="x", label="failed"))
-        ax.legend(handles=[*lines, *notes], title=self.y_name, **beside)
-        return {"ax_": ax, "lines_": lines, "level_lines_": levels}
+        spread = None if self.spread is None else np.asarray(self.spread, dtype=np.float64)
+        return draw_sensitivity(self, ax, shown, failed, spread, label, negate_score, **given)
 
     def _draw_loss_curves(self, ax, log_scale=None, curve_kwargs=None, band_kwargs=None):
         _check_curves(self.loss_curves, "The display")
@@ -378,9 +354,9 @@ class SearchDisplay:
             raise ValueError("There is no loss curve to draw: all fits failed.")
         if log_scale:
             check_positive([low for _, low, _ in spreads])
-        styles = _styles(curve_kwargs, len(score))
+        styles = cycled(curve_kwargs, len(score))
         curves = LossCurveDisplay(loss_curve=[mean for mean, _, _ in spreads], name=labels)
-        ax, beside = _with_legend(ax, len(drawn))
+        ax, beside = with_legend(ax, len(drawn))
         curves.plot(ax, log_scale=log_scale, curve_kwargs=[styles[r] for r in drawn])
         title = [self.y_name, self.x_name if len(names[1]) > 1 else None]
         ax.legend(handles=curves.lines_, title=", ".join(filter(None, title)), **beside)
@@ -418,26 +394,6 @@ def _check_curves(curves, owner):
             f"{owner} has no loss_curves_: search with sklearn_lossopt.GradientSearchCV, which "
             "keeps the loss curves of all fits."
         )
-
-
-def _with_legend(ax, n):
-    """Axes for a legend of n entries, and its place: beside the axes if they are new."""
-    if ax is not None:
-        return ax, {}
-    import matplotlib.pyplot as plt
-
-    figure = plt.figure(figsize=(7.6, max(4.8, 0.7 + 0.22 * n)), layout="constrained")
-    return figure.subplots(), {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-
-
-def _styles(given, n):
-    """A style for each curve; more than ten curves get a longer cycle of colours."""
-    from matplotlib import colormaps
-
-    styles = one_each("curve_kwargs", given, n)
-    if n <= 10:
-        return styles
-    return [styled({"color": colormaps["tab20"](r % 20)}, style) for r, style in enumerate(styles)]
 
 
 def _spread(curves):

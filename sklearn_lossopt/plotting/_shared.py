@@ -38,3 +38,33 @@ def styled(given, style):
     from matplotlib.lines import Line2D
 
     return {**given, **normalize_kwargs(style or {}, Line2D)}
+
+
+def labels_of(estimators):
+    """A label for each estimator: its class and the parameters that differ within the class."""
+    fits = [last_step(estimator) for estimator in estimators]
+    mixed = len({type(fit) for fit in fits}) > 1
+    found = []
+    for fit in fits:
+        alike = [other.get_params(deep=False) for other in fits if type(other) is type(fit)]
+        parts = [
+            f"{key}={value!r}"
+            for key, value in fit.get_params(deep=False).items()
+            if any(repr(other[key]) != repr(value) for other in alike)
+        ]
+        if mixed or not parts:
+            parts.insert(0, type(fit).__name__)
+        found.append(", ".join(parts))
+    return found
+
+
+def named(argument, given):
+    """Names and values of a dict, or of a list of estimators, none of which is empty."""
+    if isinstance(given, dict):
+        names, values = list(given), list(given.values())
+    else:
+        values = list(given)
+        names = labels_of(values)
+    if not values:
+        raise ValueError(f"{argument} is empty: there is nothing to draw.")
+    return names, values

@@ -108,7 +108,7 @@ class GradientSearchCV(GradientSearch):
     all candidates if callbacks are set on the estimator or passed down to it, such as
     ``ProgressBar()`` (``ProgressBar(max_propagation_depth=0)`` is not).
 
-    *Memory.* With J jobs at a time, and |X| the bytes of the rows, a search needs at most about
+    *Memory.* With J jobs at a time and rows of :math:`|X|` bytes, a search needs at most about
 
     .. math::
 

@@ -1,0 +1,27 @@
+"""
+3. Huber: what outliers do
+==========================
+
+The squared error of an outlier is huge, and the fit gives way to it. The absolute error grows
+with the distance alone. Huber's loss is the squared error for small residuals and the absolute one
+for large ones: it is smooth, and outliers hardly move it.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import make_regression
+
+from sklearn_lossopt import GradientRegressor
+from sklearn_lossopt.plotting import LossDisplay
+
+X, y = make_regression(80, 1, noise=10, bias=20, random_state=0)
+y[np.argsort(X[:, 0])[-8:]] -= 250
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+left.scatter(X, y, s=10, color="grey")
+for loss in ["squared_error", "huber", "absolute_error"]:
+    model = GradientRegressor(loss).fit(X, y)
+    left.plot(X, model.predict(X), label=f"{loss}: slope {model.coef_[0]:.0f}")
+left.legend()
+LossDisplay.from_losses(["squared_error", "huber", "absolute_error"], ax=right)
+plt.show()

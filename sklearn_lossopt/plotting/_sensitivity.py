@@ -1,0 +1,169 @@
+"""Scores against one parameter: curves, bands, what lies beyond the axes, and failures."""
+
+import numpy as np
+
+from sklearn_lossopt.plotting._results import is_number, setting_labels
+from sklearn_lossopt.plotting._scales import limits_of
+from sklearn_lossopt.plotting._shared import one_each, styled
+
+
+def draw_sensitivity(
+    table,
+    ax,
+    shown,
+    failed,
+    spread,
+    label,
+    negate,
+    log_scale=None,
+    curve_kwargs=None,
+    band_kwargs=None,
+):
+    """Draw a SearchDisplay's table as curves.
+
+    Parameters
+    ----------
+    table : SearchDisplay
+        With the settings and their names.
+    ax : matplotlib Axes or None
+        A new figure if None.
+    shown : ndarray of shape (n_rows, n_columns)
+        The scores as they are shown.
+    failed : ndarray of bool, of the same shape
+        Cells in which all candidates failed.
+    spread : ndarray of the same shape, or None
+        Standard deviations.
+    label : str
+        Name of the scores.
+    negate : bool
+        Whether low scores are good ones, as shown.
+    log_scale, curve_kwargs, band_kwargs
+        See ``SearchDisplay.plot``.
+
+    Returns
+    -------
+    drawn : dict
+        Attributes of the display.
+    """
+    numbers = [c for c, value in enumerate(table.x_values) if is_number(value)]
+    others = [c for c in range(len(table.x_values)) if c not in numbers]
+    at, log_scale = _abscissa(table, numbers, log_scale)
+    names = setting_labels(table.y_values)
+    styles = cycled(curve_kwargs, len(names))
+    ax, beside = with_legend(ax, len(names) + len(others) + 1)
+    dashes = dict(zip(others, ["--", ":", "-."] * len(others), strict=False))
+    lines, levels, bands = [], [], []
+    for r, name in enumerate(names):
+        # A failed cell leaves a gap in the curve, a cell that was not searched does not.
+        tried = failed[r, numbers] | np.isfinite(shown[r, numbers])
+        given = styled({"marker": "o", "label": name}, styles[r])
+        lines += ax.plot(at[tried], shown[r, numbers][tried], **given)
+        color = lines[-1].get_color()
+        levels.append(
+            {
+                table.x_values[c]: ax.axhline(shown[r, c], color=color, ls=dashes[c], lw=1.2)
+                for c in others
+                if np.isfinite(shown[r, c])
+            }
+        )
+        bands.append(None)
+        if spread is not None:
+            middle, half = shown[r, numbers][tried], spread[r, numbers][tried]
+            given = {"color": color, "alpha": 0.12, "linewidth": 0} | (band_kwargs or {})
+            bands[-1] = ax.fill_between(at[tried], middle - half, middle + half, **given)
+    ax.set(ylabel=label, xscale="log" if log_scale else "linear")
+    limits, extend = limits_of(shown, negate)
+    if extend != "neither":
+        margin = 0.05 * (limits["vmax"] - limits["vmin"])
+        ax.set_ylim(limits["vmin"] - margin, limits["vmax"] + margin)
+        _mark_beyond(ax, lines)
+    rug = _rug(ax, lines, at, failed[:, numbers])
+    rug.set_xlabel(table.x_name)
+    _legend(ax, lines, [(table.x_values[c], dashes[c]) for c in others], table.y_name, beside)
+    return {
+        "ax_": ax,
+        "lines_": lines,
+        "level_lines_": levels,
+        "rug_ax_": None if rug is ax else rug,
+        "bands_": None if spread is None else bands,
+    }
+
+
+def _abscissa(table, numbers, log_scale):
+    """The settings that are numbers, and whether their axis is logarithmic."""
+    if not numbers:
+        raise ValueError(
+            f"None of the settings of {table.x_name} is a number: {table.x_values}. Draw "
+            "kind='heatmap', or pass another x."
+        )
+    at = np.array([table.x_values[c] for c in numbers], dtype=np.float64)
+    if log_scale is None:
+        log_scale = bool((at > 0).all())
+    if log_scale and not (at > 0).all():
+        raise ValueError(
+            f"A logarithmic axis needs positive numbers, and {table.x_name} has {at.min():g}. "
+            "Pass log_scale=False."
+        )
+    return at, log_scale
+
+
+def _mark_beyond(ax, lines):
+    """Triangles on the edges, where curves have points beyond them."""
+    low, high = ax.get_ylim()
+    for r, line in enumerate(lines):
+        x, y = line.get_data()
+        # Those of several curves stand one above the other.
+        inside = 0.03 * r
+        for beyond, height, marker in ((y < low, inside, "v"), (y > high, 1 - inside, "^")):
+            if beyond.any():
+                ax.plot(
+                    x[beyond],
+                    np.full(beyond.sum(), height),
+                    marker,
+                    color=line.get_color(),
+                    transform=ax.get_xaxis_transform(),
+                    clip_on=False,
+                    label="_beyond",
+                )
+
+
+def _rug(ax, lines, at, failed):
+    """Axes below with a cross for each failure; the axes themselves if there is none."""
+    if not failed.any():
+        return ax
+    height = 0.05 * (1 + failed.any(axis=1).sum())
+    rug = ax.inset_axes([0, -height - 0.02, 1, height], sharex=ax)
+    rows = np.flatnonzero(failed.any(axis=1))
+    for place, r in enumerate(rows):
+        rug.plot(at[failed[r]], np.full(failed[r].sum(), -place), "x", color=lines[r].get_color())
+    rug.set(yticks=[(1 - len(rows)) / 2], yticklabels=["failed"], ylim=(-len(rows), 1))
+    rug.tick_params("y", length=0)
+    ax.tick_params("x", which="both", labelbottom=False)
+    return rug
+
+
+def _legend(ax, lines, levels, title, beside):
+    import matplotlib.pyplot as plt
+
+    notes = [plt.Line2D([], [], color="grey", ls=ls, lw=1.2, label=name) for name, ls in levels]
+    ax.legend(handles=[*lines, *notes], title=title, **beside)
+
+
+def with_legend(ax, n):
+    """Axes for a legend of n entries, and its place: beside the axes if they are new."""
+    if ax is not None:
+        return ax, {}
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(7.6, max(4.8, 0.7 + 0.22 * n)), layout="constrained")
+    return figure.subplots(), {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+
+
+def cycled(given, n):
+    """A style for each curve; more than ten curves get a longer cycle of colours."""
+    from matplotlib import colormaps
+
+    styles = one_each("curve_kwargs", given, n)
+    if n <= 10:
+        return styles
+    return [styled({"color": colormaps["tab20"](r % 20)}, style) for r, style in enumerate(styles)]

@@ -72,8 +72,8 @@ def transposed(T):
 
 def block_solver(whiteners):
     """The function that multiplies each row of (k, d) by its T T', given (T, inverse) pairs."""
-    T = np.stack([T for T, _ in whiteners])
-    return lambda g: times(T, times(transposed(T), g))
+    matrices = [T for T, _ in whiteners]
+    return lambda g: np.stack([T @ (T.T @ row) for T, row in zip(matrices, g, strict=True)])
 
 
 def extended(rows, last, shift=None):

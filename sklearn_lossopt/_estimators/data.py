@@ -8,6 +8,9 @@ from scipy import sparse
 
 from sklearn_lossopt._compat import check_sample_weight
 
+# Of the largest weight, as a power of 2: beyond it products with class weights lose digits.
+MAX_EXPONENT = 900
+
 
 class TargetEncoding(ABC):
     """How the targets of one kind of estimator become numbers to train on, and back.
@@ -70,7 +73,10 @@ class RowSet:
         # Rows of weight 0 may have labels that are no classes, and any code.
         weight = np.take(class_weights, self.codes.astype(np.intp), mode="clip")
         if self.weight is not None:
-            weight *= self.weight
+            # Denormal numbers have few digits, and products of large ones overflow.
+            exponent = np.frexp(self.weight.max())[1]
+            extreme = abs(exponent) > MAX_EXPONENT
+            weight *= np.ldexp(self.weight, -exponent) if extreme else self.weight
         return weight
 
     def relative_weights(self):

@@ -254,7 +254,11 @@ class ChunkFit:
             stream.state.steps[...] = 0
         if not all(map(np.array_equal, model, after)):
             preconditioner.place(*model)
-        return value if math.isfinite(value) else self.trainer.evaluate()
+        if not math.isfinite(value):
+            value = self.trainer.evaluate()
+        if not math.isfinite(value):
+            self._diverged(value, self.objective.objective_at_zero(), float(np.max(rates)))
+        return value
 
     def _careful_pass(self, rates, rate):
         """A pass that is kept if it lowered the chunk's objective, else repeated with smaller

@@ -117,7 +117,10 @@ class Objective:
                 moved = moved + self.share @ (self.y * (1 + np.abs(np.log(self.y))))
             # Of F itself, in units of the losses of a model that predicts 0.
             size = np.max(self.loss(self.y, np.zeros(raw.shape), **self.parameters)[0])
-            size = max(size, float(self.share @ np.abs(self.y).mean(axis=1)) * 1e-20)
+            size = max(
+                size,
+                float(self.share @ np.abs(self.y).reshape(len(self.y), -1).mean(axis=1)) * 1e-20,
+            )
             return 4 * np.finfo(dtype).eps * (moved.sum() + np.nan_to_num(size, posinf=0.0))
 
 
@@ -188,4 +191,4 @@ def best_constant(objective):
     if not objective.intercept:
         return objective(np.zeros((objective.k, objective.X.shape[1])), np.zeros(objective.k))
     values = [constant(*start) for start in starts] + [improvement(constant, starts)[0]]
-    return min(value for value in values if np.isfinite(value))
+    return min((value for value in values if np.isfinite(value)), default=np.inf)

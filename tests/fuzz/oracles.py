@@ -288,7 +288,8 @@ def optimal(case, model, plain, y, weight, failures):
         failures.add("worse than the best constant", (reached, constant))
         return
     if model.converged_:
-        best, _ = improvement(objective, [(coef, intercept)])
+        best, where = improvement(objective, [(coef, intercept)])
+        rounding += objective.rounding(*where, dtype) if where else 0.0
         allowed = max(1e-3 * (constant - best), 10 * value(case, "tol") * abs(reached))
         if reached - best > allowed + 10 * rounding:
             kind = "smooth" if not objective.kinked else "non-smooth"

@@ -21,6 +21,8 @@ Li, X., Sun, D. and Toh, K.-C. (2018). A highly efficient semismooth Newton augm
 method for solving Lasso problems. SIAM Journal on Optimization 28(1), 433-458.
 """
 
+from functools import partial
+
 import numpy as np
 from scipy import linalg
 
@@ -30,6 +32,8 @@ from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients
 CG_STEPS = 1000
 # In units of the first width: below it steps are rounding.
 LEAST_WIDTH = 1e-12
+# What other curvature is taken to be at least, as a share of the ridge: the rest is rounding.
+LEAST_SHARE = 1e-10
 
 
 def total(breakpoints):
@@ -158,8 +162,14 @@ class AugmentedLagrangian:
         self.flat = np.diagonal(H) + self.penalty <= 10 * ridge
         H[np.diag_indices_from(H)] += added
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
-        direction = -linalg.cho_solve(factor, g, check_finite=False)
-        return direction, -0.5 * g @ direction
+        solve = partial(linalg.cho_solve, (factor[0], True), check_finite=False)
+        direction = -solve(g)
+        # Without the ridge R it would be the sum of (H + R)^-1 R, to all powers, times this: a
+        # geometric series, which is long where there is next to no other curvature.
+        second = solve(ridge * direction)
+        terms = [-g @ direction, -g @ second, -g @ solve(ridge * second)]
+        left = max(1 - terms[2] / terms[1], LEAST_SHARE) if terms[1] > 0 else 1.0
+        return direction, 0.5 * (terms[0] + max(terms[1], 0.0) / left)
 
     def _curvature(self, dual):
         """The rows where the smooth loss has curvature, and how much, times their shares."""

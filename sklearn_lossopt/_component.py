@@ -1,6 +1,7 @@
 """Components: losses, optimizers and schedules as searchable configurations with a registry."""
 
 from difflib import get_close_matches
+from functools import cache
 from numbers import Integral, Real
 
 from sklearn.base import BaseEstimator
@@ -35,12 +36,16 @@ def as_objects(owner, families, params):
     ------
     ValueError
         If a string is no name of its family, or if it is "auto", which has no parameters.
+    TypeError
+        If something else is no member of the family.
     """
     for name in params:
         prefix, delimiter, _ = name.partition("__")
         if not delimiter or prefix not in families:
             continue
         value = params.get(prefix, getattr(owner, prefix))
+        if not isinstance(value, (str, families[prefix])):
+            families[prefix].resolve(value)  # which says what it must be
         if isinstance(value, str):
             if value == "auto":
                 raise ValueError(
@@ -66,6 +71,11 @@ class Component(BaseEstimator):
     _kernel_params: tuple = ()
     name: str | None = None
     aliases: dict = {}
+
+    @classmethod
+    @cache
+    def _get_param_names(cls):
+        return super()._get_param_names()
 
     def __init_subclass__(cls, *, family=None, name=None, aliases=None, **kwargs):
         super().__init_subclass__(**kwargs)

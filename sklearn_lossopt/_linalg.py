@@ -153,13 +153,18 @@ def whitener(matrix):
 def singular(inverse):
     """Whether little is left of a column's curvature by those before it, given a ``whitener``'s
     inverse: directions are then as flat as rounding makes them."""
-    left = np.diagonal(inverse) ** 2 / np.einsum("ij,ij->j", inverse, inverse)
+    # Squares of columns as they are could overflow.
+    unit = inverse / np.abs(inverse).max(axis=0)
+    left = np.diagonal(unit) ** 2 / np.einsum("ij,ij->j", unit, unit)
     return bool(left.min() < 1e-8)
 
 
 def row_whitener(rows):
     """The ``whitener`` of rows' rows, from the rows themselves: exact in directions that are lost
     in the rounding of the product."""
+    missing = rows.shape[1] - len(rows)
+    if missing > 0:
+        rows = np.vstack([rows, np.zeros((missing, rows.shape[1]))])
     scale = np.linalg.norm(rows, axis=0)
     scale[scale == 0] = 1.0
     R = linalg.qr(rows / scale, mode="r", overwrite_a=True, check_finite=False)[0][: len(scale)]

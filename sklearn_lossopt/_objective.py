@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt.losses import Loss
-from sklearn_lossopt.losses._base import measured_curvature
+from sklearn_lossopt.losses._base import measured_curvature, raw_spread
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even subsample of
 # larger data. 16 MB.
@@ -39,6 +39,8 @@ class Objective:
     fit_intercept : bool
     cache : Cache
         Shared by objectives on the same rows.
+    model_dtype : dtype or None
+        The type of the model where it is not that of X.
     """
 
     X: np.ndarray | sparse.csr_array
@@ -55,6 +57,10 @@ class Objective:
     offset: np.ndarray | float = 0.0
     in_row_space: bool = False
     cache: Cache = field(default_factory=Cache)
+    model_dtype: np.dtype | None = None
+
+    def __post_init__(self):
+        self.model_dtype = self.model_dtype or self.X.dtype
 
     @property
     def n(self):
@@ -89,6 +95,12 @@ class Objective:
     def breakpoints(self):
         """Number of breakpoints of a piecewise linear loss, 0 for other losses."""
         return len(self.loss._breakpoints(np.ones((1, 1))) or ())
+
+    @property
+    def dual_pieces(self):
+        """Number of pieces of a loss's ``DualForm``, 0 for losses without one."""
+        form = self.loss._of_output(0)._dual_form(np.ones((1, 1)))
+        return 0 if form is None or self.target_kind == "class" else len(form.pieces)
 
     @property
     def curved(self):
@@ -137,9 +149,16 @@ class Objective:
     def _best_constant(self):
         index = self.subsample(self.n)
         y = self.target[index]
-        if self.target_kind != "values":
-            y = self.columns(y)
         weight = None if self.weight is None else self.weight[index]
+        if self.target_kind != "values":
+            # A row of each class: columns of all rows could be larger than X.
+            mass = np.zeros(self.n_outputs)
+            for start in range(0, len(y), PREDICTED_ENTRIES):
+                part = slice(start, start + PREDICTED_ENTRIES)
+                share = None if weight is None else weight[part]
+                mass += np.bincount(y[part].astype(np.intp), share, len(mass))
+            y = self.columns(np.flatnonzero(mass))
+            weight = mass[mass > 0]
         return np.asarray(self.loss._constant(y, weight), dtype=np.float64)
 
     def objective_at_zero(self):
@@ -178,8 +197,34 @@ class Objective:
         """``y_scale`` as measured on a sample."""
         index = self.subsample(50_000)
         weight = None if self.weight is None else self.weight[index]
-        y_scale = self.loss._y_scale(self.target[index].astype(np.float64), weight)
-        return y_scale if y_scale > 0 else 1.0
+        return typical_size(self.loss, self.target[index].astype(np.float64), weight)
+
+    def y_scales(self):
+        """The same of each output by itself (k,)."""
+        if self.n_outputs == 1 or self.target_kind != "values":
+            return np.full(self.n_outputs, self.y_scale())
+        return self.cached("units", self.loss._identity(), self._y_scales)
+
+    def _y_scales(self):
+        index = self.subsample(50_000)
+        y = self.target[index].astype(np.float64)
+        weight = None if self.weight is None else self.weight[index]
+        return np.array([typical_size(self.loss, column[:, None], weight) for column in y.T])
+
+    def loss_scales(self):
+        """Typical sizes of the outputs' losses (k,), greater than 0."""
+        return np.array(
+            [
+                float(self.loss._of_output(r)._loss_scale(np.float64(size))) or 1.0
+                for r, size in enumerate(self.y_scales())
+            ]
+        )
+
+    def raw_spread(self, constant):
+        """By how much raw predictions of a loss with a link differ, (k,), about a constant (k,)."""
+        index = self.subsample(10_000)
+        weight = None if self.weight is None else self.weight[index]
+        return raw_spread(self.loss, self.target[index].astype(np.float64), constant, weight)
 
     def curvature_bound(self, y_scale):
         """The loss's bound of its second derivative; what is found at the best constant model
@@ -195,8 +240,7 @@ class Objective:
 
     def loss_scale(self, y_scale):
         """A typical size of the loss, greater than 0; ``y_scale`` is that of the targets."""
-        with np.errstate(over="ignore"):
-            size = float(self.loss._loss_scale(np.float64(y_scale))) or 1.0
+        size = float(self.loss._loss_scale(np.float64(y_scale))) or 1.0
         if not np.isfinite(size):
             raise ValueError(
                 f"y is too large: the loss of its typical size, {y_scale:.3g}, overflows. "
@@ -204,18 +248,18 @@ class Objective:
             )
         return size
 
-    def predicts_finite(self, coef, intercept):
-        """Whether a linear model's predictions of all rows used are finite, of a log link too."""
-        if type(self.loss)._predict is Loss._predict:
+    def predicts_finite(self, raw_of):
+        """Whether predictions of all rows used are finite, of a log link too; ``raw_of`` maps rows
+        to raw predictions."""
+        if not self.loss._has_link:
             return True
         size = max(1, int(PREDICTED_ENTRIES / self.row_size))
         used = self.sample_indices
         parts = (slice(start, start + size) for start in range(0, self.n, size))
-        with np.errstate(all="ignore"):
-            return all(
-                np.isfinite(self.loss._predict(rows @ coef.T + intercept)).all()
-                for rows in (self.X[part if used is None else used[part]] for part in parts)
-            )
+        return all(
+            np.isfinite(self.loss._predict(raw_of(rows))).all()
+            for rows in (self.X[part if used is None else used[part]] for part in parts)
+        )
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""
@@ -255,3 +299,10 @@ class Objective:
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
         return sums[1] / mass
+
+
+def typical_size(loss, y, weight):
+    """A typical size of targets (n, k), greater than 0: their scale, unless it is rounding."""
+    size = float(np.average(np.abs(y).mean(axis=1), weights=weight))
+    scale = float(loss._y_scale(y, weight))
+    return scale if scale > np.finfo(np.float64).eps * size else size or 1.0

@@ -539,7 +539,9 @@ def test_both_builds_agree():
         results.append(pickle.loads(done.stdout))
     baseline, best = results
     assert baseline.pop("level") == "baseline"
-    assert best.pop("level") == _engine.CPU_LEVEL
+    level = best.pop("level")
+    # Tests that run at a lowered level know no other.
+    assert level == _engine.CPU_LEVEL or "SKLEARN_LOSSOPT_CPU_LEVEL" in os.environ
     assert baseline.keys() == best.keys() and len(best) > 50
     for key, (coef, curve) in best.items():
         rtol = 1e-9 if key[-1] == "float64" else 2e-3

@@ -22,8 +22,9 @@ from catalogue import (
     spellings,
     takes,
 )
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -186,6 +187,19 @@ def test_class_weights_name_classes():
     X, y = make_data("classification")
     with pytest.raises(ValueError, match="not in class_weight"):
         GradientClassifier(class_weight={"no": 1, "yes": 2}).fit(X, y)
+
+
+def test_class_weights_of_a_class_whose_rows_weigh_nothing():
+    X, y = make_data("classification", n_targets=2)
+    weight, used = (y != 2) * 1.0, y != 2
+    words = r"class_weight=\{0: 3, 2: 5\} names 2, .* sample_weight is above 0, while 1 are not"
+    with pytest.raises(ValueError, match=words):
+        GradientClassifier(class_weight={0: 3, 2: 5}).fit(X, y, sample_weight=weight)
+    for given in ({0: 3, 1: 1, 2: 5}, {0: 3}, "balanced"):
+        model = GradientClassifier(class_weight=given, random_state=0)
+        whole = clone(model).fit(X, y, sample_weight=weight)
+        part = clone(model).fit(X[used], y[used])
+        assert_allclose(whole.coef_, part.coef_, rtol=1e-5)
 
 
 @each_task
@@ -415,6 +429,8 @@ def test_a_misspelt_name_suggests_the_nearest(family, wrong, right):
 def test_parameters_of_the_automatic_schedule_cannot_be_set():
     with pytest.raises(ValueError, match="'schedule__rate' cannot be set with schedule='auto'"):
         GradientRegressor().set_params(schedule__rate=0.1)
+    with pytest.raises(TypeError, match="schedule=None must be a string or an instance"):
+        GradientRegressor(schedule=None).set_params(schedule__rate=0.1)
     assert (
         GradientRegressor().set_params(schedule="exponential", schedule__decay=0.5).schedule.decay
     )

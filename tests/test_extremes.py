@@ -4,7 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 
 from sklearn_lossopt import GradientRegressor
 from sklearn_lossopt._estimators.parameters import resolve_loss
@@ -43,6 +48,21 @@ def test_huber_refuses_targets_whose_squares_overflow(scale):
     with pytest.raises(ValueError, match="y is too large: its squares"):
         GradientRegressor("huber").fit(X, y)
     assert resolve_loss(GradientRegressor(Huber(delta=scale / 10))).delta
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("loss", ["squared_error", "huber", "log_cosh", Huber(delta=1.0)], ids=str)
+def test_targets_whose_squares_nearly_underflow(loss, optimizer):
+    """F has hardly a digit then: the model is no worse than the constant, and nothing leaks."""
+    X, y = make_targets("squared_error", 1e-155)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = GradientRegressor(loss, optimizer=optimizer, random_state=0).fit(X, y)
+    assert Ridge(alpha=2e-3).fit(X, y * 1e155).score(X, y * 1e155) > 0.98
+    assert r2_score(y * 1e155, model.predict(X) * 1e155) > 0.95
+    network = GradientRegressor(loss, optimizer=optimizer, hidden_layer_sizes=(4,))
+    with pytest.raises(ValueError, match="y is too small: the loss of its typical size"):
+        network.fit(X, y)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-20, 1e20, 1e200, 1e300])
@@ -179,3 +199,59 @@ def test_objectives_end_at_or_above_zero(loss, scale):
     assert (model.loss_curve_ >= 0).all()
     if loss == "gamma":
         assert_allclose(np.log(model.predict(X)), np.log(y), atol=0.5)
+
+
+# Targets in float32 whose squares it does not hold ------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-21, 1e-13, 1e18, 1e20, 1e30])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("sparse_rows", [False, True])
+def test_float32_rows_with_targets_of_any_size_are_ridge(scale, optimizer, sparse_rows):
+    X, y = make_targets("squared_error", scale, n=80)
+    X = X.astype(np.float32)
+    rows = sparse.csr_array(X) if sparse_rows else X
+    model = GradientRegressor(optimizer=optimizer, alpha=0.1, random_state=0).fit(rows, y)
+    right = Ridge(alpha=8.0).fit(X.astype(float), y / scale)
+    assert model.converged_ and model.coef_.dtype == model.predict(rows).dtype == np.float32
+    assert_allclose(model.coef_ / scale, right.coef_, rtol=1e-3)
+    assert_allclose(model.intercept_ / scale, right.intercept_, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-21, 1e20])
+@pytest.mark.parametrize("hidden", [(), (8,)])
+@pytest.mark.parametrize("loss", REGRESSION)
+def test_float32_is_as_right_as_float64_for_targets_of_any_size(loss, hidden, scale):
+    X, y = make_targets(loss, scale, n=80)
+    X = X.astype(np.float32)
+    model = GradientRegressor(loss, hidden_layer_sizes=hidden, random_state=0, max_iter=40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        double = clone(model).fit(X.astype(float), y, X_val=X[:20], y_val=y[:20])
+        single = clone(model).fit(X, y, X_val=X[:20], y_val=y[:20])
+    expected = double.predict(X.astype(float))
+    assert_allclose(single.predict(X), expected, rtol=2e-2, atol=2e-2 * np.abs(expected).max())
+    assert_allclose(single.loss_curve_[-1], double.loss_curve_[-1], rtol=2e-2, atol=1e-300)
+    curves = single.validation_curve_, double.validation_curve_
+    assert_allclose(curves[0][-1], curves[1][-1], rtol=5e-2, atol=1e-300)
+
+
+@pytest.mark.parametrize("scale", [1e-21, 1e20])
+def test_streams_and_warm_starts_of_such_targets_go_on_in_float32_models(scale):
+    X, y = make_targets("squared_error", scale, n=400)
+    X = X.astype(np.float32)
+    stream = GradientRegressor(random_state=0)
+    for start in range(0, 400, 40):
+        stream.partial_fit(X[start : start + 40], y[start : start + 40])
+        assert stream.coef_.dtype == np.float32
+    assert stream.score(X, y) > 0.9
+    two = GradientRegressor(random_state=0, schedule="constant", learning_rate=0.01, tol=0)
+    one = clone(two).set_params(max_iter=4).fit(X, y)
+    two.set_params(max_iter=2, warm_start=True).fit(X, y).fit(X, y)
+    assert_array_equal(two.coef_, one.coef_)
+
+
+def test_targets_beyond_float32_are_refused():
+    X, y = make_targets("squared_error", 1e40)
+    with pytest.raises(ValueError, match="y is too large for float32"):
+        GradientRegressor().fit(X.astype(np.float32), y)

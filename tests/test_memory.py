@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 
+import numpy as np
 import pytest
+
+from sklearn_lossopt._estimators.validation_split import set_aside
 
 # The peak before the fit is that of a small fit, so that code and buffers of libraries are loaded.
 SCRIPT = """
@@ -48,6 +52,15 @@ CASES = {
     "ten classes, hinge": (500_000, 50, "float64", 10, False, {"loss": "hinge", "max_iter": 3}),
     "ten classes, textbook": (500_000, 50, "float64", 10, False, TEXTBOOK),
     "float32": (1_000_000, 50, "float32", 2, False, {"max_iter": 3}),
+    "early stopping": (2_500_000, 20, "float32", 0, False, {"max_iter": 3, "early_stopping": True}),
+    "early stopping, ten classes": (
+        500_000, 50, "float64", 10, True,
+        {"max_iter": 3, "early_stopping": True, "class_weight": "balanced"},
+    ),
+    "early stopping, network": (
+        2_500_000, 20, "float32", 0, False,
+        {"max_iter": 1, "early_stopping": True, "hidden_layer_sizes": (2,), "batch_size": 10_000},
+    ),
     "wide": (30_000, 800, "float64", 2, False, {"max_iter": 3}),
 }  # fmt: skip
 
@@ -62,6 +75,17 @@ def test_a_fit_needs_little_memory_besides_its_data(case):
     increase, size = map(int, done.stdout.split())
     assert size > 190e6
     assert increase <= 0.1 * size + 50e6, f"{increase / 1e6:.0f} MB on {size / 1e6:.0f} MB"
+
+
+def test_rows_are_set_aside_with_a_few_bytes_for_each():
+    """Keys, a copy of them, flags and the indices returned; hashes of all rows would be more."""
+    X = np.random.default_rng(0).standard_normal((300_000, 3), np.float32)
+    set_aside(X[:10], None, None, None, 0.1, 0)
+    tracemalloc.start()
+    set_aside(X, None, None, None, 0.1, 0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12 * len(X) + 6e6
 
 
 MAPPED = """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from catalogue import ESTIMATORS, OPTIMIZERS, PAIRS, TEXTBOOK, make, make_data
+from catalogue import ESTIMATORS, OPTIMIZERS, PAIRS, POSITIVE_TARGETS, TEXTBOOK, make, make_data
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, special
 from sklearn.base import clone
@@ -283,6 +283,55 @@ def test_units_of_the_data_do_not_matter(task):
     b = network(task).fit(X * factors + 8, moved)
     expected = raw_of(a, X) if task == "classification" else 1024 * raw_of(a, X) - 4096
     assert_allclose(raw_of(b, X * factors + 8), expected, rtol=1e-6)
+
+
+class Counts(RegressionLoss):
+    """A log link in NumPy."""
+
+    def loss_gradient(self, y, raw):
+        return np.exp(raw) - y * raw, np.exp(raw) - y
+
+    def _predict(self, raw):
+        return np.exp(raw)
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.1])
+@pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie", Counts()], ids=str)
+def test_a_log_link_learns_targets_that_vary_little_around_their_mean(loss, spread):
+    """Where y varies little, the link is nearly linear, and deviances are squared errors."""
+    X, y = load_diabetes(return_X_y=True, scaled=False)
+    y = 100 * (1 + spread * (y - y.mean()) / y.std())
+    train, test = np.arange(len(y)) % 4 > 0, np.arange(len(y)) % 4 == 0
+    given = {"hidden_layer_sizes": (16,)}
+    least = make("regression", **given).fit(X[train], y[train]).score(X[test], y[test])
+    found = make("regression", loss, **given).fit(X[train], y[train]).score(X[test], y[test])
+    assert least > 0.3 and found > least - 0.07
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_a_stream_learns_a_log_link_whose_targets_vary_little(loss):
+    X, y = make_data("regression", n=4000)
+    y = 1e4 * (1 + 0.01 * (y - y.mean()) / y.std())
+    model = make("regression", loss, hidden_layer_sizes=(16,))
+    for start in [*range(0, 4000, 200)] * 3:
+        model.partial_fit(X[start : start + 200], y[start : start + 200])
+    assert model.score(X, y) > 0.9 * make("regression").fit(X, y).score(X, y)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("loss", [loss for task, loss in PAIRS if task == "regression"])
+def test_a_constant_target_is_predicted_exactly(loss, dtype):
+    X, y = make_data("regression", n=80)
+    y[:] = 100 / 3
+    model = network("regression", loss).fit(X.astype(dtype), y)
+    linked = loss in POSITIVE_TARGETS
+    tolerance = 5 * np.finfo(dtype).eps if linked else 0
+    assert_allclose(model.predict(X.astype(dtype)), y.astype(dtype), rtol=tolerance)
+    if not linked:
+        both = np.column_stack([y, X[:, 0]])
+        model = network("regression", loss, warm_start=True).fit(X, both).fit(X, both)
+        assert_array_equal(model.predict(X)[:, 0], y)
+        assert np.ptp(model.predict(X)[:, 1]) > 0
 
 
 @each_task

@@ -83,3 +83,53 @@ def test_blas_threads_are_the_users_after_fits_nested_fits_and_forks():
         print(*found, os.waitpid(pid, 0)[1])
     """)
     assert found == ["2", "1", "1", "1", "2", "0"]
+
+
+FITS = {
+    "auto": {"tol": 0, "max_iter": 10**6},
+    # Ten thousands of epochs in one call of the engine.
+    "one call": {
+        "optimizer": "sgd", "learning_rate": 1e-9, "schedule": "constant", "tol": 0,
+        "max_iter": 10**6, "batch_size": 1,
+    },
+    "network": {"hidden_layer_sizes": (64,), "schedule": "constant", "tol": 0, "max_iter": 10**6},
+    "lbfgs": {"hidden_layer_sizes": (64,), "optimizer": "lbfgs", "tol": 0, "max_iter": 10**6},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("search, settings, end", [
+    ("GradientSearchCV", "auto", "interrupt"), ("GradientHalvingSearchCV", "one call", "error"),
+    ("GradientSearchCV", "one call", "interrupt"), ("GradientSearchCV", "network", "error"),
+    ("GradientHalvingSearchCV", "lbfgs", "interrupt"),
+])  # fmt: skip
+def test_threads_of_a_search_end_with_it(search, settings, end):
+    """By Ctrl-C, and by the error of one fold while another trains."""
+    found = run(f"""
+        import signal, threading, time
+        import numpy as np
+        from sklearn_lossopt import GradientHalvingSearchCV, GradientRegressor, GradientSearchCV
+
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(3000, 20))
+        y = X @ rng.normal(size=20) + rng.normal(size=3000)
+        first, second = np.arange(1500), np.arange(1500, 3000)
+        model = GradientRegressor(random_state=0, **{FITS[settings]!r})
+        search = {search}(
+            model, {{"alpha": [1e-4, 1e-2]}}, cv=[(first, second), (second, first)], n_jobs=2,
+            error_score="raise",
+        )
+        if {end!r} == "error":
+            y[second[7]] = np.nan
+        else:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+        try:
+            search.fit(X, y)
+        except (KeyboardInterrupt, ValueError) as error:
+            print(type(error).__name__)
+        end = time.monotonic() + 20
+        while threading.active_count() > 1 and time.monotonic() < end:
+            time.sleep(0.01)
+        print(end - time.monotonic() > 18)
+    """)
+    assert found == [{"interrupt": "KeyboardInterrupt", "error": "ValueError"}[end], "True"]

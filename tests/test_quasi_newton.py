@@ -129,6 +129,26 @@ def test_max_iter_counts_iterations():
     assert not model.converged_ and model.learning_rate_ == 1.0
 
 
+def test_a_network_runs_until_it_stops_falling_or_warns_at_max_iter():
+    X, y = make_data("regression", n=200)
+    given = {"hidden_layer_sizes": (3,), "activation": "tanh", "tol": 1e-3}
+    model = make("regression", None, "lbfgs", max_iter=250, **given).set_params(tol=0)
+    assert model.fit(X, y).n_iter_ == 250
+    longer = make("regression", None, "lbfgs", max_iter=5000, **given)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        curve = longer.fit(X, y).loss_curve_
+    assert len(curve) < 5000 and not longer.converged_
+    best, since, ends = curve[0], 0, []
+    for number, value in enumerate(curve):
+        best, since = (value, 0) if value < best * 0.999 else (best, since + 1)
+        ends += [number] * (since >= 5)
+    assert ends == [len(curve) - 1]
+    short = make("regression", None, "lbfgs", **given).set_params(max_iter=10)
+    with pytest.warns(ConvergenceWarning, match="max_iter=10 .* still fell by more than tol=0.001"):
+        short.fit(X, y)
+
+
 def test_where_the_start_is_the_optimum():
     X = np.random.default_rng(0).normal(size=(30, 2))
     model = make("regression", "squared_error", "lbfgs").fit(X, np.full(30, 3.0))

@@ -1,4 +1,4 @@
-"""Rows that do not determine the coefficients, or hardly do: the smallest of those as good.
+"""Rows that do not determine the coefficients, or hardly: the smallest of those as good.
 
 That is what comes as alpha goes to 0, what ``LinearRegression`` returns for the squared error, and
 what any loss has once its rows are taken to as many coordinates as they have directions.

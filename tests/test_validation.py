@@ -28,7 +28,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor, losses
-from sklearn_lossopt._estimators.validation_split import set_aside
+from sklearn_lossopt._estimators.validation_split import _keys, set_aside
 from sklearn_lossopt.losses import Huber
 from sklearn_lossopt.schedules import Plateau
 
@@ -73,6 +73,30 @@ def test_a_share_of_every_class_is_set_aside(fraction):
     # Another seed makes an independent choice.
     both = np.mean([len(np.intersect1d(held, other)) for other in others])
     assert abs(both / 1000 - fraction**2) < 0.05
+
+
+@pytest.mark.parametrize("n_classes", [1, 3, 200, 5000])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_of_each_class_the_first_rows_are_chosen_that_have_the_share(n_classes, weighted):
+    rng = np.random.default_rng(n_classes)
+    n = 12_000
+    X = rng.normal(size=(n, 2))[rng.integers(0, n // 2, n)]
+    code = rng.integers(0, n_classes, n) * 1.0
+    weight = rng.uniform(0, 5, n) ** 3 if weighted else None
+    mass = np.ones(n) if weight is None else weight
+    _, held = set_aside(X, code, weight, None, 0.3, 1)
+    key = _keys(X, None, np.random.default_rng(1))
+    expected = []
+    for label in range(n_classes):
+        below, wanted = 0.0, 0.3 * mass[code == label].sum()
+        groups = np.unique(key[code == label])
+        for place, group in enumerate(groups):
+            rows = np.flatnonzero((code == label) & (key == group))
+            within = below + 0.5 * mass[rows].sum() < wanted
+            below += mass[rows].sum()
+            if (within or place == 0) and place < len(groups) - 1:
+                expected.extend(rows)
+    assert_array_equal(held, np.sort(expected))
 
 
 def test_the_choice_is_that_of_the_rows_whatever_their_order():

@@ -49,6 +49,7 @@ from sklearn_lossopt._engine._kernels import (  # noqa: E402
     STEP_KERNELS,
 )
 from sklearn_lossopt._engine._moments import column_moments  # noqa: E402
+from sklearn_lossopt._engine._stop import StopFlag, Stopped, look_for_stop  # noqa: E402
 from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
 
 __all__ = [
@@ -56,7 +57,10 @@ __all__ = [
     "CPU_LEVEL",
     "LOSS_KERNELS",
     "STEP_KERNELS",
+    "StopFlag",
+    "Stopped",
     "Trainer",
     "column_moments",
+    "look_for_stop",
     "run_bank",
 ]

@@ -8,6 +8,8 @@ from libc.stdint cimport int64_t
 
 from scipy.linalg.cython_blas cimport dgemm, sgemm
 
+from sklearn_lossopt._engine._stop import look_for_stop
+
 cdef extern from "_blas.hpp" namespace "lossopt" nogil:
     void row_major(...) noexcept
 
@@ -70,6 +72,7 @@ def name_of(f):
 
 
 cdef int check_signals() except -1 with gil:
+    look_for_stop()
     return PyErr_CheckSignals()
 
 

@@ -185,8 +185,10 @@ static void forward_backward(const Plan<T> &t, const uint32_t *order, ptrdiff_t 
         linear_gradient(t, t.buffers, t.X, order, start, t.shift, n, G, total);
 }
 
+/* Not inlined: compilers fuse multiply-adds in one way or another where they inline, and the history
+ * of a model must not hang on who asks. */
 template <class T>
-static void add_penalty(const Plan<T> &t, const T *W, double *out)
+LOSSOPT_NOINLINE void add_penalty(const Plan<T> &t, const T *W, double *out)
 {
     for (ptrdiff_t l = 0; l < t.n_layers; l++) {
         ptrdiff_t d = t.layers[l].n_in, j;

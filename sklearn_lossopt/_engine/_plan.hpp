@@ -11,8 +11,10 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define LOSSOPT_INLINE static inline __attribute__((always_inline))
+#define LOSSOPT_NOINLINE static __attribute__((noinline))
 #else
 #define LOSSOPT_INLINE static inline
+#define LOSSOPT_NOINLINE static
 #endif
 
 namespace lossopt {

@@ -21,7 +21,7 @@ from sklearn_lossopt._compat import Interval, Options, StrOptions
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
 from sklearn_lossopt._estimators.callbacks import CallbackReporter
-from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, select
+from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, is_plain, select
 from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer, resolve_settings
 from sklearn_lossopt._estimators.partial_fit import (
     cast,
@@ -204,6 +204,10 @@ class BaseGradientEstimator(
         encoding : TargetEncoding
         """
 
+    def _in_training_type(self, X, y, sample_indices, cache):
+        """X in the type that its model is trained in, where that is not the model's own."""
+        return X
+
     @abstractmethod
     def _class_weights(self, rows, encoding, cache):
         """The weight of each class in the rows to train on, as an ndarray; or None."""
@@ -263,19 +267,21 @@ class BaseGradientEstimator(
         """Check the data of a fit and encode them; returns TrainingData."""
         X, y = self._shared_rows(X, y, cache)
         weight, used = cache("used", (sample_weight, X), lambda: check_weight(sample_weight, X))
+        model_dtype, X = X.dtype, self._in_training_type(X, y, used, cache)
         rows, encoding = self._encode(X, y, weight, used, loss, cache)
+        rows = replace(rows, model_dtype=model_dtype)
         loss._check_target(select(rows.target, used))
         loss._check_total(select(rows.target, used))
         seed = self._seed(cache)
         rows, held_out = split_validation(self, rows, encoding, validation, seed, loss, cache)
         class_weights = self._class_weights(rows, encoding, cache)
         parts = rows.weight, rows.sample_indices, rows.codes, class_weights
-        weighted = cache("class-weighted", parts, lambda: rows.class_weighted(class_weights))
+        weighted = cache("class-weighted", parts, lambda: rows.class_weighted(class_weights, cache))
         rows = replace(rows, weight=weighted.weight, sample_indices=weighted.sample_indices)
         if held_out is not None and class_weights is not None and resolve_scorer(self) is None:
             held_out = cache(
                 "class-weighted validation", (held_out, class_weights),
-                lambda: class_weighted_validation(self, held_out, class_weights),
+                lambda: class_weighted_validation(self, held_out, class_weights, cache),
             )  # fmt: skip
         return TrainingData(rows, held_out, encoding, seed)
 
@@ -294,6 +300,9 @@ class BaseGradientEstimator(
         return X, y
 
     def _validate(self, X, y, reset=True):
+        nameless = not hasattr(self, "feature_names_in_")
+        if not reset and nameless and is_plain(X, y, self.n_features_in_):
+            return X, y  # chunks are many, and may be small
         X, y = validate_data(
             self, X, y, reset=reset, dtype=[np.float64, np.float32], order="C",
             accept_sparse="csr", **self._target_checks,
@@ -328,6 +337,7 @@ class BaseGradientEstimator(
             rows.X, rows.target, encoding.target_kind, weight, rows.sample_indices,
             encoding.n_outputs, loss, l2=float(self.alpha * (1 - self.l1_ratio)),
             l1=float(self.alpha * self.l1_ratio), fit_intercept=self.fit_intercept, cache=cache,
+            model_dtype=rows.model_dtype,
         )  # fmt: skip
 
     def _validation(self, data, objective, attributes):
@@ -383,7 +393,13 @@ class BaseGradientEstimator(
         X, y = self._validate(X, y, reset=before is None)
         X = X if before is None else cast(X, before.dtype)
         weight, used = check_weight(sample_weight, X, allow_all_zero=True)
+        model_dtype, state = X.dtype, getattr(self, "_state", None)
+        if state is None:
+            X = self._in_training_type(X, y, used, cache)
+        else:
+            X = X.astype(state.slots.dtype, copy=False)
         rows, encoding = self._encode(X, y, weight, used, loss, cache, classes)
+        rows = replace(rows, model_dtype=model_dtype)
         loss._check_target(select(rows.target, used))
         seed = self._seed(cache)
         if before is not None:
@@ -400,7 +416,7 @@ class BaseGradientEstimator(
             if encoding.flat == bool(known):
                 # As the first call's y was, (n,) or (n, 1).
                 encoding = replace(encoding, flat=not known)
-        rows = rows.class_weighted(self._class_weights(rows, encoding, cache))
+        rows = rows.class_weighted(self._class_weights(rows, encoding, cache), cache)
         objective = self._objective(replace(rows, weight=None), encoding, loss, cache)
 
         if objective.n == 0:

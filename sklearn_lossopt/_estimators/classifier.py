@@ -108,7 +108,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     n_iter_no_change : int, default=5
         Epochs without an improvement after which training ends: with ``early_stopping`` one of
         the validation loss or score by ``tol`` times its best value; without, under a schedule
-        other than "auto", one of the objective by ``tol`` times its value.
+        other than "auto" or with "lbfgs" and hidden layers, one of the objective by ``tol`` times
+        its value.
     early_stopping : bool, default=False
         Whether validation ends training, which then goes back to the parameters of the best
         epoch. It takes place on the validation data passed to ``fit`` or, if there are none, on

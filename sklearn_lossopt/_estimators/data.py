@@ -50,30 +50,37 @@ class RowSet:
     codes: np.ndarray | None  # class indices; None for numbers
     weight: np.ndarray | None
     sample_indices: np.ndarray | None  # of the rows that are used; None for all
+    model_dtype: np.dtype | None = None  # where it is not that of X
 
-    def class_weighted(self, class_weights):
-        """The same rows, their weights multiplied by those of their classes."""
+    def class_weighted(self, class_weights, cache):
+        """The same rows, their weights multiplied by those of their classes. Rows to train on and
+        rows to validate with share the weights of all."""
         if class_weights is None:
             return self
-        weight = np.ones(len(self.y)) if self.weight is None else self.weight.copy()
-        used = slice(None) if self.sample_indices is None else self.sample_indices
-        weight[used] *= class_weights[self.codes[used].astype(np.intp)]
-        # Weights of rows that are not used, such as those for validation, stay.
-        kept = np.arange(len(weight), dtype=np.uint32)[used]
-        kept = kept[weight[used] > 0]
-        return replace(
-            self, weight=weight, sample_indices=None if len(kept) == len(weight) else kept
-        )
+        parts = self.weight, self.codes, class_weights
+        weight = cache("weights by class", parts, lambda: self._weights_by_class(class_weights))
+        positive = select(weight, self.sample_indices) > 0
+        if positive.all():
+            return replace(self, weight=weight)
+        kept = self.sample_indices
+        kept = np.arange(len(weight), dtype=np.uint32) if kept is None else kept
+        return replace(self, weight=weight, sample_indices=kept[positive])
+
+    def _weights_by_class(self, class_weights):
+        # Rows of weight 0 may have labels that are no classes, and any code.
+        weight = np.take(class_weights, self.codes.astype(np.intp), mode="clip")
+        if self.weight is not None:
+            weight *= self.weight
+        return weight
 
     def relative_weights(self):
         """The weights, of mean 1 in the rows that are used, in the type of X."""
         # By the largest first: their sum cannot overflow then, nor can they vanish in float32.
         used = select(self.weight, self.sample_indices)
         largest = used.max()
-        with np.errstate(over="ignore"):  # in rows that are not used
-            weight = self.weight / largest
-            weight /= np.mean(used / largest)
-            return weight.astype(self.X.dtype, copy=False)
+        weight = self.weight / largest
+        weight /= np.mean(used / largest)
+        return weight.astype(self.X.dtype, copy=False)
 
 
 @dataclass
@@ -101,6 +108,19 @@ def check_weight(sample_weight, X, allow_all_zero=False):
     )  # fmt: skip
     sample_indices = np.flatnonzero(weight).astype(np.uint32)
     return weight, None if len(sample_indices) == X.shape[0] else sample_indices
+
+
+def is_plain(X, y, n_features):
+    """Whether X and y are arrays that scikit-learn's validation would return as they are; False
+    where only that can tell."""
+    if not (type(X) is type(y) is np.ndarray and X.ndim == 2 and y.ndim == 1):
+        return False
+    if X.shape != (len(y), n_features) or len(y) == 0 or X.dtype.char not in "fd":
+        return False
+    if y.dtype.kind not in "biuf" or not (X.flags.c_contiguous and X.flags.aligned):
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(X.sum()) and (y.dtype.kind != "f" or np.isfinite(y.sum())))
 
 
 def canonical(X):

@@ -115,6 +115,8 @@ def announced_classes(known, classes):
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return known
+    if isinstance(classes, np.ndarray) and np.array_equal(classes, known):
+        return known  # before slower checks of the same
     given = unique_labels(classes)
     if known is not None:
         if not np.array_equal(known, given):
@@ -139,6 +141,16 @@ def resolve_class_weight(class_weight, rows, classes):
         weight = None if rows.weight is None else select(rows.weight, rows.sample_indices)
         counts = np.bincount(codes, weights=weight, minlength=len(classes))
         return counts.sum() / (len(classes) * counts)
+    if isinstance(class_weight, dict):
+        known = classes.tolist()
+        others = [label for label in class_weight if label not in known]
+        missing = [label for label in known if label not in class_weight]
+        if others and missing:
+            raise ValueError(
+                f"class_weight={class_weight!r} names {_some(others)}, the label of no row whose "
+                f"sample_weight is above 0, while {_some(missing)} are not in class_weight. "
+                f"The labels are {_some_of(classes)}: name those, or no others."
+            )
     class_weights = compute_class_weight(class_weight, classes=classes, y=classes[codes])
     if not (
         np.isfinite(class_weights).all() and (class_weights >= 0).all() and class_weights.any()

@@ -51,8 +51,7 @@ def cast(X, dtype):
     """The rows of a chunk in the float type of the model."""
     if X.dtype == dtype:
         return X
-    with np.errstate(over="ignore"):
-        X = X.astype(dtype)
+    X = X.astype(dtype)
     if not np.isfinite(X.data if sparse.issparse(X) else X).all():
         raise ValueError(
             "X is too large for float32, the type of the model. Start the stream with float64 rows."

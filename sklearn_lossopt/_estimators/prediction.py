@@ -108,7 +108,7 @@ def fitted_attributes(loss, settings, objective, encoding, validated, result):
 def untrained_attributes(loss, settings, objective, encoding):
     """The fitted attributes of a stream of which no row has been trained on yet."""
     widths = layer_widths(settings.network, objective.d, objective.n_outputs)
-    parameters = FittedParameters.zeros(widths, objective.X.dtype)
+    parameters = FittedParameters.zeros(widths, objective.model_dtype)
     return {
         "_loss": loss, "_stream": None, "n_iter_": 0, "t_": 0, "loss_curve_": np.empty(0),
         "converged_": False, **parameters.attributes(settings.network, encoding),
@@ -159,9 +159,13 @@ class FittedModelMixin:
     def _check_rows(self, X):
         """Rows to predict for, the same for all models of these features."""
         check_is_fitted(self)
-        return CheckedRows(
-            validate_data(self, X, dtype=[np.float64, np.float32], accept_sparse="csr", reset=False)
-        )
+        # The check adds all numbers up, which may overflow both ways.
+        with np.errstate(invalid="ignore"):
+            return CheckedRows(
+                validate_data(
+                    self, X, dtype=[np.float64, np.float32], accept_sparse="csr", reset=False
+                )
+            )
 
     def _raw_predict(self, X):
         """Raw predictions, (n,) for one output and (n, k) for more."""

@@ -10,7 +10,11 @@ from sklearn_lossopt._estimators.base import BaseGradientEstimator
 from sklearn_lossopt._estimators.data import RowSet
 from sklearn_lossopt._estimators.partial_fit import takes_chunks
 from sklearn_lossopt._estimators.rollback import all_or_nothing
-from sklearn_lossopt._estimators.targets import NumericEncoding, numeric_target
+from sklearn_lossopt._estimators.targets import (
+    NumericEncoding,
+    numeric_target,
+    squares_leave_float32,
+)
 from sklearn_lossopt._estimators.validation_data import GivenValidation
 from sklearn_lossopt.losses import Loss
 
@@ -93,7 +97,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     n_iter_no_change : int, default=5
         Epochs without an improvement after which training ends: with ``early_stopping`` one of
         the validation loss or score by ``tol`` times its best value; without, under a schedule
-        other than "auto", one of the objective by ``tol`` times its value.
+        other than "auto" or with "lbfgs" and hidden layers, one of the objective by ``tol`` times
+        its value.
     early_stopping : bool, default=False
         Whether validation ends training, which then goes back to the parameters of the best
         epoch. It takes place on the validation data passed to ``fit`` or, if there are none, on
@@ -289,6 +294,13 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         target = cache("target", (y, X.dtype.str), lambda: numeric_target(y, X.dtype))
         encoding = NumericEncoding(target.shape[1], y.ndim == 1, X.dtype)
         return RowSet(X, y, target, None, weight, sample_indices), encoding
+
+    def _in_training_type(self, X, y, sample_indices, cache):
+        if X.dtype == np.float64 or not cache(
+            "squares", (y, sample_indices), lambda: squares_leave_float32(y, sample_indices)
+        ):
+            return X
+        return cache("in float64", (X,), lambda: X.astype(np.float64))
 
     def _class_weights(self, rows, encoding, cache):
         return None

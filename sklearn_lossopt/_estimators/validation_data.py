@@ -127,9 +127,9 @@ def _check_given(estimator, rows, encoding, given, loss):
     return RowSet(X, y, target, codes, weight, sample_indices)
 
 
-def class_weighted_validation(estimator, rows, class_weights):
+def class_weighted_validation(estimator, rows, class_weights, cache):
     """Validation rows to measure the loss on, weighted like those to train on."""
-    weighted = rows.class_weighted(class_weights)
+    weighted = rows.class_weighted(class_weights, cache)
     if weighted.sample_indices is not None and len(weighted.sample_indices) == 0:
         raise ValueError(
             f"class_weight={estimator.class_weight!r} gives all rows for validation a weight of 0. "

@@ -40,7 +40,9 @@ class Statistics:
     whitener : callable
         Takes the loss's curvature bound, returns T and its inverse.
     constant : ndarray of shape (k,) or None
-        Raw predictions of the best constant; None where only its own rows say.
+        Raw predictions of the best constant; None for linear models, which start elsewhere.
+    raw_spread : ndarray of shape (k,) or None
+        By how much raw predictions differ from it; None where they are in the units of y.
     """
 
     mean: np.ndarray | None
@@ -48,6 +50,12 @@ class Statistics:
     y_scale: float
     whitener: Callable
     constant: np.ndarray | None = None
+    raw_spread: np.ndarray | None = None
+
+    @property
+    def raw_scale(self):
+        """A typical size of raw predictions."""
+        return self.y_scale if self.raw_spread is None else self.raw_spread
 
 
 class Metric:
@@ -273,8 +281,8 @@ class LinearPreconditioner:
         return objective
 
     def rounded(self, coef, intercept):
-        """Both in the type of X."""
-        dtype = self.weights.dtype
+        """Both in the type of the model."""
+        dtype = self.objective.model_dtype
         return coef.astype(dtype), intercept.astype(dtype)
 
     def smoothness_and_noise(self, batch_size):

@@ -80,18 +80,49 @@ def standardisation(objective, statistics):
 def target_units(objective, statistics):
     """A typical size of the loss, and the constant and the size (k, 2) of raw predictions."""
     loss, k = objective.loss, objective.n_outputs
-    constant = None if statistics is None else statistics.constant
-    if constant is None:
-        constant = objective.best_constant()
+    constant = objective.best_constant() if statistics is None else statistics.constant
     y_scale = objective.y_scale() if statistics is None else statistics.y_scale
+    with np.errstate(all="ignore"):
+        small = loss._loss_scale(np.float64(y_scale)) < np.finfo(np.float64).tiny
+    if small:
+        raise ValueError(
+            f"y is too small: the loss of its typical size, {y_scale:.3g}, underflows. Multiply y "
+            "by a constant first."
+        )
+    if loss._has_link:
+        # Where y varies little around its mean, so do its raw predictions around theirs, and the
+        # loss varies by their square.
+        size = objective.raw_spread(constant) if statistics is None else statistics.raw_spread
+        loss_scale = objective.loss_scale(y_scale) * float(np.mean(size**2))
+        return loss_scale, fixed(objective, constant, size, statistics)
     size = loss._trust_radius(y_scale)
     if statistics is not None and not math.isfinite(size):
         size = y_scale
     elif not math.isfinite(size):
         # A loss without a scale of its own: twice its mean is a variance.
         y_scale = size = math.sqrt(2 * objective.mean_loss(constant) / k) or 1.0
-    output = np.column_stack([constant, np.full(k, float(size))])
+    output = fixed(objective, constant, np.full(k, float(size)), statistics)
     return objective.loss_scale(y_scale), output
+
+
+def fixed(objective, constant, size, statistics):
+    """Both as columns; where all targets of an output are equal, the size is 0: nothing but the
+    constant is predicted, and that without the rounding of a mean."""
+    constant, size = np.array(constant, np.float64), np.array(size)
+    if statistics is None and objective.target_kind == "values" and objective.fit_intercept:
+        y = objective.target[objective.subsample(objective.n)]
+        equal = y.min(axis=0) == y.max(axis=0)
+        size[equal] = 0.0
+        if equal.any() and not objective.loss._has_link:
+            exact = np.where(equal, y[0], constant)
+            if objective.mean_loss(exact) <= objective.mean_loss(constant):
+                constant = exact
+    return np.column_stack([constant, size])
+
+
+def inverse(scale):
+    """1 / scale; 0 for what has no effect."""
+    return np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
 
 
 class NetworkPreconditioner:
@@ -193,8 +224,8 @@ class NetworkPreconditioner:
         return [layer[:, :-1].T for layer in layers], [layer[:, -1] for layer in layers]
 
     def rounded(self, *parts):
-        """Coefficients and intercepts in the type of X."""
-        dtype = self.weights.dtype
+        """Coefficients and intercepts in the type of the model."""
+        dtype = self.objective.model_dtype
         return tuple([np.ascontiguousarray(a, dtype=dtype) for a in part] for part in parts)
 
     def _place(self, coefs, intercepts):
@@ -205,12 +236,11 @@ class NetworkPreconditioner:
         ]
         if self.output is not None:
             layers[-1][:, -1] -= self.output[:, 0]
-            layers[-1] /= self.output[:, 1:]
+            layers[-1] *= inverse(self.output[:, 1:])
         if self.shift is not None:
             layers[0][:, -1] += layers[0][:, :-1] @ self.shift.astype(np.float64)
         if self.scale is not None:
-            scale = self.scale.astype(np.float64)
-            layers[0][:, :-1] *= np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
+            layers[0][:, :-1] *= inverse(self.scale.astype(np.float64))
         for view, layer in zip(self.layers(self.weights), layers, strict=True):
             view[...] = layer
 

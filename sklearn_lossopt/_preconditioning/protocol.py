@@ -76,7 +76,7 @@ class Preconditioner(Protocol):
         """Coefficients and intercepts, float64, that weights stand for."""
 
     def rounded(self, coef, intercept):
-        """Both in the type of X."""
+        """Both in the type of the model."""
 
     def fingerprint(self):
         """Bytes that tell these coordinates from others; empty for those of X."""

@@ -28,6 +28,8 @@ from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients
 
 # Iterations of conjugate gradients for one Newton step, at most.
 CG_STEPS = 1000
+# In units of the first width: below it steps are rounding.
+LEAST_WIDTH = 1e-12
 
 
 def total(breakpoints):
@@ -112,8 +114,13 @@ class AugmentedLagrangian:
         self.theta = 0.5 * (self.low + self.high)
         # Which rows are on their breakpoints after the last step, and whether they were before it.
         self.on, self.settled = None, False
+        # Coordinates along which the last step had no curvature but the ridge.
+        self.flat = np.zeros(len(v), bool)
         # Of conjugate gradients, where they solve for the step.
         self.accuracy = 0.05
+        # Of the gap, what the smooth problem may be short of its minimum. Of the tolerance, the gap
+        # that makes it needless to look for the exact solution.
+        self.rest, self.enough = 0.01, 0.0
         # Whether v is the exact solution, see ``finish``.
         self.finished = False
 
@@ -123,8 +130,10 @@ class AugmentedLagrangian:
         return bool((self.low <= 0).all() and (self.high >= 0).all())
 
     def widen(self, width):
-        """Begin with at least this width."""
+        """Begin with at least this width, and solve the smooth problems, which hardly bend then, to
+        the end: what they are short of is large in the units of the duals."""
         self.width = max(self.width, width)
+        self.rest, self.enough = 1e-10, 1e-3
 
     def _dual(self, z, theta):
         u = z - self.c
@@ -140,22 +149,29 @@ class AugmentedLagrangian:
         return float(self.share @ total(slope))
 
     def _newton_direction(self, g, dual):
-        bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
-        rows = np.flatnonzero(bends)
-        weight, added = self.share[rows] * bends[rows] / self.width, self.penalty
-        added = added + self.ridge / self.width
+        rows, weight = self._curvature(dual)
+        ridge = self.ridge / self.width
+        added = self.penalty + ridge
         if len(g) > MATRIX_SIZE:
             return self._solve_iteratively(g, rows, weight, added)
         H = self.x.gram(rows, weight)
+        self.flat = np.diagonal(H) + self.penalty <= 10 * ridge
         H[np.diag_indices_from(H)] += added
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
         direction = -linalg.cho_solve(factor, g, check_finite=False)
         return direction, -0.5 * g @ direction
 
+    def _curvature(self, dual):
+        """The rows where the smooth loss has curvature, and how much, times their shares."""
+        bends = ((dual > self.low) & (dual < self.high)).sum(axis=0, dtype=np.int8)
+        rows = np.flatnonzero(bends)
+        return rows, self.share[rows] * bends[rows] / self.width
+
     def _solve_iteratively(self, g, rows, weight, added):
         """The same by conjugate gradients. Their residual r hides r' H^-1 r / 2 of the decrement,
         which is bounded with the penalty's part of H alone."""
         along, diagonal = self.x.operator(rows, weight)
+        self.flat = diagonal + self.penalty <= 10 * (added - self.penalty)
         diagonal += added
 
         def product(v):
@@ -178,7 +194,7 @@ class AugmentedLagrangian:
         Parameters
         ----------
         tol : float
-            The gap that is wanted; the smooth problem is not solved beyond a hundredth of it.
+            The gap that is wanted; the smooth problem is solved to a part ``rest`` of it.
         max_newton : int, default=30
 
         Notes
@@ -200,11 +216,13 @@ class AugmentedLagrangian:
                 continue
             gap = self._gap(z, dual)
             del dual
-            if decrement <= 0.01 * max(gap, tol):
+            if decrement <= self.rest * max(gap, tol):
                 # The decrement says what is left only where the ridge is negligible.
                 if self.ridge <= self.least_ridge:
                     # Many times: it takes the rows near their breakpoints to be those at the end.
                     self.gap = gap + 30 * decrement
+                    # Where the ridge is all curvature, the decrement says nothing.
+                    self.gap += 100 * self.first_width * float(np.abs(g[self.flat]).sum())
                     break
                 self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
                 continue
@@ -222,7 +240,7 @@ class AugmentedLagrangian:
         on, self.on = self.on, self._on_breakpoints()
         self.settled = on is not None and np.array_equal(on, self.on)
         if count <= 6:
-            self.width *= 0.2
+            self.width = max(0.2 * self.width, LEAST_WIDTH * self.first_width)
         elif count > 15:
             self.width *= 2.0
 
@@ -290,7 +308,7 @@ class AugmentedLagrangian:
         """Step on, a few times at most, until the rows on their breakpoints are known and with
         them the exact solution."""
         for _ in range(15):
-            if self.finish(tol):
+            if self.finish(tol) or self.gap <= self.enough * tol:
                 break
             gap, v = self.gap, self.v
             self.step(0.0)

@@ -29,6 +29,11 @@ GRAM_ACCURACY = 1e-5
 ROUNDING = 1e-13
 # Rows whose lengths differ by more are brought to one length first.
 LENGTHS = 1e4
+# Columns whose sizes differ by more lose digits in one another's rounding.
+SIZES = 1e9
+# The error of predictions that is taken, in units of what each direction contributes. On the way
+# back it shrinks by as much in each of some refinements.
+ACCURACY, REFINEMENTS = 1e-2, 6
 
 
 def equivalent(objective, path_matters=False):
@@ -63,15 +68,17 @@ def _centred_columns(objective):
     sums, mass = column_moments(
         objective.X, objective.weight, objective.sample_indices, np.zeros(objective.d)
     )
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = sums[0] / mass
-        far = mean**2 * (1 + FAR**-2) > sums[1] / mass
+    mean = sums[0] / mass
+    far = mean**2 * (1 + FAR**-2) > sums[1] / mass
     return CentredColumns(objective, np.where(far, mean, 0.0)) if far.any() else None
 
 
 def _row_space(objective):
     most = MOST_SPARSE_ROWS if objective.sparse else MOST_ROWS
-    return RowSpace(objective) if objective.n < objective.d and objective.n <= most else None
+    if not objective.n < objective.d or objective.n > most:
+        return None
+    change = RowSpace(objective)
+    return change if change.is_accurate() else None
 
 
 class CentredColumns:
@@ -157,8 +164,8 @@ class RowSpace:
         index = objective.sample_indices
         self.index, self.dtype = index, objective.X.dtype
         self.X = objective.X.tocsc() if objective.sparse else objective.X
-        self.mean = np.zeros(objective.d)
-        if objective.fit_intercept:
+        self.centred, self.mean = objective.fit_intercept, np.zeros(objective.d)
+        if self.centred:
             self.mean = self._mean(objective)
         used = objective.subsample(objective.n)
         self.target = objective.target if index is None else objective.target[used]
@@ -168,6 +175,7 @@ class RowSpace:
         U, s, length = self._decompose(objective)
         self.rows_in_span = np.ascontiguousarray(length * (U * s), self.dtype)
         self.T = U / s / length
+        self._parts = U, s, length[:, 0]
         if len(s) == 0:
             # All rows are equal.
             self.rows_in_span, self.T = (np.zeros((objective.n, 1), t) for t in (self.dtype, float))
@@ -239,6 +247,25 @@ class RowSpace:
             rest = rest[:, ~keep]
         return np.hstack(vectors), np.sqrt(np.concatenate(values)), length
 
+    def is_accurate(self):
+        """Whether Q spans what it should: where columns differ by many orders of magnitude, the
+        directions of the small ones drown in the rounding of the large ones."""
+        U, s, length = self._parts
+        del self._parts
+        if len(s) == 0:
+            return True
+        signs = np.resize([1.0, -1.0, -1.0], len(s))
+        t, found, sizes = (U / s) @ signs / length, 0.0, []
+        for _, A in self._blocks():
+            found = found + A @ (A.T @ t)
+            sizes.append(np.abs(A).max(axis=0))
+        sizes = np.concatenate(sizes)
+        dropped = len(s) < len(U) - self.centred
+        if dropped and sizes.max() > SIZES * sizes[sizes > 0].min():
+            return False
+        miss = U.T @ (found / length - U @ (s * signs)) / s
+        return bool((np.abs(miss) <= ACCURACY).all())
+
     def apply(self, objective):
         """The objective on such rows."""
         return replace(
@@ -268,11 +295,14 @@ class RowSpace:
         """The model for rows as they were; arrays are float64."""
         wanted = V @ self.rows_in_span.T.astype(np.float64)
         coef = np.zeros((len(V), len(self.mean)))
-        # Once more for what rounding has made of the predictions of the rows used.
-        for _ in range(2):
+        # Again for what rounding has made of the predictions of the rows used.
+        tiny = 1e-13 * np.abs(wanted).max(initial=0)
+        for _ in range(REFINEMENTS):
             t, found = V @ self.T.T, 0.0
             for part, A in self._blocks():
                 coef[:, part] += t @ A
                 found = found + coef[:, part] @ A.T
+            if np.abs(wanted - found).max(initial=0) <= tiny:
+                break
             V = (wanted - found) @ self.T
         return coef, intercept - coef @ self.mean

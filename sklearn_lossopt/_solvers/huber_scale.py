@@ -1,5 +1,7 @@
 """The scale of residuals, for Huber's loss."""
 
+import math
+
 import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients, squares, whitener
@@ -33,25 +35,77 @@ def _residual_scale(objective, epsilon):
     shift = objective.moments()[0] if objective.fit_intercept and not objective.sparse else None
     hessian = HessianModel(objective, shift, MAX_SCALE_ENTRIES)
     y = hessian.sample[1].astype(np.float64)
-    least = 0.01 * objective.y_scale()
-    scales = [_scale(hessian, column, epsilon, least) for column in y.T]
+    scales = [
+        ScaleSearch(hessian, column, epsilon, float(unit)).run()
+        for column, unit in zip(y.T, objective.y_scales(), strict=True)
+    ]
     return np.array(scales) if objective.n_outputs > 1 else scales[0]
 
 
-def _scale(hessian, y, epsilon, least):
-    """The scale of one output's residuals, at least ``least``."""
-    x, _, weight = hessian.sample
-    objective = hessian.objective
-    weight, l2, l1 = weight[:, 0], objective.l2, objective.l1
-    share = weight / weight.sum()
-    wide = x.shape[1] > MATRIX_SIZE
-    x_squares = squares(x) if wide else None
-    w = np.zeros(x.shape[1])
-    w[-1] = np.median(y) if objective.fit_intercept else 0.0
+class ScaleSearch:
+    """The search for the scale of one output's residuals, in units of a typical target.
 
-    def scale_of(r):
-        # The mean of min(r / sigma, epsilon)^2 falls with sigma; it is 1 at the minimum.
-        squares = r**2
+    Parameters
+    ----------
+    hessian : HessianModel
+    y : ndarray of shape (m,)
+        Targets of the sampled rows.
+    epsilon : float
+        Residuals beyond epsilon times the scale are outliers.
+    y_scale : float
+        A typical size of the targets. No scale is below a hundredth of it.
+    """
+
+    least = 0.01
+
+    def __init__(self, hessian, y, epsilon, y_scale):
+        self.hessian, self.epsilon = hessian, epsilon
+        self.x, _, weight = hessian.sample
+        self.objective = objective = hessian.objective
+        # A power of 2 changes no digit, and squares stay finite.
+        self.unit = 2.0 ** math.floor(math.log2(y_scale))
+        self.least = self.least * y_scale / self.unit
+        self.y = y / self.unit
+        self.share = weight[:, 0] / weight.sum()
+        self.l2, self.l1 = objective.l2, objective.l1 / self.unit
+        self.x_squares = squares(self.x) if self.x.shape[1] > MATRIX_SIZE else None
+
+    def run(self):
+        """The scale, in the units of the targets."""
+        w = np.zeros(self.x.shape[1])
+        w[-1] = np.median(self.y) if self.objective.fit_intercept else 0.0
+        sigma = self._scale_of(self.y - self.x @ w)
+        # The curvature of outliers: 1 is reweighted least squares', 0 Newton's. Where an l1 penalty
+        # chooses among columns, the rows within delta alone are too few at first.
+        outer = 0.0 if self.l1 == 0 else 1.0
+        last, momentum = w, 0
+        for _ in range(100):
+            delta = self.epsilon * sigma
+            start = w
+            if outer == 1:
+                # Reweighting gets an accelerated start instead.
+                ahead = w + momentum / (momentum + 3) * (w - last)
+                faster = self._criterion(ahead, delta) < self._criterion(w, delta)
+                start, momentum = (ahead, momentum + 1) if faster else (w, 1)
+            moved = self._step(start, delta, outer)
+            # At the end the criterion is flat to rounding where steps still mend the scale.
+            if outer < 1 and self._criterion(moved, delta) > (1 + 1e-14) * self._criterion(
+                w, delta
+            ):
+                moved = self._step(w, delta, 1.0)
+                outer = min(10 * outer, 1.0)
+            elif self.l1 > 0:
+                outer *= 0.3
+            last, w, before = w, moved, sigma
+            sigma = self._scale_of(self.y - self.x @ w)
+            if sigma == self.least or abs(sigma - before) <= 1e-11 * sigma:
+                break
+        return self.unit * sigma
+
+    def _scale_of(self, r):
+        """The best scale of residuals r: the mean of min(r / sigma, epsilon)^2 falls with sigma,
+        and is 1 at the minimum."""
+        epsilon, share, squares, least = self.epsilon, self.share, r**2, self.least
         # From the middle: outliers may be any size larger.
         sigma = max(1.4826 * float(np.median(np.abs(r))), least)
         for _ in range(200):
@@ -67,45 +121,38 @@ def _scale(hessian, y, epsilon, least):
                 break
         return max(sigma, least)
 
-    def criterion(w, delta):
-        size = np.abs(y - x @ w)
+    def _criterion(self, w, delta):
+        """Huber's objective at a fixed delta."""
+        size = np.abs(self.y - self.x @ w)
         clipped = np.minimum(size, delta)
-        value = share @ (clipped * (size - 0.5 * clipped)) + 0.5 * l2 * w[:-1] @ w[:-1]
-        return value + l1 * np.abs(w[:-1]).sum()
+        coef = w[:-1]
+        value = self.share @ (clipped * (size - 0.5 * clipped)) + 0.5 * self.l2 * coef @ coef
+        return value + self.l1 * np.abs(coef).sum()
 
-    def step(w, delta, newton):
-        r = y - x @ w
+    def _step(self, w, delta, outer):
+        """The minimiser of a quadratic model at w, in which outliers have the share ``outer`` of
+        their weight in reweighted least squares. That never overshoots; Newton's weights, where
+        they have none, are exact near the end."""
+        x, share, l2 = self.x, self.share, self.l2
+        r = self.y - x @ w
         size = np.maximum(np.abs(r), 1e-300)
-        # Reweighted least squares never overshoots; Newton's weights are exact near the end.
-        h = (size <= delta).astype(float) if newton else np.minimum(1.0, delta / size)
+        h = np.where(size <= delta, 1.0, outer * (delta / size))
         g = (share * np.clip(r, -delta, delta)) @ x
         g[:-1] -= l2 * w[:-1]
-        if l1 > 0:
+        if self.l1 > 0:
             model = QuadraticModel(x, share[:, None], h[:, None].__mul__, 1, l2)
-            return minimise(model, w, -g, thresholds(objective))[0]
-        if wide:
-            h *= share
-            diagonal = h @ x_squares
-            diagonal[:-1] += l2
-            diagonal[diagonal == 0] = 1.0
+            return minimise(model, w, -g, thresholds(self.objective) / self.unit)[0]
+        if self.x_squares is None:
+            T, _ = whitener(self.hessian.matrix(h))
+            return w + T @ (T.T @ g)
+        h *= share
+        diagonal = h @ self.x_squares
+        diagonal[:-1] += l2
+        diagonal[diagonal == 0] = 1.0
 
-            def product(v):
-                out = (h * (x @ v)) @ x
-                out[:-1] += l2 * v[:-1]
-                return out
+        def product(v):
+            out = (h * (x @ v)) @ x
+            out[:-1] += l2 * v[:-1]
+            return out
 
-            return w + conjugate_gradients(product, lambda v: v / diagonal, g, 1e-4, 500)[0]
-        T, _ = whitener(hessian.matrix(h))
-        return w + T @ (T.T @ g)
-
-    sigma = scale_of(y - x @ w)
-    for _ in range(100):
-        delta = epsilon * sigma
-        moved = step(w, delta, newton=True)
-        if not criterion(moved, delta) < criterion(w, delta):
-            moved = step(w, delta, newton=False)
-        w, before = moved, sigma
-        sigma = scale_of(y - x @ w)
-        if sigma == least or abs(sigma - before) <= 1e-11 * sigma:
-            break
-    return sigma
+        return w + conjugate_gradients(product, lambda v: v / diagonal, g, 1e-4, 500)[0]

@@ -20,10 +20,12 @@ from sklearn_lossopt._linalg import (
     whitener,
 )
 from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
-from sklearn_lossopt._solvers.proximal_newton import proximal_newton_direction
+from sklearn_lossopt._solvers.proximal_newton import SEARCH_STEPS, proximal_newton_direction
 
 # The same as MAX_SAMPLE_ENTRIES where an l1 penalty leaves few of many columns.
 MAX_L1_SAMPLE_ENTRIES = 8_000_000
+# Of conjugate gradients for one direction, at most.
+MAX_ITERATIONS = 480
 # As MATRIX_SIZE, for all outputs of a joint loss together.
 JOINT_MATRIX_SIZE = 200
 
@@ -50,7 +52,13 @@ class HessianModel:
         self.objective, self.shift, self.max_entries = objective, shift, max_entries
         self.y_scale = objective.y_scale() if y_scale is None else y_scale
         self.whiteners = None
-        self.iterations = 0
+        # Of conjugate gradients: of the last direction, and of the next at most.
+        self.iterations, self.limit = 0, 60
+        # Of one search with an l1 penalty, at most.
+        self.search_steps = SEARCH_STEPS
+        # Of the last direction: the function that multiplies (k, d + 1) by the inverse Hessian,
+        # whether by iterations, and with an l1 penalty the Hessian's diagonal.
+        self.solve, self.iterated, self.model_diagonal = None, False, None
         # Directions without curvature that the rows do not have, for steps to stay out of.
         self.null = None
 
@@ -178,6 +186,8 @@ class HessianModel:
         )
         decrement += 0.5 * self.objective.l2 * float(np.sum(outside**2))
         self.whiteners = None
+        within, l2 = self.solve, self.objective.l2
+        self.solve = lambda g: within(g @ Q) @ Q.T + (g - (g @ Q) @ Q.T) / l2
         return direction @ Q.T - outside, decrement, valid
 
     @lazy_property
@@ -194,7 +204,9 @@ class HessianModel:
         joint = self.objective.target_kind == "class"
         if not joint and x.shape[1] <= MATRIX_SIZE:
             self._whiten(x, h)
-            direction = -block_solver(self.whiteners)(gradient)
+            multiply, self.iterated = block_solver(self.whiteners), False
+            self.solve = self._seen(multiply)
+            direction = -multiply(gradient)
         else:
             direction = self._solve_iteratively(x, y, weight, raw, h, gradient)
         valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
@@ -203,11 +215,13 @@ class HessianModel:
         return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
     def _whiten(self, x, h):
+        """Factor each output's own block of the Hessian."""
         share = h * (self.sample[2] / x.shape[0])
         matrices = weighted_grams(x, share)
+        matrices = [self.with_penalty(H) for H in matrices]
+        self.flat = np.stack([np.diagonal(H) <= 0 for H in matrices])
         self.whiteners = [
-            self._whitener(x, part, self.with_penalty(H))
-            for part, H in zip(share.T, matrices, strict=True)
+            self._whitener(x, part, H) for part, H in zip(share.T, matrices, strict=True)
         ]
 
     def first_whitener(self, h):
@@ -229,6 +243,11 @@ class HessianModel:
         if not self.objective.fit_intercept:
             parts.append(np.eye(x.shape[1])[-1:])
         return row_whitener(np.vstack(parts))
+
+    def _seen(self, multiply):
+        """The inverse Hessian, infinite along coordinates without any curvature."""
+        flat = self.flat
+        return lambda g: np.where(flat & (g != 0), np.inf, multiply(g))
 
     def _solve_iteratively(self, x, y, weight, raw, h, gradient):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
@@ -263,12 +282,19 @@ class HessianModel:
         else:
             diagonal = (h * share).T @ squares(x)
             diagonal[:, :-1] += l2
-            diagonal[diagonal == 0] = 1.0
+            self.flat = diagonal <= 0
+            diagonal[self.flat] = 1.0
 
             def solve(g):
                 return g / diagonal
 
-        direction, self.iterations = conjugate_gradients(product, solve, -gradient)
+        limit = self.limit
+        direction, self.iterations = conjugate_gradients(product, solve, -gradient, 0.05, limit)
+        if self.iterations == limit:
+            # Ended early, steps are slow, and there is no telling how far the optimum is.
+            self.limit = min(2 * limit, MAX_ITERATIONS)
+        self.iterated = True
+        self.solve = self._seen(lambda g: conjugate_gradients(product, solve, g, 1e-3, 300)[0])
         return direction
 
     def _solve_jointly(self, x, along, share, gradient):
@@ -284,4 +310,6 @@ class HessianModel:
                 H[s, :, r] = H[r, :, s].T
             self.with_penalty(H[s, :, s])
         T, _ = whitener(H.reshape(k * size, k * size))
-        return -(T @ (T.T @ gradient.ravel())).reshape(k, size)
+        self.solve = lambda g: (T @ (T.T @ g.ravel())).reshape(k, size)
+        self.iterated = False
+        return -self.solve(gradient)

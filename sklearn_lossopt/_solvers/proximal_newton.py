@@ -183,7 +183,7 @@ def _direction(working_set, u, slope, threshold):
     return p, sign, -0.5 * float(reduced[among] @ p[among]), held
 
 
-def feature_sign_search(working_set, u, slope, threshold):
+def feature_sign_search(working_set, u, slope, threshold, steps=SEARCH_STEPS):
     """Minimise the model on a working set.
 
     Parameters
@@ -193,6 +193,8 @@ def feature_sign_search(working_set, u, slope, threshold):
         The start and the smooth part's gradient there.
     threshold : ndarray of shape (size,)
         The penalty of each absolute value; 0 for intercepts.
+    steps : int, default=SEARCH_STEPS
+        At most.
 
     Returns
     -------
@@ -201,7 +203,7 @@ def feature_sign_search(working_set, u, slope, threshold):
         An estimate of how far above the minimum u is.
     """
     gained, left = 0.0, np.inf
-    for _ in range(SEARCH_STEPS):
+    for _ in range(steps):
         p, sign, promise, held = _direction(working_set, u, slope, threshold)
         left = promise + held
         if left <= ACCURACY * gained:
@@ -232,7 +234,7 @@ def feature_sign_search(working_set, u, slope, threshold):
     return u, left
 
 
-def minimise(model, weights, gradient, threshold):
+def minimise(model, weights, gradient, threshold, steps=SEARCH_STEPS):
     """The minimum of the quadratic model with the l1 norm.
 
     Parameters
@@ -240,6 +242,8 @@ def minimise(model, weights, gradient, threshold):
     model : QuadraticModel
     weights, gradient, threshold : ndarray of shape (model.size,)
         Thresholds are infinite for coordinates that are held.
+    steps : int, default=SEARCH_STEPS
+        Of one search, at most.
 
     Returns
     -------
@@ -266,7 +270,7 @@ def minimise(model, weights, gradient, threshold):
         index = np.flatnonzero(working)
         s = scale[index]
         v, left = feature_sign_search(
-            WorkingSet(model, index, s), u[index] * s, slope[index] / s, threshold[index] / s
+            WorkingSet(model, index, s), u[index] * s, slope[index] / s, threshold[index] / s, steps
         )
         u[index] = v / s
         D = u - weights
@@ -323,10 +327,14 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
     moved, decrement, solved = np.empty_like(weights), 0.0, True
     for part, model in models:
         u, gain, done = minimise(
-            model, weights[part].ravel(), gradient[part].ravel(), threshold[part].ravel()
-        )
+            model, weights[part].ravel(), gradient[part].ravel(), threshold[part].ravel(),
+            hessian.search_steps,
+        )  # fmt: skip
         moved[part] = u.reshape(weights[part].shape)
         decrement, solved = decrement + gain, solved and done
     direction = moved - weights
+    # Among columns that are equal to rounding searches do not end: the next ones are shorter.
+    hessian.search_steps = SEARCH_STEPS if solved else max(hessian.search_steps // 2, 20)
+    hessian.model_diagonal = np.concatenate([model.diagonal for _, model in models])
     near = float(np.abs(x @ direction.T).max()) <= objective.loss._trust_radius(hessian.y_scale)
     return direction, decrement, solved and near and not raised

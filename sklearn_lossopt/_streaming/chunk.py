@@ -10,7 +10,7 @@ from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._training.defaults import network_rate, with_dropout
-from sklearn_lossopt._training.loop import DIVERGED, REMEDY, trainer
+from sklearn_lossopt._training.loop import far_above, remedy, trainer
 from sklearn_lossopt._training.state import FitResult
 
 # Rows an update where the user leaves it open: the least that fit takes too.
@@ -93,7 +93,7 @@ class ChunkFit:
         else:
             step = stream.constant_step
             known = statistics is not None and start is not None
-            if known and np.max(np.abs(step)) > FAR * statistics.y_scale:
+            if known and np.max(np.abs(step) / statistics.raw_scale) > FAR:
                 # The output follows the best constant: updates are short beside a start far away,
                 # and the memory is of gradients in other units.
                 coefs, (*hidden, last) = start
@@ -227,7 +227,7 @@ class ChunkFit:
             scale = max(scale, 1.0)
         if not (math.isfinite(value) and np.isfinite(self.preconditioner.weights).all()):
             self._diverged(value, scale, rate)
-        if value > DIVERGED * scale:
+        if far_above(value, scale):
             # The model may have come like this: only a pass that makes it worse diverges.
             after = self.trainer.evaluate()
             self.preconditioner.weights[...], kept = before, self.preconditioner.weights.copy()
@@ -246,7 +246,7 @@ class ChunkFit:
         self._predicting()
         after = preconditioner.unshift(preconditioner.weights.astype(np.float64))
         bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
-        model, kept = stream.memory.settle(self.objective, before, after, bound, y_scale)
+        model, kept = stream.memory.settle(self.objective, before, after, value, bound, y_scale)
         stream.factor = min(1.0, 1.1 * stream.factor) if kept else max(0.5 * stream.factor, LEAST)
         if kept < 1.0:
             # Memory of a way that was not taken.
@@ -285,5 +285,6 @@ class ChunkFit:
     def _diverged(self, value, scale, rate):
         raise DivergenceError(
             f"Training diverged: the objective was {value:.3g} in call {self.stream.state.epoch} "
-            f"({scale:.3g} for predictions of 0) with learning_rate={rate:.3g}. {REMEDY}"
+            f"({scale:.3g} for predictions of 0) with learning_rate={rate:.3g}. "
+            f"{remedy(self.settings)}"
         )

@@ -14,7 +14,7 @@ STEPS = 8
 # Curvatures of single rows are raised to this part of their mean, or more where steps fail.
 FLOOR, LEAST_FLOOR = 1e-2, 1e-6
 # A correction ends where a step gains less than this part of the objective.
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4
 # Parts of a pass that are tried.
 PARTS = 1.0, 0.25, 0.05
 # Standard errors by which a minimum may be worse for the rows kept than another model.
@@ -36,6 +36,15 @@ class Correction:
         An upper bound of the loss's curvature, or its typical size.
     y_scale : float
         A typical size of the targets.
+
+    Attributes
+    ----------
+    values : ndarray
+        The estimate at the starts.
+    value : float
+        At the minimiser.
+    converged, credible : bool
+        Whether the steps have ended, and whether the rows kept find the minimum a good one too.
     """
 
     def __init__(self, estimate, rows, bound, y_scale):
@@ -62,13 +71,14 @@ class Correction:
         smooth = self.objective.loss.smooth
         with np.errstate(all="ignore"):
             narrow = RoundedLoss(self.objective.loss, 1e-3 * self.y_scale)
-            values = [self.estimate.value_and_gradient(narrow, W)[0] for W in starts]
-            values = np.where(np.isfinite(values), values, np.inf)
+            values = [self.estimate.value(narrow, W) for W in starts]
+            self.values = values = np.where(np.isfinite(values), values, np.inf)
             value, W = values.min(), starts[int(np.argmin(values))]
+            self.value = float(value)
             if not np.isfinite(value):
                 return W
             # A good start needs no wide ones.
-            first = 0 if smooth or len(starts) == 2 else 2
+            first = 0 if smooth or len(starts) == 2 else 3
             for step in range(first, first + STEPS):
                 self.round_off(W, step)
                 direction, decrement = self._direction(W, starts[-1])
@@ -82,6 +92,7 @@ class Correction:
                 if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
                     break
             self._judge(starts, W)
+            self.value = self.estimate.value(narrow, W)
         return W
 
     def _judge(self, starts, W):
@@ -171,10 +182,10 @@ class Correction:
 
     def _search(self, W, direction, decrement):
         """A length that lowers the estimate, and by how much it does; 0 if there is none."""
-        start, _ = self.estimate.value_and_gradient(self.loss, W)
+        start = self.estimate.value(self.loss, W)
 
         def gain(length):
-            return start - self.estimate.value_and_gradient(self.loss, W + length * direction)[0]
+            return start - self.estimate.value(self.loss, W + length * direction)
 
         length, gained = 1.0, gain(1.0)
         if gained > 1.5 * decrement and self.estimate.models is None:
@@ -192,10 +203,10 @@ def kept_part(estimate, loss, before, after):
     """The part of a pass that does not raise the estimate: weights, the part, from 1 to 0, and
     the estimate there."""
     with np.errstate(all="ignore"):
-        start = estimate.value_and_gradient(loss, before)[0]
+        start = estimate.value(loss, before)
         for length in PARTS:
             W = before + length * (after - before)
-            value = estimate.value_and_gradient(loss, W)[0]
+            value = estimate.value(loss, W)
             if value <= start:
                 return W, length, value
     return before, 0.0, start

@@ -127,10 +127,9 @@ class Estimate:
             self.shift = models.shift
             self.x, self.share = np.empty((0, objective.d + 1)), np.empty((0, 1))
             return
-        self.shift = np.zeros(objective.d)
-        if objective.fit_intercept:
-            weight = reservoir.weight / reservoir.weight.sum()
-            self.shift = weight @ reservoir.rows.astype(np.float64)
+        self.shift = reservoir.mean() if models is None else models.shift
+        if not objective.fit_intercept:
+            self.shift = np.zeros(objective.d)
         self.x = extended(reservoir.rows, self.last, self.shift)
         weight, target, model = reservoir.weight, reservoir.target, reservoir.model
         self.kept_mass = float(weight.sum())
@@ -150,36 +149,55 @@ class Estimate:
         self.share = (share / self.total)[:, None]
         self.target = replace(objective, target=target).targets(slice(None))
         if models is not None:
-            self.models = models.moved(self.shift, self.last)
             self.z, _, self.slope, self.bend = np.moveaxis(model, 1, 0)
-            self.value = model[:, 1].sum(axis=1)
+            self.start = model[:, 1].sum(axis=1)
 
     def penalty(self, W):
         return 0.5 * float(np.sum(self.l2 * W**2)) + float(np.sum(self.l1 * np.abs(W)))
 
     def value_and_gradient(self, loss, W):
         """F and the gradient of all but its l1 term; ``loss`` is a RoundedLoss."""
-        value, gradient = self.penalty(W), self.l2 * W
+        value, slope, along = self._evaluate(loss, W)
+        gradient = self.l2 * W
+        if slope is not None:
+            gradient = gradient + (self.share * slope).T @ self.x
+        if along is not None:
+            gradient = gradient + (along - self.models.linear) / self.total
+        return value, gradient
+
+    def value(self, loss, W):
+        """F alone."""
+        return self._evaluate(loss, W)[0]
+
+    def _evaluate(self, loss, W):
+        """F, the slopes of the rows kept and the product of the models' curvature with W."""
+        value, slope, along = self.penalty(W), None, None
         if len(self.x):
             raw = self.x @ W.T
             rows, slope = loss.value_and_slope(self.target, raw)
             if self.models is not None:
                 step = self.models.bent(raw - self.z)
                 bent = self.bend * step
-                rows = rows - self.value - np.sum((self.slope + 0.5 * bent) * step, axis=1)
+                rows = rows - self.start - np.sum((self.slope + 0.5 * bent) * step, axis=1)
                 slope = slope - self.slope - bent
             value += float(self.share[:, 0] @ rows)
-            gradient = gradient + (self.share * slope).T @ self.x
         if self.models is not None:
             along = self.models.along(W)
             value += float(np.sum(W * (0.5 * along - self.models.linear))) / self.total
             value += self.models.constant / self.total
-            gradient = gradient + (along - self.models.linear) / self.total
-        return value, gradient
+        return value, slope, along
 
     def of_kept(self, loss, W):
         """What each of the rows kept adds to their objective."""
         return self.share[:, 0] * loss.value_and_slope(self.target, self.x @ W.T)[0]
+
+    def spread(self, loss, W):
+        """The standard deviation of the rows' losses; about as much where none is kept."""
+        if not len(self.x):
+            return self.value(loss, W)
+        with np.errstate(all="ignore"):
+            rows = self.of_kept(loss, W) / self.share[:, 0]
+            return float(np.nan_to_num(np.std(rows), nan=0.0, posinf=0.0))
 
     def mean_curvature(self, loss, W):
         """Of the rows kept, for each output (k,); None where rows' own say more."""

@@ -13,9 +13,13 @@ from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
 
 # A correction comes when the rows seen have grown by one part in so many.
-GROWTH = 16
-# Or when the estimate has risen by this part of itself: these rows are not like those before.
-RISE = 0.03
+GROWTH = 8
+# Or when the estimate has risen by this part of what the model gains over the best constant, and
+# by so many standard errors of what came: these rows are not like those before.
+RISE, RISE_NOISE = 0.05, 2.0
+# Passes are judged when the rows seen have grown by one part in so many, or where a chunk's
+# objective is so many times the estimate.
+LOOK, ODD = 64, 2.0
 # Numbers in the models of all outputs, at most.
 MODEL_SIZE = 2_000_000
 
@@ -54,8 +58,15 @@ class Memory:
         The number of rows at which the best constant was last looked at; 0 to look again.
     before : Reservoir or None
         During a call, that of the call before.
-    value : float
-        The estimate after the last correction.
+    value, gap, spread : float
+        Of the last correction: the estimate, how far it was below the best constant's, and the
+        standard deviation of the kept rows' losses.
+    corrected : int
+        The number of rows at the last correction.
+    judged : tuple of ndarray (k, d), (k,), or None
+        The model after the pass that was judged last.
+    look : int
+        The number of rows at which the next pass is judged.
     """
 
     identity: tuple
@@ -70,6 +81,11 @@ class Memory:
     doubled: int = 0
     before: Reservoir | None = None
     value: float = math.inf
+    gap: float = 0.0
+    spread: float = 0.0
+    corrected: int = 0
+    judged: tuple | None = None
+    look: int = 0
 
     @classmethod
     def of_first_chunk(cls, objective, weight, identity, seed):
@@ -86,13 +102,21 @@ class Memory:
             return None
         return replace(
             self, identity=identity, models=None, reservoir=self.reservoir.without_models(),
-            rounding=None,
+            rounding=None, value=math.inf, look=0,
         )  # fmt: skip
 
     def kept(self, objective, weight):
         """The memory after the rows of one more chunk, without models of them."""
-        weight = None if weight is None else weight / self.unit
-        mass = float(objective.n) if weight is None else float(weight.sum())
+        mass = float(objective.n)
+        if weight is not None:
+            with np.errstate(over="ignore"):
+                weight = weight / self.unit
+                mass = float(weight.sum())
+            if not math.isfinite(self.mass + mass):
+                raise ValueError(
+                    "sample_weight is too large beside that of the stream's first rows, about "
+                    f"{self.unit:.3g}: their ratio overflows. Give weights of more equal size."
+                )
         before = reservoir = self.reservoir
         if reservoir is not None:
             reservoir = reservoir.extended(objective, weight)
@@ -174,18 +198,20 @@ class Memory:
 
     def _starts(self, objective, here):
         """Models to start from; the last is where what the rows leave open stays: the best
-        constant each time that the rows have doubled, and the last correction."""
-        starts = [here]
+        constant each time that the rows have doubled, and the last correction. And the constant's
+        place among them, if it is there."""
+        starts, place = [here], None
         if self.incumbent is None or self.rows >= 2 * self.doubled:
-            self.doubled = self.rows
+            self.doubled, place = self.rows, len(starts)
             rows = objective if self.reservoir is None else self.sample(objective)
             starts.append((np.zeros_like(here[0]), first_constant(rows)))
         if self.incumbent is not None:
             starts.append(self.incumbent)
-        return starts
+        return starts, place
 
-    def settle(self, objective, before, after, bound, y_scale):
-        """Judge a pass by the estimate, and correct it where that is due. Changes this memory.
+    def settle(self, objective, before, after, met, bound, y_scale):
+        """Judge the passes since the last time by the estimate, and correct them where that is
+        due. Changes this memory.
 
         Parameters
         ----------
@@ -193,6 +219,8 @@ class Memory:
             Of the last chunk.
         before, after : tuple of ndarray (k, d), (k,)
             The models before and after the pass.
+        met : float
+            The chunk's objective as the pass met it.
         bound, y_scale : float
             See ``Correction``.
 
@@ -200,24 +228,33 @@ class Memory:
         -------
         model : tuple of ndarray (k, d), (k,), float64
         length : float
-            The part of the pass that was kept.
+            The part of the passes that was kept.
         """
+        usual = met <= ODD * abs(self.value) and all(np.isfinite(part).all() for part in after)
+        if self.rows < self.look and usual:
+            return after, 1.0
+        self.look = self.rows + max(1, self.rows // LOOK)
         estimate = Estimate(objective, self.reservoir, self.models, self.mass)
         loss = RoundedLoss(objective.loss, 1e-3 * y_scale)
         W, length, value = kept_part(
-            estimate, loss, estimate.place(*before), estimate.place(*after)
+            estimate, loss, estimate.place(*(self.judged or before)), estimate.place(*after)
         )
-        model = estimate.unshift(W)
-        changed = not value <= self.value + RISE * abs(self.value)
+        self.judged = estimate.unshift(W)
+        came = (self.rows - self.corrected) / self.rows**2
+        rise = max(RISE * self.gap, RISE_NOISE * self.spread * math.sqrt(came))
+        changed = not value <= self.value + rise
         if self.rows >= self.due or changed:
             if changed:
                 self.doubled = 0
-            model, W = self._corrected(objective, estimate, model, bound, y_scale)
-            self.value = estimate.value_and_gradient(loss, W)[0]
-        return model, length
+            self.judged = self._corrected(objective, estimate, self.judged, bound, y_scale)
+        return self.judged, length
 
     def _corrected(self, objective, estimate, here, bound, y_scale):
-        starts = self._starts(objective, here)
+        starts, constant = self._starts(objective, here)
+        if self.models is not None and self.reservoir is not None:
+            shift = self.reservoir.mean() if objective.fit_intercept else self.models.shift
+            self.models = self.models.moved(shift, float(objective.fit_intercept))
+            estimate = Estimate(objective, self.reservoir, self.models, self.mass)
         correction = Correction(estimate, self.rows, bound, y_scale)
         W = correction.run([estimate.place(*start) for start in starts])
         estimated = self.reservoir is not None and self.models is not None
@@ -228,11 +265,16 @@ class Memory:
             correction = Correction(estimate, self.rows, bound, y_scale)
             W = correction.run([estimate.place(*start) for start in starts])
         self.incumbent = estimate.unshift(W)
-        growth = GROWTH if correction.converged else 4 * GROWTH
+        settled = correction.converged or not objective.loss.smooth
+        growth = GROWTH if settled else 2 * GROWTH
         self.due = self.rows + max(1, self.rows // growth)
+        self.corrected, self.value = self.rows, correction.value
+        if constant is not None and math.isfinite(correction.values[constant]):
+            self.gap = max(float(correction.values[constant]) - self.value, 0.0)
+        self.spread = estimate.spread(correction.loss, W)
         if self.reservoir is not None:
             self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
-        return self.incumbent, W
+        return self.incumbent
 
 
 def remembers(objective, settings):

@@ -96,11 +96,24 @@ class Reservoir:
             "weight": np.ones(len(new)) if weight is None else weight[index],
             "model": np.zeros((len(new), 4, self.model.shape[2])),
         }
-        joined = {name: np.concatenate([getattr(self, name), part]) for name, part in parts.items()}
-        if len(joined["keys"]) > most:
-            kept = np.sort(np.argpartition(joined["keys"], most)[:most])
-            joined = {name: part[kept] for name, part in joined.items()}
+        keys = np.concatenate([self.keys, parts["keys"]])
+        left = np.argpartition(keys, most)[most:] if len(keys) > most else np.empty(0, int)
+        # Rows that come take the places of those that go.
+        held = len(self.keys)
+        free = left[left < held]
+        stay = np.ones(len(new), bool)
+        stay[left[left >= held] - held] = False
+        stay = np.flatnonzero(stay)
+        moved, more = stay[: len(free)], stay[len(free) :]
+        joined = {}
+        for name, part in parts.items():
+            joined[name] = np.concatenate([getattr(self, name), part[more]])
+            joined[name][free] = part[moved]
         return replace(self, seen=self.seen + objective.n, **joined)
+
+    def mean(self):
+        """Of the rows (d,), float64."""
+        return (self.weight / self.weight.sum()) @ self.rows.astype(np.float64)
 
     def without_models(self):
         return replace(self, model=np.zeros_like(self.model))

@@ -13,6 +13,7 @@ from sklearn_lossopt._streaming.estimate import best_constant
 from sklearn_lossopt._streaming.memory import Memory, remembers
 from sklearn_lossopt._streaming.moments import Moments, Sample
 from sklearn_lossopt._training.state import State
+from sklearn_lossopt.losses._base import raw_spread
 
 # A scale that the loss leaves open is estimated again when rows have grown by this factor; by 2
 # from so many rows on.
@@ -43,8 +44,9 @@ class Stream:
     targets: Sample | None = None
     # The targets' typical size, the loss that says so and the rows that it comes from.
     y_scale: tuple = (None, 0, 1.0)
-    # The best constant of the targets, the loss that says so and the rows that it comes from.
-    constant: tuple = (None, 0, None)
+    # The best constant of the targets and, with a link, by how much raw predictions differ about
+    # it; the loss that says so and the rows that they come from.
+    constant: tuple = (None, 0, None, None)
     # By how much the last call has moved it.
     constant_step: np.ndarray | float = 0.0
     # T and its inverse, and the rows, variances, bound and penalty that they come from.
@@ -134,6 +136,12 @@ class Stream:
         out = np.zeros(len(weight), objective.X.dtype)
         mean = np.repeat(masses / (self.rows + ends), np.diff(ends, prepend=0))
         out[used] = weight[used] / mean
+        if not out.any():
+            raise ValueError(
+                f"sample_weight of at most {weight.max():.3g} is nothing beside that of all rows "
+                f"so far, {self.mass:.3g}, in {out.dtype}, the type of X. Leave the chunk out, or "
+                "give weights of more equal size."
+            )
         return out
 
     def observe(self, objective, weight, settings, size):
@@ -164,13 +172,14 @@ class Stream:
             moments.variance,
             y_scale if y_scale > 0 else 1.0,
             lambda h: self.whitening(objective, h),
-            None if settings.network is None else self._constant(objective),
+            *(self._constant(objective) if settings.network is not None else ()),
         )
 
     def _constant(self, objective):
-        """Raw predictions of the best constant of the targets, found anew when there are twice as
-        many. Of numbers the earlier half does not count: a start far away is soon forgotten."""
-        identity, seen, constant = self.constant
+        """Raw predictions of the best constant of the targets, and by how much others differ from
+        it, found anew when there are twice as many. Of numbers the earlier half does not count: a
+        start far away is soon forgotten."""
+        identity, seen, constant, spread = self.constant
         self.constant_step = 0.0
         if identity != objective.loss._identity() or self.targets.seen >= 2 * seen:
             kept = self.targets.kept
@@ -180,8 +189,10 @@ class Stream:
             before, constant = constant, best_constant(objective, kept, None, columns)
             if before is not None and identity == objective.loss._identity():
                 self.constant_step = constant - before
-            self.constant = objective.loss._identity(), self.targets.seen, constant
-        return constant
+            if objective.loss._has_link:
+                spread = raw_spread(objective.loss, kept, constant, None)
+            self.constant = objective.loss._identity(), self.targets.seen, constant, spread
+        return constant, spread
 
     def _y_scale(self, loss):
         """The typical size of the targets, found anew when there are a tenth more."""

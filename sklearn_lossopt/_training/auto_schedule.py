@@ -7,6 +7,9 @@ import numpy as np
 from sklearn_lossopt._training.incumbent import Incumbent
 from sklearn_lossopt._training.loop import Strategy, diverged
 
+# Epochs and corrections in a row that may change next to nothing.
+MAX_IDLE = 50
+
 
 class AutoSchedule(Strategy):
     """Epochs of the optimizer, each kept where it lowered F, and corrections between them.
@@ -27,7 +30,7 @@ class AutoSchedule(Strategy):
     """
 
     def __init__(self, iterate, convergence, settings, rate, make_corrector):
-        self.convergence, self.rate, self.tol = convergence, rate, settings.tol
+        self.convergence, self.rate, self.settings = convergence, rate, settings
         self.start = iterate.first_value()
         convergence.begin(self.start)
         incumbent = Incumbent(iterate, self.start)
@@ -38,6 +41,7 @@ class AutoSchedule(Strategy):
             if iterate.objective.loss.smooth
             else CyclicalStepSize(incumbent, settings.tol)
         )
+        self.idle, self.before = 0, (math.inf, math.inf)
 
     def rates(self, epoch, count):
         return np.array([self.rate * self.step_control.factor])
@@ -54,13 +58,23 @@ class AutoSchedule(Strategy):
         done = self.step_control.finished
         if self.corrector is not None and epoch >= 2:
             self.corrector.step()
-            done = self.convergence.reached(incumbent.value)
-        return incumbent.value, done and self.tol > 0
+            done = self.convergence.reached(incumbent.value) or self._is_idle()
+        return incumbent.value, done and self.settings.tol > 0
+
+    def _is_idle(self):
+        """Whether neither F nor the gap has fallen for long by what could end the fit."""
+        value, gap = self.incumbent.value, self.convergence.gap
+        before, gap_before = self.before
+        fell = before - value > 1e-3 * self.convergence.target(value) or gap < 0.9 * gap_before
+        self.idle = 0 if fell else self.idle + 1
+        if fell:
+            self.before = value, min(gap, gap_before)
+        return self.idle >= MAX_IDLE
 
     def finish(self, curve):
         super().finish(curve)
         if not math.isfinite(self.incumbent.value):
-            raise diverged(len(curve), self.incumbent.value, self.start, self.rate)
+            raise diverged(len(curve), self.incumbent.value, self.start, self.rate, self.settings)
 
 
 class BatchGrowth:

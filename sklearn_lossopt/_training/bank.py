@@ -25,7 +25,7 @@ from collections import defaultdict
 import numpy as np
 
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
-from sklearn_lossopt._engine import run_bank
+from sklearn_lossopt._engine import look_for_stop, run_bank
 
 # What the fits of a bank hold of their own, at most, before others have to wait.
 WAVE_BYTES = 2**28
@@ -150,6 +150,7 @@ def alone(training, watch=None):
     """
     with ONE_BLAS_THREAD:
         while True:
+            look_for_stop()
             try:
                 epochs = next(training)
             except StopIteration as end:
@@ -183,9 +184,11 @@ class Bank:
     def advance(self, until=None):
         """Train a wave until all of it has ended; or all fits, until they have made ``until``
         epochs."""
-        with ONE_BLAS_THREAD:
+        # Threads of a search have no settings of their caller's.
+        with ONE_BLAS_THREAD, np.errstate(all="ignore"):
             self._begin(math.inf if until is not None else WAVE_BYTES)
             while True:
+                look_for_stop()
                 for key in [key for key, epochs in self.wanted.items() if not epochs.left]:
                     self._resume(key)
                 ready = {

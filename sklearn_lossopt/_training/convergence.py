@@ -4,6 +4,11 @@ import math
 
 import numpy as np
 
+from sklearn_lossopt._solvers.certificate import Certificate
+
+# Newton steps that are taken with the curvature of a sample of the rows.
+SAMPLED_STEPS = 5
+
 
 class Convergence:
     """How far F may be from its optimum F*, how far it is estimated to be, and the verdict.
@@ -21,6 +26,9 @@ class Convergence:
         An estimate of F - F* that can be relied on; infinite where there is none.
     estimate : float
         The last estimate, whether or not it can be relied on.
+    separate : bool
+        Whether the objective is the sum of those of several targets. Each then has a tolerance of
+        its own: the sum says nothing about a target in small units beside one in large ones.
     warning : str or None
         What to tell the user of a fit that ends above tolerance.
     """
@@ -29,7 +37,13 @@ class Convergence:
         self.iterate, self.settings = iterate, settings
         self.tol, self.max_iter = settings.tol, settings.max_iter
         self.start = self.gap = self.estimate = math.inf
+        objective, hessian = iterate.objective, iterate.preconditioner.hessian
+        self.separate = objective.target_kind == "values" and objective.n_outputs > 1
+        self.certificate = None if hessian is None else Certificate(hessian)
+        self.newton_steps = 0
         self.warning = None
+        # Where nothing estimates the gap: F to fall from, and how long it has not.
+        self.best, self.waited = math.inf, None
 
     # -- the gap ----------------------------------------------------------------------------
 
@@ -47,12 +61,48 @@ class Convergence:
         """Whether the gap is known to be below a tolerance that is not 0."""
         return self.tol > 0 and bool(self.gap <= self.target(value))
 
+    def objectives(self, weights):
+        """F of each output at weights (k, d + 1); in the first all of F, if it is one."""
+        return self.certificate.values(weights.astype(np.float64))
+
+    def allowed(self, values):
+        """The gaps at which training may end, of outputs with these ``objectives``."""
+        if not self.separate:
+            return np.append(self.target(values[0]), np.full(len(values) - 1, math.inf))
+        objective = self.iterate.objective
+        size = np.finfo(objective.X.dtype).eps * objective.loss_scales()
+        return np.maximum(self.tol * np.abs(values), size)
+
     def set_gap(self, gap):
         """Note a gap that a solver has found."""
         self.gap = gap
 
+    def set_bounds(self, values, least):
+        """Note lower bounds (k,) of outputs with these ``objectives``: the worst gap counts.
+
+        A bound above the value itself is rounding, and bounds nothing.
+        """
+        rounding = 1e7 * np.finfo(np.float64).eps
+        if self.iterate.objective.X.dtype == np.float32:
+            rounding = 100 * np.finfo(np.float32).eps
+        gaps = np.where(least - values > rounding * np.abs(values), math.inf, values - least)
+        share = np.max(gaps / self.allowed(values))
+        self.gap = float(share) * self.target(float(values.sum()))
+
+    def stalls(self, value):
+        """Whether F has fallen by no more than ``tol`` times F for ``n_iter_no_change`` epochs:
+        where training may end if nothing estimates the gap, but no certificate."""
+        if self.tol == 0:
+            return False
+        self.waited = (self.waited or 0) + 1
+        if value < self.best - self.tol * abs(value):
+            self.best, self.waited = value, 0
+        return self.waited >= self.settings.n_iter_no_change
+
     def newton_direction(self, floor=0.0):
         """Estimate the gap at the iterate by Newton's decrement.
+
+        A decrement below the target is proven over all rows, or not believed.
 
         Parameters
         ----------
@@ -62,17 +112,29 @@ class Convergence:
         Returns
         -------
         direction : ndarray of shape (k, d + 1), or None
-            Newton's step; None where the loss or the model has no second-order information.
+            Newton's step, refined by the proof. None where the loss or the model has no
+            second-order information.
         """
         iterate = self.iterate
         objective, hessian = iterate.objective, iterate.preconditioner.hessian
         if hessian is None or not objective.loss.smooth or not objective.curved:
             self.gap = math.inf
             return None
-        iterate.evaluate(gradient=True)
-        W = iterate.weights.astype(np.float64)
-        direction, gap, valid = hessian.newton_direction(W, iterate.gradient, floor)
+        target = self.target(iterate.evaluate(gradient=True))
+        at, certificate = (iterate.weights.astype(np.float64), iterate.gradient), self.certificate
+        direction, gap, valid = hessian.newton_direction(*at, floor)
+        self.newton_steps += 1
+        if self.newton_steps > SAMPLED_STEPS and certificate.sampled:
+            # The sample has not led to the optimum.
+            found = certificate.newton_direction(*at, floor)
+            if found is not None:
+                (direction, gap), valid = found, False
         self.gap, self.estimate = gap if valid else math.inf, gap
+        if gap <= target:
+            self.gap = math.inf
+            if valid or floor == 0:
+                share, direction = certificate.prove(*at, direction, self.allowed)
+                self.gap = share * target
         return direction
 
     # -- the verdict ------------------------------------------------------------------------
@@ -133,7 +195,16 @@ class Convergence:
 
     def _certify(self, value, epochs, corrected):
         """Estimate the gap at the final weights; returns whether it is below tolerance."""
-        if self.tol == 0 or self.iterate.preconditioner.hessian is None:
+        if self.tol == 0:
+            return False
+        if self.iterate.preconditioner.hessian is None:
+            falling = self.waited is not None and self.waited < self.settings.n_iter_no_change
+            if falling and epochs >= self.max_iter:
+                self.warning = (
+                    f"Training ended after max_iter={self.max_iter} iterations, while the "
+                    f"objective, now {value:.6g}, still fell by more than tol={self.tol:g} of it. "
+                    "Increase max_iter, or use a larger tol."
+                )
             return False
         if not self.iterate.objective.loss.learns_at_optimum:
             # No loss is below 0: with all rows right and no penalty there is no more to find.
@@ -162,15 +233,7 @@ class Convergence:
         remedies = []
         if epochs >= self.max_iter:
             remedies.append(f"increase max_iter (now {self.max_iter})")
-        given = [
-            f"{name}='auto'"
-            for name, own in (
-                ("learning_rate", settings.learning_rate is not None),
-                ("schedule", settings.schedule is not None),
-                ("precondition", settings.precondition not in ("auto", "whiten")),
-            )
-            if own
-        ]
+        given = [f"{name}='auto'" for name in settings.not_auto]
         if given:
             remedies.append(f"use {' and '.join(given)}")
         if remedies:

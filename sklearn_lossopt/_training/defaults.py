@@ -19,8 +19,6 @@ OTHER_NETWORK_RATE = 0.003
 # Epochs of a network: as many as make about so many updates, within these bounds.
 NETWORK_UPDATES = 2000
 MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 100, 1000
-# The same for an optimizer that looks for the minimum by itself.
-NETWORK_ITERATIONS = 200
 # Rows up to which a network's batch has all of them: weights then equal repeated rows.
 MAX_FULL_BATCH_ROWS = 64
 # The share of units dropped, and the narrowest layer that can spare any.
@@ -51,10 +49,11 @@ def with_schedule(objective, settings):
     if settings.network is None or settings.schedule is not None:
         return settings
     optimizer = settings.optimizer
+    if optimizer.minimize is not None:
+        # It has no rate to schedule, and ends where F stops falling.
+        return replace(settings, schedule=Constant())
     epochs = NETWORK_UPDATES * batch_size(objective, settings) // objective.n
     epochs = max(MIN_NETWORK_EPOCHS, min(MAX_NETWORK_EPOCHS, epochs))
-    if optimizer.minimize is not None:
-        epochs = NETWORK_ITERATIONS
     epochs = min(settings.max_iter, epochs)
     # A mean of the iterates does what a falling rate does.
     schedule = Constant() if optimizer._has_average else Cosine()

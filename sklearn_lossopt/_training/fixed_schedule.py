@@ -5,7 +5,7 @@ from functools import reduce
 
 import numpy as np
 
-from sklearn_lossopt._training.loop import DIVERGED, Strategy, diverged
+from sklearn_lossopt._training.loop import Strategy, diverged, far_above
 
 # Learning rates handed to the engine in one piece.
 MAX_RATES_AT_ONCE = 1_000_000
@@ -70,7 +70,7 @@ class FixedSchedule(Strategy):
     def after(self, epoch, value):
         settings = self.settings
         if not math.isfinite(value):
-            raise diverged(epoch, value, self.start, self.rate)
+            raise diverged(epoch, value, self.start, self.rate, settings)
         if settings.schedule.reacts:
             self.memory = settings.schedule.remember(self.memory, value)
         if value < self.best - settings.tol * abs(self.best) or self.best == math.inf:
@@ -85,5 +85,5 @@ class FixedSchedule(Strategy):
         value, scale = curve[returned - 1], self.start
         if self.iterate.objective.loss.classification:
             scale = max(scale, 1.0)
-        if value > DIVERGED * scale or not np.isfinite(self.iterate.weights).all():
-            raise diverged(returned, value, self.start, self.rate)
+        if far_above(value, scale) or not np.isfinite(self.iterate.weights).all():
+            raise diverged(returned, value, self.start, self.rate, self.settings)

@@ -8,10 +8,6 @@ from sklearn_lossopt._training.bank import Epochs
 
 # A fit that ends this many times above its start has diverged.
 DIVERGED = 10.0
-REMEDY = (
-    "Use a smaller learning_rate, or learning_rate='auto' with schedule='auto' and "
-    "precondition='auto', which also copes with unscaled features."
-)
 # Bytes of a fit's objects besides its arrays.
 OBJECT_BYTES = 12_000
 
@@ -40,11 +36,30 @@ def trainer(objective, preconditioner, optimizer, state, batch_size, shuffle):
     )
 
 
-def diverged(epoch, value, start, rate):
+def remedy(settings):
+    """What to do about a fit that has diverged."""
+    if settings.not_auto:
+        return (
+            "Use a smaller learning_rate, or learning_rate='auto' with schedule='auto' and "
+            "precondition='auto', which also copes with unscaled features."
+        )
+    return (
+        "Use a smaller learning_rate or alpha, or divide X, y and sample_weight by constants where "
+        "their values are extreme."
+    )
+
+
+def far_above(value, start):
+    """Whether an objective is so far above its start, which a user's loss may put below 0, that
+    training has diverged."""
+    return value > start + (DIVERGED - 1) * abs(start)
+
+
+def diverged(epoch, value, start, rate, settings):
     """The error of a fit whose objective was ``value`` after an epoch."""
     return DivergenceError(
         f"Training diverged: the objective was {value:.3g} after epoch {epoch} "
-        f"({start:.3g} at the start) with learning_rate={rate:.3g}. {REMEDY}"
+        f"({start:.3g} at the start) with learning_rate={rate:.3g}. {remedy(settings)}"
     )
 
 

@@ -50,8 +50,7 @@ class FlatObjective:
     def __call__(self, u):
         """The value and the gradient at u."""
         iterate, unit = self.iterate, self.iterate.preconditioner.loss_scale
-        with np.errstate(over="ignore"):
-            self.place(u)
+        self.place(u)
         value, gradient = iterate.evaluate(gradient=True), iterate.gradient
         if not (math.isfinite(value) and np.isfinite(gradient).all()):
             # A long trial step: a high value makes the line search turn back.
@@ -155,6 +154,8 @@ class WholeObjective(Strategy):
         end()
         if self.stopped:
             return True
+        if self.iterate.preconditioner.hessian is None:
+            return convergence.stalls(incumbent.value)
         target = convergence.target(incumbent.value)
         if self.settings.tol == 0 or fell > min(target, self.threshold):
             return False

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sklearn_lossopt._training.incumbent import Incumbent
-from sklearn_lossopt._training.loop import Strategy
+from sklearn_lossopt._training.loop import Strategy, diverged
 
 
 class Pocket(Strategy):
@@ -33,6 +33,7 @@ class Pocket(Strategy):
         super().__init__(iterate, Incumbent(iterate, math.inf))
         self.average, self.settings, self.rate = average, settings, rate
         self.fewest, self.since = math.inf, 0
+        self.start = iterate.first_value()
 
     def rates(self, epoch, count):
         return np.array([self.rate])
@@ -44,6 +45,8 @@ class Pocket(Strategy):
         x, y, weight = self.iterate.preconditioner.hessian.sample
         wrong = float(np.sum(weight * (y * (x @ self.iterate.weights.T) <= 0)))
         self.since += 1
+        if not math.isfinite(value):
+            wrong = math.inf
         if wrong < self.fewest:
             self.fewest, self.since = wrong, 0
             self.incumbent.keep(value)
@@ -53,4 +56,6 @@ class Pocket(Strategy):
 
     def finish(self, curve):
         super().finish(curve)
+        if self.fewest == math.inf:
+            raise diverged(len(curve), curve[-1], self.start, self.rate, self.settings)
         curve[-1] = self.incumbent.value

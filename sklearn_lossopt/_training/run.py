@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, forward
 from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training import defaults
 from sklearn_lossopt._training.auto_schedule import AutoSchedule
@@ -18,7 +18,7 @@ from sklearn_lossopt._training.convergence import Convergence
 from sklearn_lossopt._training.corrections import make_corrector
 from sklearn_lossopt._training.fixed_schedule import FixedSchedule
 from sklearn_lossopt._training.iterate import Iterate
-from sklearn_lossopt._training.loop import REMEDY, TrainingLoop, trainer
+from sklearn_lossopt._training.loop import TrainingLoop, remedy, trainer
 from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.pocket import Pocket
@@ -79,19 +79,26 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
         yield from loop.run()
         converged = conclude(loop, convergence)
 
-    take_smallest(iterate, convergence)
+    take_smallest(iterate, convergence, curve)
     result = monitor.result(iterate.weights)
-    if settings.network is None and not given.predicts_finite(result.coef, result.intercept):
+    if not given.predicts_finite(partial(raw_predictions, settings.network, result)):
         raise DivergenceError(
             f"Training diverged: the model predicts infinite numbers after epoch {len(curve)} with "
-            f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {REMEDY}"
+            f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {remedy(settings)}"
         )
     moved = preconditioner.shift is not None or preconditioner.changes
-    if converged and objective.X.dtype == np.float32 and moved:
+    if converged and objective.model_dtype == np.float32 and moved:
         curve[-1], converged = convergence.survives_rounding(
             result.coef, result.intercept, curve[-1]
         )
     return replace(result, converged=converged, loss_curve=curve, warning=convergence.warning)
+
+
+def raw_predictions(network, result, rows):
+    """Those of the model of a FitResult."""
+    if network is None:
+        return rows @ result.coef.T + result.intercept
+    return forward(rows, result.coef, result.intercept, network.activation)
 
 
 def make_preconditioner(objective, settings, batch_size, seed, start, stops=False):
@@ -156,9 +163,9 @@ def conclude(loop, convergence):
     return convergence.conclude(curve, returned, monitor.stopped, strategy.exhausted, corrected)
 
 
-def take_smallest(iterate, convergence):
-    """Without a penalty, return the smallest of the weights that predict the same, if rounding
-    lets them predict the same."""
+def take_smallest(iterate, convergence, curve):
+    """Return the smallest of the weights that predict the same, if rounding lets them predict the
+    same. The curve ends with their objective, which a penalty makes lower."""
     preconditioner, tolerance = iterate.preconditioner, convergence.target
     if preconditioner.leaves_directions:
         better = smallest(iterate.objective, preconditioner.shift, iterate.weights.astype(float))
@@ -170,6 +177,8 @@ def take_smallest(iterate, convergence):
         rise = iterate.rise(null.remove(iterate.weights.astype(float)))
         if rise > tolerance(iterate.evaluate()):
             preconditioner.forget_null_space()
+        elif convergence.tol > 0:
+            curve[-1] = max(curve[-1] + rise, 0.0)
 
 
 def fit_result(settings, iterate, average, rate, curve, weights):

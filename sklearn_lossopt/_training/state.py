@@ -24,6 +24,16 @@ class Settings:
     verbose: int
     network: object = None  # an Architecture; None for a linear model
 
+    @property
+    def not_auto(self):
+        """The parameters that steer steps and are not left to the package."""
+        given = {
+            "learning_rate": self.learning_rate is not None,
+            "schedule": self.schedule is not None,
+            "precondition": self.precondition not in ("auto", "whiten"),
+        }
+        return [name for name, own in given.items() if own]
+
 
 @dataclass
 class State:

@@ -15,8 +15,8 @@ from sklearn_lossopt.losses._statistics import (
 # class with another formula does not inherit them.
 FACTS = (
     "_breakpoints", "_conjugate", "_conjugate_inside", "_constant", "_curvature",
-    "_curvature_bound", "_curvature_operator", "_dual_domain", "_loss_scale", "_trust_radius",
-    "_y_scale", "shift_invariant",
+    "_curvature_bound", "_curvature_operator", "_dual_domain", "_dual_form", "_fenchel_gap",
+    "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
 )  # fmt: skip
 
 
@@ -123,6 +123,11 @@ class Loss(Component, family="loss"):
     def _predict(self, raw):
         """The prediction on the scale of y: the inverse of the link."""
         return raw
+
+    @property
+    def _has_link(self):
+        """Whether raw predictions have other units than y."""
+        return type(self)._predict is not Loss._predict
 
     def _identity(self):
         """A key that is equal for losses that are the same function."""
@@ -246,9 +251,49 @@ class Loss(Component, family="loss"):
         ]
         return np.max(values, axis=0)
 
+    def _dual_form(self, y):
+        """The loss as a ``DualForm``, if its derivative is bounded or it has flat parts; None for
+        other losses. With it a smooth loss can be minimised where no row has curvature."""
+        return None
+
+    def _fenchel_gap(self, y, raw, dual):
+        """The loss at ``raw`` plus the conjugate at ``dual`` less their product, without the
+        cancellation of that sum.
+
+        Of raw's shape, or (n,) for a joint loss. It is 0 where dual is the derivative at raw, and
+        infinite outside the dual domain. None where it is not known.
+        """
+        form = self._dual_form(y)
+        return None if form is None else form.gap(raw, dual)
+
+    def _of_output(self, output):
+        """The loss of one of several outputs by itself."""
+        return self
+
     def _constant(self, y, weight):
         """The raw prediction of the best constant model, for each column of y (n, k)."""
         raise NotImplementedError
+
+
+def raw_spread(loss, y, constant, weight):
+    """By how much raw predictions of y (n, k) differ, for each column: Newton's step of each row
+    from the best constant (k,), as a root mean square.
+
+    For a log link it is the coefficient of variation of y. It is at most the trust radius, which
+    also stands for what cannot be measured.
+    """
+    most = np.full(y.shape[1], float(loss._trust_radius(loss._y_scale(y, weight))))
+    raw = np.tile(np.asarray(constant, np.float64), (len(y), 1))
+    with np.errstate(all="ignore"):
+        h = loss._curvature(y, raw)
+        if h is None:
+            return most
+        given = (y, raw) if y.shape[1] > 1 else (y[:, 0], raw[:, 0])
+        slope = loss.loss_gradient(*given)[1].reshape(raw.shape)
+        step = slope / np.average(h, axis=0, weights=weight)
+        spread = np.sqrt(np.average(step**2, axis=0, weights=weight))
+    # Less is the rounding of equal targets.
+    return np.where(spread > 1e-12, np.minimum(spread, most), most)
 
 
 def measured_curvature(loss, y, raw, weight, y_scale):

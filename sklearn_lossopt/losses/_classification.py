@@ -4,6 +4,7 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax, softmax, xlog1py, xlogy
 
 from sklearn_lossopt.losses._base import ClassificationLoss
+from sklearn_lossopt.losses._conjugates import DualForm, Quadratic, relative_entropy
 
 __all__ = [
     "Exponential",
@@ -130,6 +131,19 @@ class LogLoss(
         p = np.clip(dual - low, 0.0, 1.0)
         return np.where(inside, xlogy(p, p).sum(axis=1), np.inf)
 
+    def _fenchel_gap(self, y, raw, dual):
+        # The dual is a probability q less the observed one, which it is compared with.
+        if raw.shape[1] == 1:
+            sign = np.where(y > 0, 1.0, -1.0)
+            q, p = -sign * dual, expit(-sign * raw)
+            q, p = np.stack([q, 1 - q]), np.stack([p, expit(sign * raw)])
+        else:
+            q = dual.T.copy()
+            q[y, np.arange(len(y))] += 1
+            p = softmax(raw, axis=1).T
+        gap = relative_entropy(np.clip(q, 0, 1), p).sum(axis=0)
+        return np.where(((q >= -1e-12) & (q <= 1 + 1e-12)).all(axis=0), gap, np.inf)
+
     def _constant(self, y, weight):
         share = class_shares(y, weight)
         if y.shape[1] == 1:
@@ -214,6 +228,9 @@ class SquaredHinge(_MarginLoss, name="squared_hinge"):
         r"""With :math:`m = 1 - p / 2`: :math:`-p + p^2 / 4`."""
         return p * (p / 4 - 1)
 
+    def _dual_form(self, y):
+        return DualForm([(y, *self._dual_domain(y))], Quadratic(0.5))
+
     def _constant(self, y, weight):
         return 2 * class_shares(y, weight) - 1
 
@@ -249,7 +266,7 @@ class ModifiedHuber(_MarginLoss, name="modified_huber"):
 
     has_proba = True
     _steepest = 4.0
-    _margin_conjugate = SquaredHinge._margin_conjugate
+    _margin_conjugate, _dual_form = SquaredHinge._margin_conjugate, SquaredHinge._dual_form
 
     def _curvature_bound(self, y_scale, n_outputs=1):
         return 2.0
@@ -332,6 +349,11 @@ class Exponential(_MarginLoss, name="exponential"):
     def _margin_conjugate(self, p):
         r"""With :math:`m = -\log p`: :math:`p \log p - p`."""
         return xlogy(p, p) - p
+
+    def _fenchel_gap(self, y, raw, dual):
+        q = -y * dual
+        gap = relative_entropy(np.maximum(q, 0.0), self._curvature(y, raw))
+        return np.where(q >= 0, gap, np.inf)
 
     def _constant(self, y, weight):
         share = class_shares(y, weight)

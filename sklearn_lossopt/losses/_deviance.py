@@ -7,6 +7,7 @@ from scipy.special import xlog1py, xlogy
 
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt.losses._base import RegressionLoss
+from sklearn_lossopt.losses._conjugates import relative_entropy
 
 __all__ = ["Gamma", "Poisson", "Tweedie"]
 
@@ -95,6 +96,12 @@ class Poisson(_LogLink, name="poisson"):
         mean = y + dual
         return xlogy(mean, mean) - xlogy(y, y) - dual
 
+    def _fenchel_gap(self, y, raw, dual):
+        # The dual is a mean less the observed one.
+        mean = dual + y
+        gap = relative_entropy(np.maximum(mean, 0.0), np.exp(np.clip(raw, -700, 700)))
+        return np.where(mean >= 0, gap, np.inf)
+
     def _check_target(self, y):
         require(y >= 0, self, "y at least 0", y)
 
@@ -130,6 +137,13 @@ class Gamma(_LogLink, name="gamma"):
         r"""With :math:`y e^{-z} = 1 - \theta`: :math:`\theta (1 + \log y) + (1 - \theta)
         \log(1 - \theta)`."""
         return dual * (1 + np.log(y)) + xlog1py(1 - dual, -dual)
+
+    def _fenchel_gap(self, y, raw, dual):
+        ratio = 1 - dual
+        with np.errstate(over="ignore"):
+            now = y * np.exp(np.clip(-raw, -700, 700))
+        gap = relative_entropy(np.maximum(ratio, 0.0), now)
+        return np.where(ratio > 0, gap, np.inf)
 
     def _check_target(self, y):
         require(y > 0, self, "y greater than 0", y)

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE
 from sklearn_lossopt.losses._base import RegressionLoss
+from sklearn_lossopt.losses._conjugates import DualForm, Entropy, Quadratic
 from sklearn_lossopt.losses._statistics import weighted_quantile
 
 __all__ = [
@@ -98,6 +99,9 @@ class SquaredError(
     def _curvature(self, y, raw):
         return np.ones_like(raw)
 
+    def _fenchel_gap(self, y, raw, dual):
+        return 0.5 * (dual - (raw - y)) ** 2
+
     def _constant(self, y, weight):
         return np.average(y, axis=0, weights=weight)
 
@@ -176,6 +180,12 @@ class Huber(_ResidualLoss, name="huber"):
 
     def _curvature(self, y, raw):
         return (np.abs(y - raw) <= self.delta).astype(raw.dtype)
+
+    def _dual_form(self, y):
+        return DualForm([(y, *self._dual_domain(y))], Quadratic(1.0))
+
+    def _of_output(self, output):
+        return clone(self).set_params(delta=self.delta[output]) if np.ndim(self.delta) else self
 
     def _constant(self, y, weight):
         # Newton's method from the median, in the middle of the quadratic part.
@@ -339,6 +349,11 @@ class SquaredEpsilonInsensitive(_ResidualLoss, name="squared_epsilon_insensitive
         :math:`\epsilon |\theta| + \theta^2 / 4`."""
         return self.epsilon * np.abs(dual) + dual**2 / 4
 
+    def _dual_form(self, y):
+        zero, infinite = np.zeros(y.shape), np.full(y.shape, np.inf)
+        pieces = [(y - self.epsilon, -infinite, zero), (y + self.epsilon, zero, infinite)]
+        return DualForm(pieces, Quadratic(0.5))
+
 
 class LogCosh(_ResidualLoss, name="log_cosh"):
     r"""Logarithm of the hyperbolic cosine: smooth, quadratic below 1, linear beyond.
@@ -383,3 +398,6 @@ class LogCosh(_ResidualLoss, name="log_cosh"):
         inner = near * np.arctanh(near) + np.log1p(-(near**2)) / 2
         outer = (xlog1py(1 + dual, dual) + xlog1py(1 - dual, -dual)) / 2
         return np.where(near == dual, inner, outer)
+
+    def _dual_form(self, y):
+        return DualForm([(y, *self._dual_domain(y))], Entropy())

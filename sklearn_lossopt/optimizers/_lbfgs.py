@@ -35,6 +35,10 @@ class LBFGS(Optimizer, name="lbfgs"):
     they count as one iteration. They are also tried after 100 iterations, after 200 more and so
     on, mostly if ``precondition`` could not whiten. All other steps are those of L-BFGS.
 
+    Nothing estimates the distance to an optimum of hidden layers: iterations end when
+    ``n_iter_no_change`` of them have lowered F by less than ``tol`` times F. Long runs can overfit:
+    a small ``max_iter``, or ``early_stopping``, is then better.
+
     Parameters
     ----------
     memory : int, default=10

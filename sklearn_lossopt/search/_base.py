@@ -1,7 +1,9 @@
 """What the searches share."""
 
 import time
+from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
@@ -10,8 +12,10 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import get_tags, indexable
+from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_lossopt._compat import Interval, fit_context, has_callbacks
+from sklearn_lossopt._engine import StopFlag, Stopped
 from sklearn_lossopt._estimators.callbacks import callback_kwargs
 from sklearn_lossopt._estimators.rollback import all_or_nothing
 from sklearn_lossopt._exceptions import DivergenceError, warn_user
@@ -30,6 +34,21 @@ FITTED = (
     "best_estimator_", "best_index_", "best_params_", "best_score_", "feature_names_in_",
     "refit_time_",
 )  # fmt: skip
+
+
+@dataclass
+class Stoppable:
+    """A call whose training hears a flag; it returns None where that has stopped it."""
+
+    flag: StopFlag
+    task: Callable  # scikit-learn's wrapper takes over attributes, and has a ``function``
+
+    def __call__(self, *arguments):
+        try:
+            with self.flag.heard():
+                return self.task(*arguments)
+        except Stopped:
+            return None
 
 
 class GradientSearch(BaseSearchCV):
@@ -199,6 +218,18 @@ class GradientSearch(BaseSearchCV):
         n_tasks = n_splits * (len(groups) + n_others)
         n_parts = -(-effective_n_jobs(self.n_jobs) // max(1, n_tasks))
         return [part for group in groups for part in group.parts(n_parts)]
+
+    def _in_parallel(self, calls, **preferences):
+        """The results of calls, pairs of a function and its arguments, made by ``n_jobs`` at a
+        time. If one raises, or the user interrupts, threads that run the others end."""
+        flag = StopFlag()
+        try:
+            return Parallel(n_jobs=self.n_jobs, **preferences)(
+                delayed(Stoppable(flag, function))(*arguments) for function, arguments in calls
+            )
+        except BaseException:
+            flag.set()
+            raise
 
     def _evaluate(self, X, y, splits, spec, root):
         """Fit and score all candidates on all splits.

@@ -5,7 +5,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt.search._base import GradientSearch
@@ -276,18 +275,18 @@ class GradientHalvingSearchCV(GradientSearch):
             for place, number in enumerate(numbers) for split in range(k)
         }  # fmt: skip
         calls = [
-            delayed(task.advance)(
+            (task.advance, (
                 [contexts[number, task.split.number] for number in task.left]
                 if spec.search else [],
                 epochs,
-            )
+            ))
             for task in tasks
         ]  # fmt: skip
         base = clone(self.estimator)
         for other in others:
             number, _, _, split, _ = other
-            calls.append(delayed(evaluate_alone)(base, *other, contexts[number, split.number]))
-        found = iter(Parallel(n_jobs=self.n_jobs, require="sharedmem")(calls))
+            calls.append((evaluate_alone, (base, *other, contexts[number, split.number])))
+        found = iter(self._in_parallel(calls, require="sharedmem"))
         results = {number: [None] * k for number in numbers}
         for task in tasks:
             for number, result in next(found).items():

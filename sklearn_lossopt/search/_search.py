@@ -1,7 +1,6 @@
 """GradientSearchCV."""
 
 from sklearn.base import clone
-from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_lossopt.search._base import GradientSearch
 from sklearn_lossopt.search._folds import evaluate_alone, evaluate_group
@@ -164,15 +163,14 @@ class GradientSearchCV(GradientSearch):
             for part in parts:
                 places.append([found.number * k + split.number for found in part.candidates])
                 watched = [contexts[place] for place in places[-1]] if spec.search else []
-                tasks.append(delayed(evaluate_group)(part, X, y, split, spec, watched))
+                tasks.append((evaluate_group, (part, X, y, split, spec, watched)))
             for number in alone:
                 place = number * k + split.number
                 places.append([place])
-                tasks.append(
-                    delayed(evaluate_alone)(base, number, X, y, split, spec, contexts[place])
-                )
+                arguments = base, number, X, y, split, spec, contexts[place]
+                tasks.append((evaluate_alone, arguments))
         out = [None] * (n * k)
-        found = Parallel(n_jobs=self.n_jobs, prefer="threads")(tasks)
+        found = self._in_parallel(tasks, prefer="threads")
         for numbers, results in zip(places, found, strict=True):
             for place, result in zip(numbers, results, strict=True):
                 out[place] = result

@@ -115,7 +115,10 @@ class Objective:
             if self.log_link:
                 # Of terms that cancel.
                 moved = moved + self.share @ (self.y * (1 + np.abs(np.log(self.y))))
-            return 4 * np.finfo(dtype).eps * moved.sum()
+            # Of F itself, in units of the losses of a model that predicts 0.
+            size = np.max(self.loss(self.y, np.zeros(raw.shape), **self.parameters)[0])
+            size = max(size, float(self.share @ np.abs(self.y).mean(axis=1)) * 1e-20)
+            return 4 * np.finfo(dtype).eps * (moved.sum() + np.nan_to_num(size, posinf=0.0))
 
 
 def improvement(objective, starts):

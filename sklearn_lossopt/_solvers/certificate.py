@@ -1,0 +1,320 @@
+r"""Proof that an objective is near its minimum.
+
+A Newton direction :math:`d` at weights w gives each row the dual variable
+:math:`\theta_i = l'(z_i) + l''(z_i) \, x_i d`. They satisfy
+:math:`X' S \theta + \lambda (w + d) = 0`, the constraint of the dual problem, so that by
+Fenchel's inequality
+
+.. math:: F(w) - F^* \le \sum_i s_i \bigl(l(z_i) + l^*(\theta_i) - \theta_i z_i\bigr)
+    + \tfrac{\lambda}{2} |d|^2
+
+as long as every dual lies in the domain of the conjugate :math:`l^*`. Near the optimum the right
+side is Newton's decrement. Where the Hessian is singular on a part of the space that the gradient
+has, the constraint cannot be satisfied; where the curvature does not last as far as the direction
+goes, duals leave the domain: there is no certificate then, whatever the decrement promises.
+
+What the constraint is short of, :math:`\rho`, is measured over all rows, also where the direction
+comes from a sample of them, and the direction is refined until :math:`\rho' H^{-1} \rho / 2` is
+a small part of the gap that is wanted.
+
+References
+----------
+Borwein, J. M. and Lewis, A. S. (2006). Convex Analysis and Nonlinear Optimization, 2nd ed.,
+section 3.3. Springer.
+"""
+
+import numpy as np
+
+from sklearn_lossopt._linalg import (
+    MATRIX_SIZE,
+    block_solver,
+    extended,
+    weighted_grams,
+    whitener,
+)
+
+# Numbers in one block of rows where rows are read again.
+BLOCK_ENTRIES = 400_000
+# Multiplications that the Hessian of all rows may take where the sample's does not do.
+WHOLE_COST = 2e10
+# Refinements of a direction, at most.
+REFINEMENTS = 8
+# What is left may be this part of the gap that is wanted.
+SMALL = 0.05
+
+
+class Certificate:
+    """Duality gaps of an objective.
+
+    Parameters
+    ----------
+    hessian : HessianModel
+        After its ``newton_direction``, whose ``solve`` refines directions.
+    """
+
+    def __init__(self, hessian):
+        self.hessian, self.objective = hessian, hessian.objective
+        self.joint = self.objective.target_kind == "class"
+        # Columns of one classification problem have one objective; targets have their own.
+        self.together = self.objective.target_kind != "values"
+        # Of the Hessian of all rows, where that of the sample does not do.
+        self.whole = self.whole_at = None
+
+    # -- rows -------------------------------------------------------------------------------
+
+    def _blocks(self):
+        """All rows used, extended, with targets and shares (m, 1) that sum to 1."""
+        objective, hessian = self.objective, self.hessian
+        x, y, weight = hessian.sample
+        if x.shape[0] == objective.n:
+            yield x, y, weight / weight.sum()
+            return
+        index = objective.subsample(objective.n)
+        total = objective.n
+        if objective.weight is not None:
+            total = float(objective.weight[index].sum(dtype=np.float64))
+        size = max(1, int(BLOCK_ENTRIES / objective.row_size))
+        for start in range(0, objective.n, size):
+            part = slice(start, min(objective.n, start + size))
+            part = part if objective.sample_indices is None else objective.sample_indices[part]
+            rows = extended(objective.X[part], float(objective.fit_intercept), hessian.shift)
+            share = np.full((rows.shape[0], 1), 1 / total)
+            if objective.weight is not None:
+                share[:, 0] *= objective.weight[part]
+            yield rows, objective.targets(part), share
+
+    @property
+    def sampled(self):
+        return self.hessian.sample[0].shape[0] < self.objective.n
+
+    # -- the gap ----------------------------------------------------------------------------
+
+    def measure(self, weights, direction):
+        """One pass over the rows.
+
+        Returns
+        -------
+        values : ndarray of shape (k,)
+            The objective at the weights, of each output; of a classification the sum, in the first.
+        gaps : ndarray of shape (k,)
+            The duality gaps, were the constraint satisfied.
+        rest : ndarray of shape (k, d + 1)
+            What it is short of.
+        """
+        objective = self.objective
+        k = len(weights)
+        values, gaps, pull = np.zeros(k), np.zeros(k), np.zeros(weights.shape)
+        for x, y, share in self._blocks():
+            raw, moved = x @ weights.T, x @ direction.T
+            value, dual, gap = row_gaps(objective.loss, y, raw, moved, self.joint)
+            values += self._sum((share * value).T)
+            gaps += self._sum((share * gap).T)
+            pull += (dual * share).T @ x
+        coef, step = weights[:, :-1], direction[:, :-1]
+        values += self._sum(0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef))
+        rest = pull
+        if objective.l1 > 0:
+            # Where the dual of the penalty would have to lie outside its bounds.
+            wanted = -pull[:, :-1] - objective.l2 * (coef + step)
+            held = np.clip(wanted, -objective.l1, objective.l1)
+            # The sums' rounding can be larger than l1: then it is where the solver put it.
+            signed = objective.l1 * np.sign(coef)
+            cost, signed_cost = (
+                (objective.l1 * np.abs(coef) - h * coef) + self._gain(h - wanted)
+                for h in (held, signed)
+            )
+            held = np.where((coef != 0) & (signed_cost < cost), signed, held)
+            rest[:, :-1] = held - wanted
+            gaps += self._sum(objective.l1 * np.abs(coef) - held * coef)
+        else:
+            rest[:, :-1] += objective.l2 * (coef + step)
+        if not objective.fit_intercept:
+            rest[:, -1] = 0.0
+        gaps += self._sum(0.5 * objective.l2 * step**2)
+        return values, gaps, rest
+
+    def values(self, weights):
+        """The objective at the weights, as by ``measure``."""
+        values, coef, objective = np.zeros(len(weights)), weights[:, :-1], self.objective
+        for x, y, share in self._blocks():
+            value, _ = row_losses(objective.loss, y, x @ weights.T, self.joint)
+            values += self._sum((share * value).T)
+        return values + self._sum(0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef))
+
+    def _sum(self, terms):
+        """Sums over rows or coefficients (k, m), of all outputs in the first if they belong
+        together."""
+        sums = terms.sum(axis=1)
+        if self.together:
+            sums = np.append(sums.sum(), np.zeros(len(sums) - 1))
+        return sums
+
+    def prove(self, weights, gradient, direction, allowed):
+        """Bound F(w) - F*.
+
+        Parameters
+        ----------
+        weights, gradient, direction : ndarray of shape (k, d + 1), float64
+        allowed : callable
+            Maps the objectives (k,) to the gaps that are wanted.
+
+        Returns
+        -------
+        gap : float
+            A bound in units of the gaps wanted, the largest over outputs; infinite without one.
+        direction : ndarray of shape (k, d + 1)
+            Refined.
+        """
+        before = 0.5 * np.abs(self._sum(gradient * direction))
+        for attempt in range(REFINEMENTS):
+            values, gaps, rest = self.measure(weights, direction)
+            wanted = allowed(values)
+            if not (np.isfinite(rest).all() and np.isfinite(gaps).all()):
+                # Duals outside of the domain stay there.
+                break
+            if self.objective.l1 > 0:
+                return float(np.max((gaps + self._left_of_sparse(rest)) / wanted)), direction
+            proven = self._left_to_penalty(rest, direction)
+            if np.all(gaps + proven <= wanted) and np.all(proven <= SMALL * wanted):
+                return float(np.max((gaps + proven) / wanted)), direction
+            correction = self._solve(rest)
+            left = np.abs(0.5 * self._sum(rest * correction))
+            if self.whole is None and self.hessian.iterated:
+                # Conjugate gradients may not have seen where the curvature is least.
+                left = 30 * left if self.objective.l2 == 0 else np.minimum(proven, 1e300)
+            shrunk = np.all(left <= 0.3 * before)
+            if np.all(left <= SMALL * wanted) and (
+                shrunk or self._is_rounding(rest, weights, direction)
+            ):
+                return float(np.max((gaps + 2 * left) / wanted)), direction
+            # A float32 gradient near 0 is rounding: the first direction may owe it all.
+            if not shrunk and (attempt or self.sampled):
+                if not self._look_at_all_rows(weights):
+                    break
+                correction, left = self._solve(rest), np.inf
+            direction, before = direction - correction, left
+        return np.inf, direction
+
+    def _left_to_penalty(self, rest, direction):
+        """What the gap is larger by if the penalty's dual makes up for what the constraint is
+        short of, which only the intercept's part cannot."""
+        l2, intercept = self.objective.l2, rest.copy()
+        if l2 == 0:
+            return np.full(len(rest), np.inf)
+        step = direction[:, :-1]
+        intercept[:, :-1] = 0
+        more = self._sum((rest[:, :-1] - l2 * step) ** 2 - (l2 * step) ** 2) / (2 * l2)
+        return np.maximum(more, 0) + 2 * np.abs(self._sum(intercept * self._solve(intercept)))
+
+    def _is_rounding(self, rest, weights, direction):
+        """Whether that is no more than the rounding of the sums that it comes from."""
+        objective, size = self.objective, np.zeros(rest.shape)
+        for x, y, share in self._blocks():
+            raw, moved = x @ weights.T, x @ direction.T
+            dual = np.abs(row_gaps(objective.loss, y, raw, moved, self.joint)[1])
+            # Predictions are rounded too: where rows are met exactly, duals are that alone.
+            dual += 0.01 * objective.loss._curvature(y, raw) * (abs(x) @ np.abs(weights).T)
+            size += (dual * share).T @ abs(x)
+        size[:, :-1] += objective.l2 * np.abs(weights[:, :-1])
+        return bool(np.all(np.abs(rest) <= 1e-13 * size))
+
+    def _left_of_sparse(self, rest):
+        """The same with an l1 penalty, whose solver has estimated it already: many times the sum
+        of what each coordinate could gain by itself."""
+        return self._sum(self._gain(rest))
+
+    def _gain(self, rest):
+        """The same of each coordinate, with or without the intercepts."""
+        diagonal = self.hessian.model_diagonal.reshape(len(rest), -1)[:, : rest.shape[1]]
+        return np.where(rest == 0, 0.0, 30 * rest**2 / (2 * diagonal))
+
+    def newton_direction(self, weights, gradient, floor):
+        """Newton's step by the Hessian of all rows, no curvature of which is below ``floor``, and
+        half of what it promises, where that takes a few passes; None elsewhere."""
+        objective = self.objective
+        if objective.l1 > 0 or objective.n * weights.size * weights.shape[1] > WHOLE_COST:
+            return None
+        if not self._look_at_all_rows(weights, floor):
+            return None
+        direction = -self.whole(gradient)
+        return direction, -0.5 * float(np.vdot(gradient, direction))
+
+    # -- refinement -------------------------------------------------------------------------
+
+    def _solve(self, rest):
+        return (self.whole or self.hessian.solve)(rest)
+
+    def _look_at_all_rows(self, weights, floor=0.0):
+        """Replace the sample's Hessian by that of all rows; whether there was any such change."""
+        if self.joint or not self.sampled or weights.shape[1] > MATRIX_SIZE:
+            return False
+        if self.whole_at is weights:
+            return False
+        self.whole_at = weights
+        objective = self.objective
+        matrices = [0.0] * len(weights)
+        for x, y, share in self._blocks():
+            h = np.maximum(objective.loss._curvature(y, x @ weights.T), floor)
+            for r, H in enumerate(weighted_grams(x, h * share)):
+                matrices[r] = matrices[r] + H
+        self.whole = block_solver([whitener(self.hessian.with_penalty(H)) for H in matrices])
+        return True
+
+
+def row_losses(loss, y, raw, joint):
+    """Losses and derivatives (n, k); of a joint loss the first column has all of the loss."""
+    value, gradient = np.zeros(raw.shape), np.empty(raw.shape)
+    if joint:
+        value[:, 0], gradient[...] = loss.loss_gradient(y, raw)
+        return value, gradient
+    for r in range(raw.shape[1]):
+        value[:, r], gradient[:, r] = loss._of_output(r).loss_gradient(
+            np.ascontiguousarray(y[:, r], np.float64), np.ascontiguousarray(raw[:, r])
+        )
+    return value, gradient
+
+
+def row_gaps(loss, y, raw, moved, joint):
+    """For each row and output: the loss, the dual variable of a change of the raw prediction, and
+    by how much that dual falls short of the loss. Of a joint loss the first column has all."""
+    k = raw.shape[1]
+    value, gradient = row_losses(loss, y, raw, joint)
+    dual = gradient + loss._curvature_operator(y, raw)(moved)
+    if not joint and loss._dual_form(y) is not None:
+        dual = np.clip(dual, *loss._dual_domain(y))
+    gap = loss._fenchel_gap(y, raw, dual)
+    if gap is None and not joint:
+        gap = inverted_gap(loss, y, raw, dual, moved, value, gradient)
+    if gap is None:
+        gap = 0.5 * ((dual - gradient) * moved).sum(axis=1)
+    if gap.ndim == 1:
+        gap = np.column_stack([gap, np.zeros((len(gap), k - 1))])
+    return value, dual, gap
+
+
+def inverted_gap(loss, y, raw, dual, moved, value, gradient):
+    """The same for a loss without a formula for its conjugate: the raw prediction where the dual
+    is the derivative is looked for. Where the loss is not convex, its quadratic model's."""
+    gap = np.empty(raw.shape)
+    for r in range(raw.shape[1]):
+        one, target = loss._of_output(r), np.ascontiguousarray(y[:, r], np.float64)
+        start, wanted = raw[:, r], dual[:, r]
+        z = start + moved[:, r]
+        for _ in range(20):
+            there, slope = one.loss_gradient(target, z)
+            miss = wanted - slope
+            h = one._curvature(target[:, None], z[:, None])[:, 0]
+            # What is missed changes the gap by its square; less than the slope's rounding is none.
+            rounding = 1e-13 * (np.abs(wanted) + h * (1 + np.abs(z)))
+            done = np.abs(miss) <= 1e-3 * np.abs(wanted - gradient[:, r]) + rounding
+            if done.all():
+                break
+            limit = 2 * np.abs(moved[:, r]) + 1e-8
+            step = np.where(h > 0, miss / np.where(h > 0, h, 1), 0)
+            z = z + np.where(done, 0, np.clip(step, -limit, limit))
+        found = value[:, r] - there - wanted * (start - z)
+        model = 0.5 * np.abs((wanted - gradient[:, r]) * moved[:, r])
+        tiny = 1e-12 * (np.abs(value[:, r]) + np.abs(there))
+        found = np.where(found < -tiny, model, np.maximum(found, 0))
+        gap[:, r] = np.where(done, found, np.inf)
+    return gap

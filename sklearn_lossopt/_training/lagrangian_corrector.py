@@ -1,0 +1,197 @@
+"""Augmented Lagrangian steps between epochs."""
+
+import numpy as np
+
+from sklearn_lossopt._linalg import MATRIX_SIZE
+from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, WithUnitRows
+from sklearn_lossopt._solvers.scaled_rows import ScaledRows
+from sklearn_lossopt._solvers.smooth_lagrangian import SmoothLagrangian
+from sklearn_lossopt._training.each_output import judge_each
+
+# Numbers in the rows of a data set that is small enough to be solved exactly at the end.
+MAX_EXACT_ENTRIES = 50_000
+# Dual variables of an augmented Lagrangian solver: it takes ten arrays of that length.
+MAX_DUALS = 600_000
+
+
+def solvable(objective, pieces):
+    """Whether the augmented Lagrangian of a loss with so many pieces per row can be minimised."""
+    duals = objective.n * objective.n_outputs * pieces
+    held = objective.d <= MATRIX_SIZE or (objective.l1 == 0 and objective.holdable)
+    return held and 0 < duals <= MAX_DUALS
+
+
+def is_small(objective):
+    """Whether the exact solution is worth its time: coefficients then do not depend on the path
+    to them."""
+    return objective.n * (objective.d + 1) <= MAX_EXACT_ENTRIES and not objective.sparse
+
+
+def piecewise_linear_solver(objective, x, y, output, *start):
+    """The solver of one output, for rows x; ``start`` as for ``AugmentedLagrangian``."""
+    pieces = _pieces_of(objective.loss._breakpoints(y), output, x)
+    return AugmentedLagrangian(x, pieces, *start)
+
+
+def smooth_solver(objective, x, y, output, *start):
+    """The same for a loss with a ``DualForm``."""
+    form = objective.loss._dual_form(y)
+    pieces = _pieces_of(form.pieces, output, x)
+    return SmoothLagrangian(x, pieces, form.conjugate, objective.n, *start)
+
+
+def _pieces_of(pieces, output, x):
+    """Those of one output and, among x's unit rows, those of the penalty."""
+    pieces = [tuple(part[:, output] for part in piece) for piece in pieces]
+    return list(x.extend(pieces)) if isinstance(x, WithUnitRows) else pieces
+
+
+class AugmentedLagrangianCorrector:
+    """Augmented Lagrangian steps, started at the incumbent.
+
+    The solvers, one per output, have points of their own and go on from them. What they find
+    becomes the incumbent where it is better.
+
+    Parameters
+    ----------
+    iterate, incumbent, convergence
+        As for ``NewtonCorrector``.
+    make_solver : callable
+        ``piecewise_linear_solver``, or ``smooth_solver``.
+    exact : bool, default=True
+        Whether small problems end with an exact solution.
+    """
+
+    def __init__(self, iterate, incumbent, convergence, make_solver, exact=True):
+        self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
+        self.make_solver, self.exact = make_solver, exact and is_small(iterate.objective)
+        self.rows = self.solvers = None
+
+    @property
+    def nbytes(self):
+        """Of the solvers: breakpoints, duals and which rows are on their breakpoints."""
+        objective = self.iterate.objective
+        rows = objective.n + (objective.d if objective.l1 > 0 else 0)
+        return 33 * objective.breakpoints * objective.n_outputs * rows
+
+    def step(self, tol=None):
+        """One outer step of every solver that has not arrived.
+
+        Parameters
+        ----------
+        tol : float, default=None
+            The gap that is wanted; None for that at which training may end.
+        """
+        if self.solvers is None:
+            self.rows, self.solvers = self._start()
+        convergence, incumbent = self.convergence, self.incumbent
+        tols = self._tolerances(tol)
+        gaps = np.array([solver.gap for solver in self.solvers])
+        if np.all(gaps <= tols):
+            # What was kept, with exact zeros, lies a little above the solvers' point.
+            tols = 0.1 * gaps
+        for solver, wanted in zip(self.solvers, tols, strict=True):
+            if solver.gap > wanted and not solver.finished:
+                solver.step(wanted)
+                if self.exact and solver.settled and solver.gap > wanted:
+                    solver.finish(wanted)
+        self._judge()
+        if self.exact and convergence.gap <= convergence.target(incumbent.value):
+            for solver, wanted in zip(self.solvers, tols, strict=True):
+                if not solver.finished:
+                    solver.step_until_finished(wanted)
+            self._judge()
+        incumbent.restore()
+
+    def _tolerances(self, tol):
+        """The gap wanted of each solver, where ``tol`` is that of all together."""
+        convergence, incumbent, count = self.convergence, self.incumbent, len(self.solvers)
+        target = convergence.target(incumbent.value)
+        share = 1.0 if tol is None else tol / target
+        if not convergence.separate:
+            return np.full(count, share * target / count)
+        allowed = convergence.allowed(convergence.objectives(incumbent.weights))
+        return allowed * min(1.0, share)
+
+    def _start(self):
+        """The rows, and a solver for each output."""
+        objective, preconditioner = self.iterate.objective, self.iterate.preconditioner
+        shift, null = preconditioner.shift, preconditioner.null
+        rows = extended = objective.cached(
+            "scaled rows", (shift, null), lambda: ScaledRows(objective, shift, null)
+        )
+        if objective.l1 > 0:
+            extended = WithUnitRows(rows, objective.l1)
+        penalty = np.full(len(rows.scale), float(objective.l2))
+        penalty[-1] = float(not objective.fit_intercept)
+        y = objective.targets(objective.subsample(objective.n)).astype(np.float64)
+        solvers = []
+        for r, y_scale in enumerate(objective.y_scales()):
+            start = rows.coordinates(self.incumbent.weights[r].astype(np.float64))
+            solvers.append(
+                self.make_solver(objective, extended, y, r, penalty / rows.scale**2, y_scale, start)
+            )
+        if objective.in_row_space and objective.l2 > 0:
+            # As many directions as rows, all curved in the dual. With a width of the size of that
+            # curvature, duals arrive in a few outer steps.
+            curvature = np.exp(np.mean(np.log(rows.scale[:-1] ** 2))) / objective.l2
+            for solver in solvers:
+                solver.widen(0.2 * curvature)
+        return rows, solvers
+
+    def _judge(self):
+        """Keep the solvers' point where it is the best; estimate how far that is from F*."""
+        incumbent, l1 = self.incumbent, self.iterate.objective.l1
+        if self.convergence.separate:
+            self._judge_each()
+            return
+        points = [solver.v for solver in self.solvers]
+        value = exact_value = self._place(points)
+        if self.iterate.objective.X.dtype == np.float32:
+            # Rounding to float32 moved the iterate away from the solvers' point.
+            exact_value = float(self.convergence.objectives(self._weights(points)).sum())
+        gap = sum(solver.gap for solver in self.solvers)
+        # No loss whose slopes change their sign at its breakpoints is below 0.
+        bounded = all(solver.bounded_below for solver in self.solvers)
+        least = max(exact_value - gap, 0.0) if bounded else exact_value - gap
+        if l1 > 0:
+            sparse = self._place([self._sparse(solver) for solver in self.solvers])
+            if sparse <= value + np.clip(gap, 1e-10 * abs(value), 1e-6 * abs(value)):
+                value = sparse
+            else:
+                self._place(points)
+        near = gap <= 1e-6 * value and value <= incumbent.value + 1e-10 * abs(incumbent.value)
+        # Of points within tolerance, the one with exact zeros.
+        exact = l1 > 0 and value - least <= self.convergence.target(value)
+        if value < incumbent.value or near or exact:
+            incumbent.keep(value)
+        # The gap is that of the solvers' point; the best one found may lie lower.
+        self.convergence.set_bounds(np.array([incumbent.value]), np.array([least]))
+
+    def _judge_each(self):
+        """The same for targets with objectives of their own."""
+        iterate, sparse = self.iterate, None
+        found = self._weights([solver.v for solver in self.solvers])
+        if iterate.objective.l1 > 0:
+            sparse = self._weights([self._sparse(solver) for solver in self.solvers])
+        gaps = np.array([solver.gap for solver in self.solvers])
+        judge_each(iterate, self.incumbent, self.convergence, found, gaps, sparse)
+
+    def _place(self, points):
+        """Move the iterate to points of the solvers; returns F there."""
+        self.iterate.weights[...] = self._weights(points)
+        return self.iterate.evaluate()
+
+    def _weights(self, points):
+        """The weights (k, d + 1) that the solvers' points stand for, in float64."""
+        weights = np.stack([self.rows.weights(v) for v in points])
+        if not self.iterate.objective.fit_intercept:
+            weights[:, -1] = 0.0
+        return weights
+
+    def _sparse(self, solver):
+        """A solver's point, with zeros where the penalty holds the coefficient at 0."""
+        if solver.on is None:
+            return solver.v
+        zero = solver.on[:, self.iterate.objective.n :].any(axis=0)
+        return np.append(np.where(zero, 0.0, solver.v[:-1]), solver.v[-1])

@@ -121,9 +121,11 @@ def is_plain(X, y, n_features):
     where only that can tell."""
     if not (type(X) is type(y) is np.ndarray and X.ndim == 2 and y.ndim == 1):
         return False
-    if X.shape != (len(y), n_features) or len(y) == 0 or X.dtype.char not in "fd":
+    if X.shape != (len(y), n_features) or len(y) == 0 or X.dtype not in (np.float32, np.float64):
         return False
-    if y.dtype.kind not in "biuf" or not (X.flags.c_contiguous and X.flags.aligned):
+    if not (y.dtype.kind in "biuf" and y.dtype.isnative) or not (
+        X.flags.c_contiguous and X.flags.aligned
+    ):
         return False
     with np.errstate(all="ignore"):
         return bool(np.isfinite(X.sum()) and (y.dtype.kind != "f" or np.isfinite(y.sum())))

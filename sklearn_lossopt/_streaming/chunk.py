@@ -158,6 +158,11 @@ class ChunkFit:
         model = preconditioner.rounded(
             *preconditioner.unshift(preconditioner.weights.astype(np.float64))
         )
+        if self.settings.network is None and not self.objective.predicts_finite(*model):
+            raise DivergenceError(
+                f"Training diverged: the model predicts infinite numbers after call "
+                f"{stream.state.epoch} with learning_rate={rate:.3g}. {REMEDY}"
+            )
         return FitResult(*model, stream.state, 1, rate, False, [value], stream=stream)
 
     def _take_up_points(self, start):
@@ -246,7 +251,8 @@ class ChunkFit:
         self._predicting()
         after = preconditioner.unshift(preconditioner.weights.astype(np.float64))
         bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
-        model, kept = stream.memory.settle(self.objective, before, after, value, bound, y_scale)
+        met = value if self.objective.predicts_finite(*after) else math.inf
+        model, kept = stream.memory.settle(self.objective, before, after, met, bound, y_scale)
         stream.factor = min(1.0, 1.1 * stream.factor) if kept else max(0.5 * stream.factor, LEAST)
         if kept < 1.0:
             # Memory of a way that was not taken.

@@ -92,7 +92,11 @@ class Correction:
                 if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
                     break
             self._judge(starts, W)
-            self.value = self.estimate.value(narrow, W)
+            found = self.estimate.value(narrow, W)
+            if not found <= self.value:
+                # The minimum of what is rounded off over too much.
+                return starts[int(np.argmin(values))]
+            self.value = found
         return W
 
     def _judge(self, starts, W):

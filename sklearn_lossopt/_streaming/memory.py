@@ -265,12 +265,13 @@ class Memory:
             correction = Correction(estimate, self.rows, bound, y_scale)
             W = correction.run([estimate.place(*start) for start in starts])
         self.incumbent = estimate.unshift(W)
-        settled = correction.converged or not objective.loss.smooth
-        growth = GROWTH if settled else 2 * GROWTH
-        self.due = self.rows + max(1, self.rows // growth)
         self.corrected, self.value = self.rows, correction.value
         if constant is not None and math.isfinite(correction.values[constant]):
             self.gap = max(float(correction.values[constant]) - self.value, 0.0)
+        # One that gained much may have ended early.
+        gained = correction.values.min() - self.value
+        growth = GROWTH if gained <= RISE * self.gap else LOOK
+        self.due = self.rows + max(1, self.rows // growth)
         self.spread = estimate.spread(correction.loss, W)
         if self.reservoir is not None:
             self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)

@@ -225,7 +225,8 @@ class Stream:
 
     def residual_scale(self, objective, epsilon):
         """The scale of residuals, estimated again as the rows grow, on those that are kept or,
-        where a chunk has more, on the chunk. Estimates count by the rows that came before them."""
+        where a chunk has more, on the chunk. Estimates count by the rows that came before them,
+        unless all rows are kept."""
         rows = self.rows + objective.n
         later = 2 if self.scale_rows >= SCALE_ROWS else SCALE_GROWTH
         if self.scale_rows and rows < later * self.scale_rows:
@@ -242,7 +243,8 @@ class Stream:
         else:
             found = np.asarray(residual_scale(sample, epsilon))
             few = self.scale_rows <= 4 * (objective.d + 1)
-            share = 1.0 if few else (rows - self.scale_rows) / rows
+            all_rows = sample is not objective and kept.seen == len(kept.keys)
+            share = 1.0 if few or all_rows else (rows - self.scale_rows) / rows
         self.scale = (1 - share) * self.scale + share * found
         self.scale_rows = rows
         return self.scale if np.ndim(self.scale) else float(self.scale)

@@ -161,7 +161,7 @@ class ChunkFit:
         if self.settings.network is None and not self.objective.predicts_finite(*model):
             raise DivergenceError(
                 f"Training diverged: the model predicts infinite numbers after call "
-                f"{stream.state.epoch} with learning_rate={rate:.3g}. {REMEDY}"
+                f"{stream.state.epoch} with learning_rate={rate:.3g}. {remedy(self.settings)}"
             )
         return FitResult(*model, stream.state, 1, rate, False, [value], stream=stream)
 

@@ -56,6 +56,14 @@ def forward(X, coefs, intercepts, activation):
     return raw
 
 
+def raw_predictions(architecture, coef, intercept, rows):
+    """Those of a model with the parameters of a FitResult; ``architecture`` is None if it is
+    linear."""
+    if architecture is None:
+        return rows @ coef.T + intercept
+    return forward(rows, coef, intercept, architecture.activation)
+
+
 def standardisation(objective, statistics):
     """What columns are shifted by, or None, and what they are multiplied with."""
     dtype = objective.X.dtype

@@ -1,12 +1,13 @@
 """One pass over one chunk of a stream."""
 
 import math
+from functools import partial
 
 import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, raw_predictions
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._training.defaults import network_rate, with_dropout
@@ -158,7 +159,7 @@ class ChunkFit:
         model = preconditioner.rounded(
             *preconditioner.unshift(preconditioner.weights.astype(np.float64))
         )
-        if self.settings.network is None and not self.objective.predicts_finite(*model):
+        if not self._predicts_finite(model):
             raise DivergenceError(
                 f"Training diverged: the model predicts infinite numbers after call "
                 f"{stream.state.epoch} with learning_rate={rate:.3g}. {remedy(self.settings)}"
@@ -242,6 +243,12 @@ class ChunkFit:
                 self._diverged(value, scale, rate)
         return value
 
+    def _predicts_finite(self, model):
+        """Whether coefficients and intercepts, of layers in a network, predict finite numbers."""
+        return self.objective.predicts_finite(
+            partial(raw_predictions, self.settings.network, *model)
+        )
+
     def _corrected_pass(self, rates):
         """A pass of which as much is kept as does not raise the estimated objective of all rows
         seen, and where it is due Newton's steps on that."""
@@ -251,7 +258,7 @@ class ChunkFit:
         self._predicting()
         after = preconditioner.unshift(preconditioner.weights.astype(np.float64))
         bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
-        met = value if self.objective.predicts_finite(*after) else math.inf
+        met = value if self._predicts_finite(after) else math.inf
         model, kept = stream.memory.settle(self.objective, before, after, met, bound, y_scale)
         stream.factor = min(1.0, 1.1 * stream.factor) if kept else max(0.5 * stream.factor, LEAST)
         if kept < 1.0:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, forward
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, raw_predictions
 from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training import defaults
 from sklearn_lossopt._training.auto_schedule import AutoSchedule
@@ -81,7 +81,8 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
 
     take_smallest(iterate, convergence, curve)
     result = monitor.result(iterate.weights)
-    if not given.predicts_finite(partial(raw_predictions, settings.network, result)):
+    predict = partial(raw_predictions, settings.network, result.coef, result.intercept)
+    if not given.predicts_finite(predict):
         raise DivergenceError(
             f"Training diverged: the model predicts infinite numbers after epoch {len(curve)} with "
             f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {remedy(settings)}"
@@ -92,13 +93,6 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
             result.coef, result.intercept, curve[-1]
         )
     return replace(result, converged=converged, loss_curve=curve, warning=convergence.warning)
-
-
-def raw_predictions(network, result, rows):
-    """Those of the model of a FitResult."""
-    if network is None:
-        return rows @ result.coef.T + result.intercept
-    return forward(rows, result.coef, result.intercept, network.activation)
 
 
 def make_preconditioner(objective, settings, batch_size, seed, start, stops=False):

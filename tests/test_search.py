@@ -767,8 +767,9 @@ def test_dask_cluster():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("kind", [GradientRegressor, GradientClassifier])
-@pytest.mark.parametrize("name", ["alpha", "model__alpha"])
+@pytest.mark.parametrize(
+    "kind, name", [(GradientRegressor, "alpha"), (GradientClassifier, "model__alpha")]
+)
 def test_a_search_conforms_to_scikit_learn(kind, name):
     model = kind(max_iter=100, random_state=0)
     if name == "model__alpha":

@@ -85,17 +85,23 @@ def assert_same_fit(model, expected, rtol=1e-8):
 
 
 @pairwise(
-    "task, loss, optimizer", STEPPING_TRIPLES, l1_ratio=[0.0, 0.3],
-    outputs=["one", "without intercept", "three"], size=[1, 16],
-)  # fmt: skip
-def test_textbook_steps_are_those_of_dense_rows(task, loss, optimizer, l1_ratio, outputs, size):
+    "task, loss, optimizer",
+    STEPPING_TRIPLES,
+    l1_ratio=[0.0, 0.3],
+    n_targets=[1, 3],
+    fit_intercept=[True, False],
+    size=[1, 16],
+)
+def test_textbook_steps_are_those_of_dense_rows(
+    task, loss, optimizer, l1_ratio, n_targets, fit_intercept, size
+):
     X = rows()
     weight = np.random.default_rng(2).uniform(0.5, 2, size=60) * (np.arange(60) % 5 != 2)
-    y = targets(task, loss, X, 3 if outputs == "three" else 1)
+    y = targets(task, loss, X, n_targets)
     model, expected = (
         make(
             task, loss, optimizer, alpha=0.02, l1_ratio=l1_ratio, learning_rate=0.004,
-            fit_intercept=outputs != "without intercept", max_iter=4,
+            fit_intercept=fit_intercept, max_iter=4,
             **settable(optimizer, batch_size=size), **TEXTBOOK,
         ).fit(x, y, sample_weight=weight)
         for x in (X, X.toarray())
@@ -246,23 +252,22 @@ def test_explicit_zeros_are_zeros(task, d):
     assert_allclose(default.loss_curve_[-1], make(task).fit(X, y).loss_curve_[-1], rtol=2e-6)
 
 
-@each_triple
-def test_float32_in_float32_out(task, loss, optimizer):
-    for d in (12, 1500):
-        X = rows(d=d)
-        y = targets(task, loss, X)
-        model, expected = (
-            make(
-                task, loss, optimizer, alpha=0.0, learning_rate=0.01, max_iter=3,
-                **settable(optimizer, batch_size=8), **TEXTBOOK,
-            ).fit(x, y)
-            for x in (X.astype(np.float32), X)
-        )  # fmt: skip
-        assert model.coef_.dtype == model.intercept_.dtype == np.float32
-        # Signs, of a step or a margin, may come out differently.
-        if optimizer != "lion" and loss != "perceptron":
-            assert_allclose(model.coef_, expected.coef_, rtol=0, atol=2e-4)
-            assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-3)
+@pairwise("task, loss, optimizer", STEPPING_TRIPLES, d=[12, 1500])
+def test_float32_in_float32_out(task, loss, optimizer, d):
+    X = rows(d=d)
+    y = targets(task, loss, X)
+    model, expected = (
+        make(
+            task, loss, optimizer, alpha=0.0, learning_rate=0.01, max_iter=3,
+            **settable(optimizer, batch_size=8), **TEXTBOOK,
+        ).fit(x, y)
+        for x in (X.astype(np.float32), X)
+    )  # fmt: skip
+    assert model.coef_.dtype == model.intercept_.dtype == np.float32
+    # Signs, of a step or a margin, may come out differently.
+    if optimizer != "lion" and loss != "perceptron":
+        assert_allclose(model.coef_, expected.coef_, rtol=0, atol=2e-4)
+        assert_allclose(model.loss_curve_, expected.loss_curve_, rtol=1e-3)
 
 
 @each_task

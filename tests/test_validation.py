@@ -1,5 +1,6 @@
 """Early stopping: what is set aside, what is measured, when it ends and what is returned."""
 
+import functools
 import re
 import tracemalloc
 import warnings
@@ -236,26 +237,29 @@ def test_the_best_epoch_of_weights_that_training_does_not_move(optimizer, settin
 
 
 @quietly
-@pytest.mark.parametrize("task, loss, optimizer", COVER)
-def test_every_loss_and_optimizer_stops_early(task, loss, optimizer):
+@pairwise(
+    "task, loss, optimizer",
+    COVER,
+    schedule=[{}, {"schedule": "exponential", "learning_rate": 0.05}],
+)
+def test_every_loss_and_optimizer_stops_early(task, loss, optimizer, schedule):
     """Rows passed as X_val are treated as those set aside are, with either kind of schedule."""
     X, y = make_data(task, loss, n=150, n_targets=2)
     weight = np.random.default_rng(0).gamma(2, size=len(X))
-    for settings in ({}, {"schedule": "exponential", "learning_rate": 0.05}):
-        settings = settable(optimizer, **settings)
-        model = make(task, loss, optimizer, early_stopping=True, max_iter=30, **settings)
-        model.fit(X, y, sample_weight=weight)
-        train, held = held_out(model, X, y, weight)
-        explicit = clone(model).fit(
-            X[train], y[train], weight[train],
-            X_val=X[held], y_val=y[held], sample_weight_val=weight[held],
-        )  # fmt: skip
-        assert same_model(model, explicit)
-        assert_allclose(model.validation_curve_, explicit.validation_curve_, rtol=1e-12)
-        assert model.best_iter_ == explicit.best_iter_
-        assert np.isfinite(model.predict(X)).all()
-        value = measured(model, X[held], y[held], weight[held])
-        assert_allclose(model.validation_curve_[model.best_iter_ - 1], value, rtol=1e-9, atol=1e-15)
+    settings = settable(optimizer, **schedule)
+    model = make(task, loss, optimizer, early_stopping=True, max_iter=30, **settings)
+    model.fit(X, y, sample_weight=weight)
+    train, held = held_out(model, X, y, weight)
+    explicit = clone(model).fit(
+        X[train], y[train], weight[train],
+        X_val=X[held], y_val=y[held], sample_weight_val=weight[held],
+    )  # fmt: skip
+    assert same_model(model, explicit)
+    assert_allclose(model.validation_curve_, explicit.validation_curve_, rtol=1e-12)
+    assert model.best_iter_ == explicit.best_iter_
+    assert np.isfinite(model.predict(X)).all()
+    value = measured(model, X[held], y[held], weight[held])
+    assert_allclose(model.validation_curve_[model.best_iter_ - 1], value, rtol=1e-9, atol=1e-15)
 
 
 def measured(model, X, y, weight=None):
@@ -338,16 +342,25 @@ def stopping_epoch(costs, moved, tol, patience):
     return len(costs)
 
 
-@pairwise(
-    "task, schedule", list(product(ESTIMATORS, ["constant", "auto"])),
-    tol=[0, 1e-6, 1e-2, 0.2], patience=[1, 3, 10], scoring=["loss", None],
-)  # fmt: skip
-def test_it_ends_after_some_epochs_without_an_improvement(task, tol, patience, schedule, scoring):
+@functools.cache
+def whole_run(task, schedule, scoring):
     X, y, X_val, y_val = parts(task)
     settings = {"optimizer": "sgd", "batch_size": 8, "precondition": "scale", "random_state": 0}
     settings |= {"schedule": schedule, "learning_rate": 0.02, "scoring": scoring, "max_iter": 80}
     whole = make(task).set_params(**settings, tol=0).fit(X, y, X_val=X_val, y_val=y_val)
     assert whole.n_iter_ == 80
+    return whole
+
+
+@pairwise(
+    "tol, patience, schedule",
+    list(product([0, 1e-6, 1e-2, 0.2], [1, 3, 10], ["constant", "auto"])),
+    task=list(ESTIMATORS),
+    scoring=["loss", None],
+)
+def test_it_ends_after_some_epochs_without_an_improvement(task, tol, patience, schedule, scoring):
+    X, y, X_val, y_val = parts(task)
+    whole = whole_run(task, schedule, scoring)
     sign = 1 if scoring == "loss" else -1
     # By schedule="auto" an epoch that did not lower F is undone.
     moved = (np.diff(whole.loss_curve_) != 0) | (schedule != "auto")

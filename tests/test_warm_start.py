@@ -1,6 +1,7 @@
 """Warm starts: several fits that are one run."""
 
 import pickle
+from itertools import product
 
 import joblib
 import numpy as np
@@ -59,11 +60,13 @@ def test_two_preconditioned_fits_are_one(task, loss, optimizer, mode):
     assert_allclose(np.append(half, twice.loss_curve_), once.loss_curve_, rtol=1e-12)
 
 
-@each_task
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("random_state", [0, None, "instance"])
-@pytest.mark.parametrize("copy", ["none", "pickle", "joblib"])
+@pairwise(
+    "mode, random_state",
+    list(product(MODES, [0, None, "instance"])),
+    task=list(ESTIMATORS),
+    dtype=["float32", "float64"],
+    copy=["none", "pickle", "joblib"],
+)
 def test_copies_between_the_fits_change_nothing(task, mode, dtype, random_state, copy, tmp_path):
     """With no seed given, the order of the rows still goes on: the seed is kept."""
     X, y = make_data(task, n=100)

@@ -19,6 +19,8 @@ MAX_SPARSE_ENTRIES = 16_000_000
 PREDICTED_ENTRIES = 200_000
 
 TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
+# Squares near the end of what float64 holds in all its digits, and values whose squares they are.
+LEAST_SQUARE, LEAST_VALUE = 1e-306, 1e-152
 
 
 @dataclass
@@ -230,6 +232,10 @@ class Objective:
         """The loss's bound of its second derivative; what is found at the best constant model
         for a user's loss that gives none."""
         bound = self.loss._curvature_bound(y_scale, self.n_outputs)
+        if bound is not None and self.loss._has_link and not self.fit_intercept:
+            # Training starts at raw predictions of 0, where the curvature may be far larger.
+            start = self.loss._curvature(np.full((1, 1), float(y_scale)), np.zeros((1, 1)))
+            return max(float(bound), float(start[0, 0]))
         if bound is not None:
             return bound
         used = np.arange(self.X.shape[0])[self.subsample(2000)]
@@ -249,17 +255,15 @@ class Objective:
         return size
 
     def predicts_finite(self, raw_of):
-        """Whether predictions of all rows used are finite, of a log link too; ``raw_of`` maps rows
-        to raw predictions."""
+        """Whether predictions of all rows used are finite before and after a log link; ``raw_of``
+        maps rows to raw predictions."""
         if not self.loss._has_link:
             return True
         size = max(1, int(PREDICTED_ENTRIES / self.row_size))
         used = self.sample_indices
         parts = (slice(start, start + size) for start in range(0, self.n, size))
-        return all(
-            np.isfinite(self.loss._predict(raw_of(rows))).all()
-            for rows in (self.X[part if used is None else used[part]] for part in parts)
-        )
+        raw = (raw_of(self.X[part if used is None else used[part]]) for part in parts)
+        return all(np.isfinite(z).all() and np.isfinite(self.loss._predict(z)).all() for z in raw)
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""
@@ -275,7 +279,9 @@ class Objective:
 
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""
-        return self.cached("moments", (), self._moments)
+        mean, variance = self.cached("moments", (), self._moments)
+        self._refuse_underflow(variance)
+        return mean, variance
 
     def _moments(self):
         rough = self.X[self.subsample(256)].mean(axis=0, dtype=np.float64)
@@ -292,13 +298,44 @@ class Objective:
 
     def raw_moment(self):
         """Weighted mean square of each column, float64."""
-        return self.cached("raw moment", (), self._raw_moment)
+        square = self.cached("raw moment", (), self._raw_moment)
+        self._refuse_underflow(square)
+        return square
 
     def _raw_moment(self):
         sums, mass = column_moments(self.X, self.weight, self.sample_indices, np.zeros(self.d))
         if not np.isfinite(sums).all():
             raise ValueError(TOO_LARGE)
         return sums[1] / mass
+
+    def _refuse_underflow(self, square):
+        """Raise if columns that vary count as constant, as their squares underflow. With a penalty
+        they are as good as constant."""
+        columns = np.flatnonzero(square < LEAST_SQUARE)
+        if self.l1 > 0 or self.l2 > 0 or not len(columns):
+            return
+        spread = self.cached("spread of small columns", (), lambda: self._spread(columns))
+        lost = columns[(spread > 0) & (spread < LEAST_VALUE)]
+        if len(lost):
+            raise ValueError(
+                f"X is too small in column {lost[0]}: squares of its values underflow. Multiply it "
+                "by a constant first."
+            )
+
+    def _spread(self, columns):
+        """The difference between the largest and the smallest value of each of some columns."""
+        index = self.subsample(self.n)
+        used = slice(None) if self.weight is None else self.weight[index] > 0
+        size = max(1, PREDICTED_ENTRIES // max(1, len(columns)))
+        rows = np.arange(self.X.shape[0])[index][used]
+        low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
+        X = self.X[:, columns] if self.sparse else self.X
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            block = X[part].toarray() if self.sparse else X[part][:, columns]
+            low = np.minimum(low, block.min(axis=0))
+            high = np.maximum(high, block.max(axis=0))
+        return np.where(high > low, high - low, 0.0)
 
 
 def typical_size(loss, y, weight):

@@ -42,9 +42,9 @@ def squares_leave_float32(y, sample_indices):
     """Whether targets of an output are so large or small that squares of residuals overflow or
     underflow in float32, though the targets do not."""
     y = select(y, sample_indices)
-    y = y.reshape(len(y), -1)
     if not len(y):
         return False
+    y = y.reshape(len(y), -1)
     size = np.maximum(y.max(axis=0).astype(np.float64), -y.min(axis=0).astype(np.float64))
     if (size > np.finfo(np.float32).max).any():
         raise ValueError(TOO_LARGE)

@@ -294,7 +294,7 @@ class AugmentedLagrangian:
         )[0]
         v, theta = solution[:size], solution[size:] * penalty_scale / self.share[row]
         r = self.x @ v - self.c
-        tiny = 1e-9 * (1 + np.abs(self.c))
+        tiny = 1e-9 * (2 * self.first_width + np.abs(self.c))
         if not (
             np.all(theta >= self.low[piece, row] - slack[piece, row])
             and np.all(theta <= self.high[piece, row] + slack[piece, row])

@@ -293,6 +293,9 @@ class RowSpace:
 
     def to_user(self, V, intercept):
         """The model for rows as they were; arrays are float64."""
+        # In a unit in which they are about 1, so that large rows do not make them underflow.
+        exponent = int(np.frexp(np.abs(V).max(initial=0))[1])
+        V = np.ldexp(V, -exponent)
         wanted = V @ self.rows_in_span.T.astype(np.float64)
         coef = np.zeros((len(V), len(self.mean)))
         # Again for what rounding has made of the predictions of the rows used.
@@ -305,4 +308,5 @@ class RowSpace:
             if np.abs(wanted - found).max(initial=0) <= tiny:
                 break
             V = (wanted - found) @ self.T
+        coef = np.ldexp(coef, exponent)
         return coef, intercept - coef @ self.mean

@@ -51,7 +51,7 @@ def with_schedule(objective, settings):
     optimizer = settings.optimizer
     if optimizer.minimize is not None:
         # It has no rate to schedule, and ends where F stops falling.
-        return replace(settings, schedule=Constant())
+        return replace(settings, schedule=Constant(), schedule_is_auto=True)
     epochs = NETWORK_UPDATES * batch_size(objective, settings) // objective.n
     epochs = max(MIN_NETWORK_EPOCHS, min(MAX_NETWORK_EPOCHS, epochs))
     epochs = min(settings.max_iter, epochs)
@@ -59,7 +59,7 @@ def with_schedule(objective, settings):
     schedule = Constant() if optimizer._has_average else Cosine()
     if type(optimizer)._kernel_name == "momentum" and epochs > 1:
         schedule = OneCycle(warm_up=1 / epochs, start=0.0, floor=0.0)
-    return replace(settings, schedule=schedule, max_iter=epochs, tol=0.0)
+    return replace(settings, schedule=schedule, schedule_is_auto=True, max_iter=epochs, tol=0.0)
 
 
 def learning_rate(settings, preconditioner, batch_size):
@@ -70,14 +70,16 @@ def learning_rate(settings, preconditioner, batch_size):
     if settings.learning_rate is not None:
         return settings.learning_rate
     if settings.network is not None:
-        return network_rate(optimizer)
+        return network_rate(optimizer, preconditioner)
     return optimizer._auto_rate(*preconditioner.smoothness_and_noise(batch_size))
 
 
-def network_rate(optimizer):
-    """The learning rate of a network."""
+def network_rate(optimizer, preconditioner):
+    """The learning rate of a network: no larger than the curvature of its penalty allows."""
     optimizer = getattr(optimizer, "_inner", optimizer)
-    return NETWORK_RATES.get(optimizer._kernel_name or optimizer.name, OTHER_NETWORK_RATE)
+    rate = NETWORK_RATES.get(optimizer._kernel_name or optimizer.name, OTHER_NETWORK_RATE)
+    curvature = preconditioner.objective.l2 / preconditioner.loss_scale
+    return min(rate, optimizer._auto_rate(curvature, 0.0)) if curvature > 0 else rate
 
 
 def with_dropout(architecture, textbook):

@@ -82,8 +82,11 @@ class FixedSchedule(Strategy):
         self.average.end()
 
     def check(self, curve, returned):
-        value, scale = curve[returned - 1], self.start
-        if self.iterate.objective.loss.classification:
-            scale = max(scale, 1.0)
-        if far_above(value, scale) or not np.isfinite(self.iterate.weights).all():
+        value, objective = curve[returned - 1], self.iterate.objective
+        rose = far_above(value, self.start)
+        if rose:
+            # Where the start fits all rows, any step at all ends far above it.
+            size = 1.0 if objective.loss.classification else float(objective.loss_scales().sum())
+            rose = far_above(value, max(self.start, size))
+        if rose or not np.isfinite(self.iterate.weights).all():
             raise diverged(returned, value, self.start, self.rate, self.settings)

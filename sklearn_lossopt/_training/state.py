@@ -23,13 +23,14 @@ class Settings:
     shuffle: bool
     verbose: int
     network: object = None  # an Architecture; None for a linear model
+    schedule_is_auto: bool = False  # whether the schedule is what "auto" stands for
 
     @property
     def not_auto(self):
         """The parameters that steer steps and are not left to the package."""
         given = {
             "learning_rate": self.learning_rate is not None,
-            "schedule": self.schedule is not None,
+            "schedule": self.schedule is not None and not self.schedule_is_auto,
             "precondition": self.precondition not in ("auto", "whiten"),
         }
         return [name for name, own in given.items() if own]

@@ -57,12 +57,16 @@ class Objective:
         self.X = np.asarray(X, float)[kept]
         self.y, self.joint = targets_of(model, y)
         self.y = self.y[kept]
-        weight = np.ones(len(self.X)) if weight is None else np.asarray(weight, float)[kept]
+        weight = np.ones(len(self.X)) if weight is None else np.array(weight, float)[kept]
         if getattr(model, "class_weight", None) == "balanced":
             codes = np.searchsorted(model.classes_, np.asarray(y)[kept])
-            mass = np.bincount(codes, weight / weight.max(), len(model.classes_))
-            weight = weight / weight.max() / mass[codes]
+            for code in np.unique(codes):
+                weight[codes == code] /= weight[codes == code].max()
+                weight[codes == code] /= weight[codes == code].sum()
         weight = weight / weight.max()
+        # Rows whose share underflows are no rows.
+        kept = weight > 0
+        self.X, self.y, weight = self.X[kept], self.y[kept], weight[kept]
         self.share = weight / weight.sum()
         self.alpha, self.l1_ratio = model.alpha, model.l1_ratio
         self.intercept = model.fit_intercept

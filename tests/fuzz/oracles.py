@@ -177,11 +177,14 @@ def refusal(case, error, failures):
     """What an error says, without its numbers; improper ones are failures."""
     if isinstance(error, DivergenceError):
         # Networks, and numbers at the ends of their type, may diverge. The advice must be left.
+        # Networks of unscaled columns without preconditioning do, as a textbook's.
+        hidden = value(case, "hidden_layer_sizes") != ()
         auto = value(case, "learning_rate") == "auto" and value(case, "schedule") == "auto"
+        auto = auto and (value(case, "precondition") is not False or not hidden)
         extreme = {"huge", "tiny", "denormal", "extreme"} & {
             value(case, name) for name in ("columns", "y", "weight")
         }
-        excused = extreme or value(case, "hidden_layer_sizes") != ()
+        excused = extreme or hidden
         if auto and not (excused and "'auto'" not in str(error)):
             failures.add(f"divergence with automatic rates: {case['loss']}", error)
         return "DivergenceError"
@@ -208,6 +211,12 @@ def numbers(model):
     if hasattr(model, "coefs_"):
         return [*model.coefs_, *model.intercepts_]
     return [np.asarray(model.coef_), np.asarray(model.intercept_)]
+
+
+def parameters(model):
+    """Those of a linear model: coef (k, d) and intercept (k,)."""
+    coef = np.atleast_2d(np.asarray(model.coef_, float))
+    return coef, np.atleast_1d(np.asarray(model.intercept_, float)) + np.zeros(len(coef))
 
 
 def finite(model, X, weight, failures):
@@ -254,7 +263,11 @@ def repeated(case, model, X, y, weight, plain, failures):
         # Both fits estimate the scale of their own residuals.
         share = 2e-2 if hasattr(model, "delta_") else 1e-3
         rounding = 1e-6 if model.coef_.dtype == np.float32 else 1e-9
-        if high > low * (1 + share) + rounding * (1 + abs(low)):
+        rounding *= 1 + abs(low)
+        for each in (model, dense):
+            objective = Objective(each, np.asarray(plain, float), y, weight)
+            rounding += 10 * objective.rounding(*parameters(each), each.coef_.dtype)
+        if high > low * (1 + share) + rounding:
             failures.add("sparse and dense converge to different objectives", (low, high))
 
 
@@ -267,8 +280,7 @@ def optimal(case, model, plain, y, weight, failures):
         if plain.astype(model.coef_.dtype).size and not np.isfinite(plain).all():
             return
     objective = Objective(model, plain, y, weight)
-    coef = np.atleast_2d(np.asarray(model.coef_, float))
-    intercept = np.atleast_1d(np.asarray(model.intercept_, float)) + np.zeros(len(coef))
+    coef, intercept = parameters(model)
     reached = objective(coef, intercept)
     if not np.isfinite(reached):
         failures.add("F at the model is not finite", reached)

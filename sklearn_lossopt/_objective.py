@@ -314,7 +314,7 @@ class Objective:
         columns = np.flatnonzero(square < LEAST_SQUARE)
         if self.l1 > 0 or self.l2 > 0 or not len(columns):
             return
-        spread = self.cached("spread of small columns", (), lambda: self._spread(columns))
+        spread = self.cached("spread", (columns.tobytes(),), lambda: self._spread(columns))
         lost = columns[(spread > 0) & (spread < LEAST_VALUE)]
         if len(lost):
             raise ValueError(

@@ -255,3 +255,84 @@ def test_targets_beyond_float32_are_refused():
     X, y = make_targets("squared_error", 1e40)
     with pytest.raises(ValueError, match="y is too large for float32"):
         GradientRegressor().fit(X.astype(np.float32), y)
+
+
+@pytest.mark.parametrize("sparse_rows", [False, True])
+@pytest.mark.parametrize("alpha", [0.0, 1e-4])
+def test_columns_whose_squares_underflow_are_refused_unless_a_penalty_holds_them(
+    alpha, sparse_rows
+):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 3)), rng.normal(size=30)
+    X[:, 1] *= 1e-170
+    X[:, 2] = 1e-170
+    rows = sparse.csr_array(X) if sparse_rows else X
+    model = GradientRegressor(alpha=alpha, random_state=0)
+    if alpha == 0:
+        with pytest.raises(ValueError, match="X is too small in column 1"):
+            model.fit(rows, y)
+        weight = np.where(np.arange(30) == 0, 1.0, 0.0)
+        model.fit(rows[[0, 0]], y[[0, 0]], sample_weight=weight[:2])
+        return
+    assert_allclose(model.fit(rows, y).coef_[1:], 0, atol=1e-100)
+    assert model.converged_
+
+
+def test_columns_whose_squares_nearly_underflow_are_right():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 3)), rng.normal(size=30)
+    small = GradientRegressor(alpha=0, random_state=0).fit(1e-149 * X, y)
+    assert_allclose(1e-149 * small.coef_, np.linalg.lstsq(
+        X - X.mean(axis=0), y - y.mean(), rcond=None)[0], rtol=1e-9)  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile"])
+def test_the_exact_solution_of_small_data_has_the_units_of_y(loss):
+    """Its conditions were checked to 1e-9 of 1, whatever the unit of y."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)).round(1), rng.normal(size=20)
+    settings = {"loss": loss, "l1_ratio": 1.0, "random_state": 0}
+    for unit in (1e-150, 1e-12, 1e12):
+        # The penalty of coefficients in other units stays the same.
+        one = GradientRegressor(alpha=0.05, **settings).fit(X, y)
+        scaled = GradientRegressor(alpha=0.05, **settings).fit(X, unit * y)
+        assert scaled.converged_
+        assert_allclose(scaled.loss_curve_[-1] / unit, one.loss_curve_[-1], rtol=1e-6)
+
+
+def test_wide_rows_far_larger_than_targets():
+    X = np.array([[0.0, 0.0, -2e149]])
+    model = GradientRegressor("quantile", fit_intercept=False, random_state=0)
+    assert_allclose(model.fit(X, [-6e-151]).predict(X), [-6e-151])
+    assert_allclose(model.coef_, [0.0, 0.0, 3e-300])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "schedule_free_sgd"])
+@pytest.mark.parametrize("loss, size", [("poisson", 1e-10), ("gamma", 1e9), ("tweedie", 1e-3)])
+def test_streams_of_log_links_without_intercept_do_not_overshoot(loss, size, optimizer):
+    """They start at predictions of 1, where curvature is not that of the targets' mean."""
+    rng = np.random.default_rng(0)
+    X = 100 + rng.normal(size=(60, 1))
+    y = size * np.exp(0.1 * rng.normal(size=60))
+    model = GradientRegressor(
+        loss, optimizer=optimizer, fit_intercept=False, alpha=0, random_state=0
+    )
+    for start in range(0, 60, 3):
+        model.partial_fit(X[start : start + 3], y[start : start + 3])
+        # Somewhere between the start and the optimum, give or take a part of the way.
+        way = model.coef_[0] * 100 / np.log(size)
+        assert -0.05 < way < 1.2
+
+
+def test_a_start_that_fits_all_rows_is_no_measure_of_divergence():
+    """One row has all the weight: the first constant is right to the last digit."""
+    rng = np.random.default_rng(0)
+    X, y = np.ones((20, 2)), np.abs(rng.standard_t(1, size=20))
+    weight = 1.0 * (np.arange(20) == 10)
+    model = GradientRegressor(
+        "squared_error", optimizer="nadam", alpha=1e6, schedule="exponential", random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y, sample_weight=weight)
+    assert abs(model.predict(X[:1])[0] - y[10]) < 0.1

@@ -585,6 +585,24 @@ def test_divergence_is_an_error():
         ).fit(X, y)  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "optimizer", ["gradient_descent", "sgd", "momentum", "nesterov", "averaged"]
+)
+def test_default_rates_heed_the_curvature_of_the_penalty(optimizer):
+    """A rate above 2 / alpha would let weights grow without end; none are wanted at all."""
+    X, y = make_data("regression", n=60)
+    model = network("regression", optimizer=optimizer, alpha=1e6, max_iter=100).fit(X, y)
+    assert max(np.abs(coef).max() for coef in model.coefs_) < 0.05
+    assert model.learning_rate_ <= 1e-6
+
+
+def test_advice_on_divergence_names_nothing_that_is_auto_already():
+    X, y = make_data("regression", n=60)
+    with pytest.raises(DivergenceError) as caught:
+        network("regression", optimizer="radam", alpha=1e12).fit(X, y)
+    assert "'auto'" not in str(caught.value) and "alpha" in str(caught.value)
+
+
 def test_an_integer_is_one_hidden_layer():
     X, y = load_breast_cancer(return_X_y=True)
     a, b = (network("classification", hidden_layer_sizes=h).fit(X, y) for h in (6, [6]))

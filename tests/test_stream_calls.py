@@ -57,6 +57,35 @@ def test_weights_whose_ratio_overflows_are_refused_by_name():
         model.partial_fit(X, y, sample_weight=np.full(40, 1e300))
 
 
+def test_float32_chunks_without_weight_are_skipped():
+    X, y, _ = halves("regression", np.float32)
+    model = make("regression", "squared_error").partial_fit(X, 1e-30 * y)
+    before = model.coef_.copy()
+    model.partial_fit(X[:3], 1e-30 * y[:3], sample_weight=np.zeros(3))
+    np.testing.assert_array_equal(model.coef_, before)
+
+
+# Textbook mode ------------------------------------------------------------------------------------
+
+
+def test_hubers_scale_does_not_make_a_textbook_stream_correct_itself():
+    """Rows are kept for the scale alone: each call stays one step of gradient descent."""
+    X, y, _ = halves("regression")
+    settings = {"precondition": False, "learning_rate": 0.1, "alpha": 0.0}
+    model = make("regression", "huber", "gradient_descent", **settings)
+    w = np.zeros(X.shape[1] + 1)
+    for part in (slice(0, 12), slice(12, 30), slice(30, 40)):
+        model.partial_fit(X[part], y[part])
+        residual = X[part] @ w[:-1] + w[-1] - y[part]
+        slope = np.clip(residual, -model.delta_, model.delta_) / len(residual)
+        moved = np.append(model.coef_, model.intercept_)
+        # Rates fall from call to call.
+        rates = (w - moved) / np.append(slope @ X[part], slope.sum())
+        np.testing.assert_allclose(rates, rates[0], rtol=1e-9)
+        assert 0.01 < rates[0] <= 0.1 + 1e-12
+        w = moved
+
+
 # Infinite predictions -----------------------------------------------------------------------------
 
 

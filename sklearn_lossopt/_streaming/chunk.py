@@ -10,6 +10,7 @@ from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
 from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, raw_predictions
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
+from sklearn_lossopt._streaming.memory import automatic
 from sklearn_lossopt._training.defaults import network_rate, with_dropout
 from sklearn_lossopt._training.loop import far_above, remedy, trainer
 from sklearn_lossopt._training.state import FitResult
@@ -73,11 +74,11 @@ class ChunkFit:
         )
         stream.rows += objective.n
         stream.per_epoch = stream.per_epoch or self.per_call
-        # A loss whose minimiser learns nothing is no guide: as in fit, steps stay as they are.
         linear = settings.network is None
-        self.automatic = linear and settings.schedule is None and objective.loss.learns_at_optimum
+        self.automatic = automatic(objective, settings)
         self.corrects = (
             self.automatic
+            and settings.precondition is not False
             and stream.memory is not None
             and (objective.curved if objective.loss.smooth else objective.breakpoints > 0)
         )

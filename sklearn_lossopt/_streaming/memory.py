@@ -281,11 +281,13 @@ class Memory:
 def remembers(objective, settings):
     """Whether rows of a stream are kept: for linear models of not too many columns, whose steps
     are free to be corrected."""
-    loss = objective.loss
-    corrects = (
-        settings.schedule is None
-        and loss.learns_at_optimum
-        and (settings.precondition is not False)
-    )
-    asks = any(isinstance(value, str) for value in vars(loss).values())
-    return settings.network is None and objective.d < MATRIX_SIZE and (corrects or asks)
+    asks = any(isinstance(value, str) for value in vars(objective.loss).values())
+    asks = asks or (automatic(objective, settings) and settings.precondition is not False)
+    return settings.network is None and objective.d < MATRIX_SIZE and asks
+
+
+def automatic(objective, settings):
+    """Whether the rates of a stream are the package's to choose. A loss whose minimiser learns
+    nothing is no guide: as in fit, steps stay as they are."""
+    linear = settings.network is None
+    return linear and settings.schedule is None and objective.loss.learns_at_optimum

@@ -263,6 +263,7 @@ class Objective:
         used = self.sample_indices
         parts = (slice(start, start + size) for start in range(0, self.n, size))
         raw = (raw_of(self.X[part if used is None else used[part]]) for part in parts)
+        raw = (z.astype(self.model_dtype) for z in raw)
         return all(np.isfinite(z).all() and np.isfinite(self.loss._predict(z)).all() for z in raw)
 
     def model(self, optimizer, loss_scale=1.0):

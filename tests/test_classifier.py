@@ -136,6 +136,14 @@ def test_balanced_weighs_classes_equally(weighted):
     assert_allclose(np.bincount(y, weights=total), len(y) / 3 if not weighted else total.sum() / 3)
 
 
+def test_balanced_weights_that_overflow_are_refused_by_class():
+    X, y = make_data("classification", n_targets=1)
+    model = make("classification", class_weight="balanced")
+    weight = np.where(y == y[0], 1e-290, 1e190)
+    with pytest.raises(ValueError, match=rf"sample_weight of {y[0]} is too small .*='balanced'"):
+        model.fit(X, y, sample_weight=weight)
+
+
 def test_balanced_ignores_rows_of_weight_zero():
     X, y = make_data("classification")
     weight = np.where(np.arange(len(X)) % 3 == 0, 0.0, 1.0)

@@ -336,3 +336,26 @@ def test_a_start_that_fits_all_rows_is_no_measure_of_divergence():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y, sample_weight=weight)
     assert abs(model.predict(X[:1])[0] - y[10]) < 0.1
+
+
+def test_curvature_that_overflows_certifies_nothing():
+    """h x^2 is beyond float64, and a Newton step along it 0."""
+    rng = np.random.default_rng(0)
+    X, y = 1e150 * rng.normal(size=(7, 1)), 1e150 * rng.gamma(2, size=7)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = GradientRegressor("poisson", random_state=0).fit(X, y)
+    one = GradientRegressor("poisson", alpha=0, random_state=0).fit(1e-150 * X, 1e-150 * y)
+    gap = model.loss_curve_[-1] / 1e150 - one.loss_curve_[-1]
+    assert not model.converged_ or gap < 1e-6
+
+
+def test_wide_rows_of_columns_of_very_different_sizes_keep_what_training_found():
+    """The way back from the rows' span is refined as long as that helps."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        X = rng.normal(size=(7, 8)) * 10.0 ** rng.uniform(-10, 12, size=8)
+        y = rng.normal(size=7)
+        model = GradientRegressor("absolute_error", alpha=0, random_state=0).fit(X, y)
+        error = np.abs(model.predict(X) - y).mean()
+        assert_allclose(model.loss_curve_[-1], error, atol=1e-8)

@@ -656,6 +656,19 @@ def test_a_stream_goes_on_from_a_fit_and_from_nothing(task):
     assert not hasattr(network(task, optimizer="averaged"), "partial_fit")
 
 
+@pytest.mark.parametrize(("task", "loss"), PAIRS)
+def test_streams_learn_every_loss(task, loss):
+    """Huber's delta="auto" among them: the output's units ask for it before any row is known."""
+    X, y = make_data(task, loss, n=150, n_targets=1)
+    model = network(task, loss=loss)
+    classes = {} if task == "regression" else {"classes": np.unique(y)}
+    for _ in range(8):
+        for start in range(0, len(y), 25):
+            part = slice(start, start + 25)
+            model.partial_fit(X[part], y[part], **classes)
+    assert model.loss_curve_[-6:].mean() < 0.95 * model.loss_curve_[:6].mean()
+
+
 # Defaults and means of iterates -------------------------------------------------------------------
 
 

@@ -140,7 +140,15 @@ def resolve_class_weight(class_weight, rows, classes):
     if class_weight == "balanced":
         weight = None if rows.weight is None else select(rows.weight, rows.sample_indices)
         counts = np.bincount(codes, weights=weight, minlength=len(classes))
-        return counts.sum() / (len(classes) * counts)
+        with np.errstate(over="ignore", divide="ignore"):
+            class_weights = counts.sum() / (len(classes) * counts)
+        small = classes[~np.isfinite(class_weights)].tolist()
+        if len(small):
+            raise ValueError(
+                f"sample_weight of {_some(small)} is too small beside the others' for "
+                "class_weight='balanced', which overflows. Make the weights more alike."
+            )
+        return class_weights
     if isinstance(class_weight, dict):
         known = classes.tolist()
         others = [label for label in class_weight if label not in known]

@@ -32,8 +32,10 @@ LENGTHS = 1e4
 # Columns whose sizes differ by more lose digits in one another's rounding.
 SIZES = 1e9
 # The error of predictions that is taken, in units of what each direction contributes. On the way
-# back it shrinks by as much in each of some refinements.
-ACCURACY, REFINEMENTS = 1e-2, 6
+# back it shrinks by about as much in each refinement.
+ACCURACY, REFINEMENTS = 1e-2, 40
+# Refinements in a row that do not help.
+PATIENCE = 4
 
 
 def equivalent(objective, path_matters=False):
@@ -300,13 +302,18 @@ class RowSpace:
         coef = np.zeros((len(V), len(self.mean)))
         # Again for what rounding has made of the predictions of the rows used.
         tiny = 1e-13 * np.abs(wanted).max(initial=0)
-        for _ in range(REFINEMENTS):
+        # They do not all help where columns differ by many orders of magnitude.
+        best, least, last = coef, np.inf, 0
+        for number in range(REFINEMENTS):
             t, found = V @ self.T.T, 0.0
             for part, A in self._blocks():
                 coef[:, part] += t @ A
                 found = found + coef[:, part] @ A.T
-            if np.abs(wanted - found).max(initial=0) <= tiny:
+            miss = np.abs(wanted - found).max(initial=0)
+            if miss < 0.5 * least:
+                best, least, last = coef.copy(), miss, number
+            if least <= tiny or number >= last + PATIENCE:
                 break
             V = (wanted - found) @ self.T
-        coef = np.ldexp(coef, exponent)
+        coef = np.ldexp(best, exponent)
         return coef, intercept - coef @ self.mean

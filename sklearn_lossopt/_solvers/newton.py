@@ -51,7 +51,7 @@ class HessianModel:
     def __init__(self, objective, shift, max_entries=MAX_SAMPLE_ENTRIES, y_scale=None):
         self.objective, self.shift, self.max_entries = objective, shift, max_entries
         self.y_scale = objective.y_scale() if y_scale is None else y_scale
-        self.whiteners = None
+        self.whiteners, self.finite = None, True
         # Of conjugate gradients: of the last direction, and of the next at most.
         self.iterations, self.limit = 0, 60
         # Of one search with an l1 penalty, at most.
@@ -212,13 +212,18 @@ class HessianModel:
         valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
             float(np.abs(x @ direction.T).max()) <= self.objective.loss._trust_radius(self.y_scale)
         )
-        return direction, -0.5 * float(np.vdot(gradient, direction)), valid
+        decrement = -0.5 * float(np.vdot(gradient, direction))
+        if self.whiteners is not None and not self.finite:
+            # A curvature that overflows lets no step be seen.
+            decrement, valid = np.inf, False
+        return direction, decrement, valid
 
     def _whiten(self, x, h):
         """Factor each output's own block of the Hessian."""
         share = h * (self.sample[2] / x.shape[0])
         matrices = weighted_grams(x, share)
         matrices = [self.with_penalty(H) for H in matrices]
+        self.finite = all(np.isfinite(H).all() for H in matrices)
         self.flat = np.stack([np.diagonal(H) <= 0 for H in matrices])
         self.whiteners = [
             self._whitener(x, part, H) for part, H in zip(share.T, matrices, strict=True)

@@ -65,16 +65,17 @@ class ChunkFit:
         self.per_call = -(-objective.n // self.batch_size)
         ends = np.minimum(np.arange(1, self.per_call + 1) * self.batch_size, objective.n)
         objective.weight = stream.relative_weights(objective, weight, ends)
-        statistics = None
+        statistics, linear = None, settings.network is None
+        if not linear:
+            # No rows are kept that a scale could be found on, and the output's units ask for one.
+            self._prepare_loss()
         if settings.precondition is not False:
             statistics = stream.observe(objective, weight, settings, self.size)
         stream.remember(objective, weight, settings, start)
-        objective.loss = objective.loss._prepared(
-            lambda epsilon: stream.residual_scale(objective, epsilon)
-        )
+        if linear:
+            self._prepare_loss()
         stream.rows += objective.n
         stream.per_epoch = stream.per_epoch or self.per_call
-        linear = settings.network is None
         self.automatic = automatic(objective, settings)
         self.corrects = (
             self.automatic
@@ -112,6 +113,13 @@ class ChunkFit:
             objective, preconditioner, settings.optimizer, stream.state, self.batch_size, False
         )
         self._take_up_points(start)
+
+    def _prepare_loss(self):
+        """Let a loss that asks for the scale of residuals have it."""
+        objective, stream = self.objective, self.stream
+        objective.loss = objective.loss._prepared(
+            lambda epsilon: stream.residual_scale(objective, epsilon)
+        )
 
     def _rates(self):
         """Learning rates of the call's updates, and the number that stands for "auto"."""

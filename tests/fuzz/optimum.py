@@ -123,7 +123,7 @@ class Objective:
             size = np.max(self.loss(self.y, np.zeros(raw.shape), **self.parameters)[0])
             size = max(
                 size,
-                float(self.share @ np.abs(self.y).reshape(len(self.y), -1).mean(axis=1)) * 1e-20,
+                float(self.share @ np.abs(self.y).reshape(len(self.y), -1).mean(axis=1)) * 1e-12,
             )
             return 4 * np.finfo(dtype).eps * (moved.sum() + np.nan_to_num(size, posinf=0.0))
 

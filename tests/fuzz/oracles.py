@@ -84,7 +84,8 @@ def check(case, seconds=20.0):
         with time_limit(seconds):
             refused = judge(case, failures)
     except TimeLimit as error:
-        failures.add(f"hang in {place(error)}", f"no result in {seconds:g} s")
+        if place(error) != "outside":
+            failures.add(f"hang in {place(error)}", f"no result in {seconds:g} s")
         refused = None
     return list(failures), refused
 
@@ -177,10 +178,11 @@ def refusal(case, error, failures):
     """What an error says, without its numbers; improper ones are failures."""
     if isinstance(error, DivergenceError):
         # Networks, and numbers at the ends of their type, may diverge. The advice must be left.
-        # Networks of unscaled columns without preconditioning do, as a textbook's.
+        # Networks and streams without preconditioning do, as a textbook's.
         hidden = value(case, "hidden_layer_sizes") != ()
         auto = value(case, "learning_rate") == "auto" and value(case, "schedule") == "auto"
-        auto = auto and (value(case, "precondition") is not False or not hidden)
+        steered = hidden or value(case, "call") == "partial_fit"
+        auto = auto and (value(case, "precondition") is not False or not steered)
         extreme = {"huge", "tiny", "denormal", "extreme"} & {
             value(case, name) for name in ("columns", "y", "weight")
         }

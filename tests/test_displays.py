@@ -285,7 +285,7 @@ def test_schedules_by_their_formulas():
 
 def test_schedules_of_fits(data):
     models = [textbook("sgd", 0.01).set_params(schedule=name) for name in ("cosine", "plateau")]
-    display = ScheduleDisplay.from_estimators(models, *data, log_scale=True)
+    display = ScheduleDisplay.from_estimators(models, *data, yscale="log")
     for r, model in enumerate(models):
         steps = trace(model, *data, every="epoch")
         np.testing.assert_array_equal(display.lines_[r].get_ydata(), steps.learning_rate)

@@ -12,6 +12,7 @@ from sklearn_lossopt.plotting._curves import (
 )
 from sklearn_lossopt.plotting._shared import (
     check_positive,
+    check_scale,
     labels_of,
     last_step,
     named,
@@ -122,7 +123,7 @@ class LossCurveDisplay:
         ax=None,
         name=None,
         validation=True,
-        log_scale=None,
+        yscale=None,
         reference=None,
         curve_kwargs=None,
     ):
@@ -139,9 +140,9 @@ class LossCurveDisplay:
         validation : bool or {"loss", "score"}, default=True
             Whether to draw the validation curve, and its kind. With True, ``scoring`` decides the
             kind of ``validation_curve_``, and ``validation_scores_`` are scores.
-        log_scale : bool, default=None
-            Whether the loss axis is logarithmic. None means yes if there is a reference, and
-            otherwise leaves the axis unchanged.
+        yscale : str, default=None
+            Scale of the loss axis, such as "log" or "linear". None means "log" if there is a
+            reference, and otherwise leaves the axis unchanged.
         reference : float, default=None
             Value to subtract from the training curve, such as the optimum. Differences below
             the rounding error of the reference are drawn at that error.
@@ -158,7 +159,7 @@ class LossCurveDisplay:
             [name or labels_of([estimator])[0]],
             validation,
             reference,
-            dict(ax=ax, log_scale=log_scale, curve_kwargs=curve_kwargs),
+            dict(ax=ax, yscale=yscale, curve_kwargs=curve_kwargs),
         )
 
     @classmethod
@@ -168,7 +169,7 @@ class LossCurveDisplay:
         *,
         ax=None,
         validation=True,
-        log_scale=None,
+        yscale=None,
         reference=None,
         curve_kwargs=None,
     ):
@@ -184,9 +185,9 @@ class LossCurveDisplay:
         validation : bool or {"loss", "score"}, default=True
             Whether to draw validation curves, and their kind. With True, ``scoring`` decides the
             kind of ``validation_curve_``, and ``validation_scores_`` are scores.
-        log_scale : bool, default=None
-            Whether the loss axis is logarithmic. None means yes if there is a reference, and
-            otherwise leaves the axis unchanged.
+        yscale : str, default=None
+            Scale of the loss axis, such as "log" or "linear". None means "log" if there is a
+            reference, and otherwise leaves the axis unchanged.
         reference : float or list of float, default=None
             Value to subtract from the training curves: one for all, or one for each.
         curve_kwargs : dict or list of dict, default=None
@@ -203,12 +204,12 @@ class LossCurveDisplay:
             names,
             validation,
             reference,
-            dict(ax=ax, log_scale=log_scale, curve_kwargs=curve_kwargs),
+            dict(ax=ax, yscale=yscale, curve_kwargs=curve_kwargs),
         )
 
     @classmethod
     def from_traces(
-        cls, traces, *, against="epoch", ax=None, log_scale=None, reference=None, curve_kwargs=None
+        cls, traces, *, against="epoch", ax=None, yscale=None, reference=None, curve_kwargs=None
     ):
         """Draw the objective along traces, from the start on.
 
@@ -220,9 +221,9 @@ class LossCurveDisplay:
             The abscissa.
         ax : matplotlib Axes, default=None
             Axes to draw on; a new figure if None.
-        log_scale : bool, default=None
-            Whether the loss axis is logarithmic. None means yes if there is a reference, and
-            otherwise leaves the axis unchanged.
+        yscale : str, default=None
+            Scale of the loss axis, such as "log" or "linear". None means "log" if there is a
+            reference, and otherwise leaves the axis unchanged.
         reference : float or list of float, default=None
             Value to subtract, such as the optimum: one for all, or one for each.
         curve_kwargs : dict or list of dict, default=None
@@ -252,7 +253,7 @@ class LossCurveDisplay:
             reference=reference,
             loss_name="Objective F",
         )
-        return display.plot(ax, log_scale=log_scale, curve_kwargs=curve_kwargs)
+        return display.plot(ax, yscale=yscale, curve_kwargs=curve_kwargs)
 
     @classmethod
     def _from(cls, estimators, names, validation, reference, drawing):
@@ -284,9 +285,7 @@ class LossCurveDisplay:
         )
         return display.plot(**drawing)
 
-    def plot(
-        self, ax=None, *, name=None, log_scale=None, curve_kwargs=None, validation_kwargs=None
-    ):
+    def plot(self, ax=None, *, name=None, yscale=None, curve_kwargs=None, validation_kwargs=None):
         """Draw the curves.
 
         Parameters
@@ -295,9 +294,9 @@ class LossCurveDisplay:
             Axes to draw on; a new figure if None.
         name : str or list of str, default=None
             Labels; the display's own if None.
-        log_scale : bool, default=None
-            Whether the loss axis is logarithmic. None means yes if there is a reference, and
-            otherwise leaves the axis unchanged.
+        yscale : str, default=None
+            Scale of the loss axis, such as "log" or "linear". None means "log" if there is a
+            reference, and otherwise leaves the axis unchanged.
         curve_kwargs : dict or list of dict, default=None
             Arguments of ``Axes.plot`` for the training curves, for all or for each.
         validation_kwargs : dict or list of dict, default=None
@@ -319,11 +318,12 @@ class LossCurveDisplay:
         names = one_each("name", self.name if name is None else name, n)
         styles = one_each("curve_kwargs", curve_kwargs, n)
         validation_styles = one_each("validation_kwargs", validation_kwargs, n)
-        if log_scale is None and self.reference is not None:
-            log_scale = True
+        check_scale("yscale", yscale)
+        if yscale is None and self.reference is not None:
+            yscale = "log"
         shown = [curve for curve in validation if curve is not None]
         shared = self.validation_kind == "loss" and self.reference is None
-        if log_scale:
+        if yscale == "log":
             check_positive(curves + (shown if shared else []))
 
         panels = one_each("panel", self.panel if ax is None else None, n)
@@ -354,7 +354,7 @@ class LossCurveDisplay:
                 self.validation_lines_[r] = _draw(
                     twins[place], None, validation[r], given, validation_styles[r]
                 )
-        self._label_axes(log_scale, twins, titles)
+        self._label_axes(yscale, twins, titles)
         return self
 
     def _training_curves(self):
@@ -366,7 +366,7 @@ class LossCurveDisplay:
             for curve, reference in zip(curves, references, strict=True)
         ]
 
-    def _label_axes(self, log_scale, twins, titles):
+    def _label_axes(self, yscale, twins, titles):
         ylabel = self.loss_name if self.reference is None else "Loss above the reference"
         self.axes_[-1].set_xlabel(self.abscissa_name)
         drawn = [line for line in (*self.lines_, *self.validation_lines_) if line is not None]
@@ -374,8 +374,8 @@ class LossCurveDisplay:
             ax.set_ylabel(ylabel)
             if len(titles) > 1:
                 ax.set_title(title)
-            if log_scale is not None:
-                ax.set_yscale("log" if log_scale else "linear")
+            if yscale is not None:
+                ax.set_yscale(yscale)
             if ax.get_xscale() == "linear" and self.abscissa_name != AGAINST["seconds"]:
                 # Epochs are whole numbers.
                 ax.xaxis.get_major_locator().set_params(integer=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from sklearn_lossopt.plotting._results import is_number, setting_labels
 from sklearn_lossopt.plotting._scales import limits_of
-from sklearn_lossopt.plotting._shared import one_each, styled
+from sklearn_lossopt.plotting._shared import check_scale, one_each, styled
 
 
 def draw_sensitivity(
@@ -15,7 +15,7 @@ def draw_sensitivity(
     spread,
     label,
     negate,
-    log_scale=None,
+    xscale=None,
     curve_kwargs=None,
     band_kwargs=None,
 ):
@@ -37,7 +37,7 @@ def draw_sensitivity(
         Name of the scores.
     negate : bool
         Whether low scores are good ones, as shown.
-    log_scale, curve_kwargs, band_kwargs
+    xscale, curve_kwargs, band_kwargs
         See ``SearchDisplay.plot``.
 
     Returns
@@ -47,7 +47,7 @@ def draw_sensitivity(
     """
     numbers = [c for c, value in enumerate(table.x_values) if is_number(value)]
     others = [c for c in range(len(table.x_values)) if c not in numbers]
-    at, log_scale = _abscissa(table, numbers, log_scale)
+    at, xscale = _abscissa(table, numbers, xscale)
     names = setting_labels(table.y_values)
     styles = cycled(curve_kwargs, len(names))
     ax, beside = with_legend(ax, len(names) + len(others) + 1)
@@ -71,7 +71,7 @@ def draw_sensitivity(
             middle, half = shown[r, numbers][tried], spread[r, numbers][tried]
             given = {"color": color, "alpha": 0.12, "linewidth": 0} | (band_kwargs or {})
             bands[-1] = ax.fill_between(at[tried], middle - half, middle + half, **given)
-    ax.set(ylabel=label, xscale="log" if log_scale else "linear")
+    ax.set(ylabel=label, xscale=xscale)
     limits, extend = limits_of(shown, negate)
     if extend != "neither":
         margin = 0.05 * (limits["vmax"] - limits["vmin"])
@@ -89,22 +89,23 @@ def draw_sensitivity(
     }
 
 
-def _abscissa(table, numbers, log_scale):
-    """The settings that are numbers, and whether their axis is logarithmic."""
+def _abscissa(table, numbers, xscale):
+    """The settings that are numbers, and the scale of their axis."""
     if not numbers:
         raise ValueError(
             f"None of the settings of {table.x_name} is a number: {table.x_values}. Draw "
             "kind='heatmap', or pass another x."
         )
+    check_scale("xscale", xscale)
     at = np.array([table.x_values[c] for c in numbers], dtype=np.float64)
-    if log_scale is None:
-        log_scale = bool((at > 0).all())
-    if log_scale and not (at > 0).all():
+    if xscale is None:
+        xscale = "log" if (at > 0).all() else "linear"
+    if xscale == "log" and not (at > 0).all():
         raise ValueError(
             f"A logarithmic axis needs positive numbers, and {table.x_name} has {at.min():g}. "
-            "Pass log_scale=False."
+            "Pass xscale='linear'."
         )
-    return at, log_scale
+    return at, xscale
 
 
 def _mark_beyond(ax, lines):

@@ -34,7 +34,7 @@ models = {f"{rate}, {name}": descent(rate) for name, rate in rates.items()}
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
 OptimizerPathDisplay.from_estimators(models, X, y, ax=left)
 traces = {name: trace(model, X, y) for name, model in models.items()}
-LossCurveDisplay.from_traces(traces, log_scale=True, ax=right)
+LossCurveDisplay.from_traces(traces, yscale="log", ax=right)
 plt.show()
 
 # %%

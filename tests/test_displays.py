@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from catalogue import POSITIVE_TARGETS
 from scipy import sparse
+from scipy.optimize import minimize
 from sklearn.base import clone
-from sklearn.linear_model import PoissonRegressor, Ridge
+from sklearn.linear_model import Lasso, PoissonRegressor, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -183,6 +184,92 @@ def test_path_of_a_classifier_over_sparse_rows(data):
     display = OptimizerPathDisplay.from_estimators({"adam": model}, X, y, n_grid=5)
     steps = trace(model, X, y)
     np.testing.assert_array_equal(display.second[0], steps.coef[:, 0, 1])
+
+
+def test_contours_with_the_other_parameters_free(data):
+    """Other columns explain what the two that are given leave of y."""
+    X, y, weight = *data, np.arange(80) % 3 + 0.5
+    shares = weight / weight.sum()
+    cases = [
+        ((0, 2), dict(alpha=0.1), lambda: Ridge(alpha=0.1 * weight.sum())),
+        ((0, 2), dict(alpha=0.4, l1_ratio=1.0), lambda: Lasso(alpha=0.4, tol=1e-12)),
+        (
+            ("intercept", 1),
+            dict(alpha=0.1),
+            lambda: Ridge(alpha=0.1 * weight.sum(), fit_intercept=False),
+        ),
+    ]
+    for features, params, other in cases:
+        model = textbook("sgd", 0.1).set_params(**params)
+        draw = OptimizerPathDisplay.from_estimators
+        display = draw(
+            [model], X, y, features=features, others="free", n_grid=4, sample_weight=weight
+        )
+        given = np.column_stack([X, np.ones(80)])
+        given = given[:, [3 if f == "intercept" else f for f in features]]
+        rest = np.delete(X, [f for f in features if f != "intercept"], axis=1)
+        ratio, alpha = params.get("l1_ratio", 0), params["alpha"]
+
+        def penalty(w, ratio=ratio, alpha=alpha):
+            return alpha * ((1 - ratio) / 2 * np.sum(np.square(w)) + ratio * np.abs(w).sum())
+
+        for r, second in enumerate(display.second_grid):
+            for c, first in enumerate(display.first_grid):
+                left = y - given @ [first, second]
+                fit = other().fit(rest, left, sample_weight=weight)
+                value = shares @ (left - fit.predict(rest)) ** 2 / 2 + penalty(fit.coef_)
+                value += penalty([second] if features[0] == "intercept" else [first, second])
+                assert display.surface[r, c] == pytest.approx(value, rel=1e-8)
+        assert display.surface.min() >= display.optimum[2] * (1 - 1e-9)
+        # Points of a path lie above the least that their two parameters allow.
+        steps = trace(model, X, y, weight)
+        fixed = draw([model], X, y, features=features, n_grid=4, sample_weight=weight)
+        assert (fixed.surface >= display.surface * (1 - 1e-9)).all()
+        np.testing.assert_array_equal(display.objective[0], steps.objective)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge"])
+def test_free_parameters_of_a_classifier(data, loss):
+    X, y = data[0], np.where(data[1] > 0, 1.0, -1.0)
+    model = GradientClassifier(loss, alpha=0.01, random_state=0)
+    display = OptimizerPathDisplay.from_estimators([model], X, y, others="free", n_grid=3)
+
+    def objective(free, first, second):
+        w = np.array([first, second, free[0]])
+        z = y * (X @ w + free[1])
+        value = np.log1p(np.exp(-z)) if loss == "log_loss" else np.maximum(0, 1 - z) ** 2
+        return value.mean() + 0.005 * w @ w
+
+    for r, second in enumerate(display.second_grid):
+        for c, first in enumerate(display.first_grid):
+            least = minimize(objective, np.zeros(2), (first, second), tol=1e-9).fun
+            assert display.surface[r, c] == pytest.approx(least, rel=1e-7)
+    sparse_rows = OptimizerPathDisplay.from_estimators(
+        [model], sparse.csr_array(X), y, others="free", n_grid=3
+    )
+    found = trace(model, X, y).plane(
+        (0, 1), sparse_rows.first_grid, sparse_rows.second_grid, np.zeros(3), 0.0, others="free"
+    )
+    np.testing.assert_allclose(sparse_rows.surface, found, rtol=1e-7)
+
+
+def test_nothing_is_free_where_two_parameters_are_all(data):
+    models = [textbook("sgd", 0.1, fit_intercept=False)]
+    draw = OptimizerPathDisplay.from_estimators
+    free = draw(models, data[0][:, :2], data[1], others="free", n_grid=5)
+    fixed = draw(models, data[0][:, :2], data[1], n_grid=5)
+    np.testing.assert_allclose(free.surface, fixed.surface, rtol=1e-12)
+
+
+def test_free_parameters_are_refused(data, closed_figures):
+    draw = OptimizerPathDisplay.from_estimators
+    with pytest.raises(ValueError, match=r"smooth loss, and 'absolute_error' has kinks"):
+        draw([GradientRegressor("absolute_error")], *data, others="free")
+    with pytest.raises(ValueError, match=r"others must be one of \['fixed', 'free'\]. Got 'best'"):
+        draw([GradientRegressor()], *data, others="best")
+    with pytest.raises(ValueError, match=r"others must be one of .* Got 'best'"):
+        trace(GradientRegressor(), *data).plane((0, 1), [0], [0], np.zeros(3), 0, others="best")
+    assert not closed_figures.get_fignums()
 
 
 def test_paths_of_one_objective_only(data):

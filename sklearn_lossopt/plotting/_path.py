@@ -19,14 +19,17 @@ TO_THE_OPTIMUM = {
     "precondition": "auto", "max_iter": 1000, "tol": 1e-10, "verbose": 0, "random_state": 0,
 }  # fmt: skip
 N_LEVELS = 12
+# Points of the grid a side, by what the other parameters do.
+N_GRID = {"fixed": 80, "free": 40}
 
 
 class OptimizerPathDisplay:
     """Paths of optimizers over two parameters, on the contours of the objective F.
 
     ``from_estimators`` makes one. The contours are those of F with all other parameters at the
-    optimum. With two parameters in all a path's height is therefore that of the contours; with
-    more, a path is a projection. Contours are evenly spaced in the logarithm of F - F*.
+    optimum, or of the smallest F that the other parameters allow. With two parameters in all, a
+    path's height is that of the contours. With more, a path is a projection: its F is above the
+    contours of free parameters. Contours are evenly spaced in the logarithm of F - F*.
 
     Parameters
     ----------
@@ -97,8 +100,8 @@ class OptimizerPathDisplay:
 
     @classmethod
     def from_estimators(
-        cls, estimators, X, y, *, features=(0, 1), every="update", sample_weight=None,
-        n_grid=80, ax=None, contour_kwargs=None, path_kwargs=None,
+        cls, estimators, X, y, *, features=(0, 1), others="fixed", every="update",
+        sample_weight=None, n_grid=None, ax=None, contour_kwargs=None, path_kwargs=None,
     ):  # fmt: skip
         """Fit clones of estimators, record their ways and draw them.
 
@@ -115,12 +118,17 @@ class OptimizerPathDisplay:
         features : tuple of two, each an int, a str or "intercept", default=(0, 1)
             The parameters to draw: coefficients by the number or the name of their feature, or
             the intercept.
+        others : {"fixed", "free"}, default="fixed"
+            What the contours assume of all other parameters: they stay at the optimum, or they go
+            to where F is smallest for each pair of the two, which takes a minimisation a point and
+            needs a smooth loss. Free parameters show how far a path is from the best that its two
+            parameters allow, and fixed ones show a cut through the valley.
         every : {"update", "epoch"}, default="update"
             What a point of a path stands for.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
-        n_grid : int, default=80
-            Contours come from n_grid x n_grid values of F.
+        n_grid : int, default=None
+            Contours come from n_grid x n_grid values of F; None means 80, and 40 for ``"free"``.
         ax : matplotlib Axes, default=None
             Axes to draw on; a new figure if None.
         contour_kwargs : dict, default=None
@@ -134,6 +142,8 @@ class OptimizerPathDisplay:
             The display, drawn.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimators")
+        if others not in N_GRID:
+            raise ValueError(f"others must be one of {list(N_GRID)}. Got {others!r} instead.")
         names, estimators = named("estimators", estimators)
         last = [_last(estimator) for estimator in estimators]
         _check_same_objective(last, names)
@@ -150,11 +160,12 @@ class OptimizerPathDisplay:
         paths = [[_along(found, place) for place in places] for found in traces]
         optimum = [intercept if p == "intercept" else float(coef[p]) for p in places]
         diverged = [found.error is not None for found in traces]
+        n_grid = N_GRID[others] if n_grid is None else n_grid
         grids = [
             np.linspace(*_box([path[i] for path in paths], diverged, optimum[i]), n_grid)
             for i in range(2)
         ]
-        surface = best.plane(places, *grids, coef, intercept)
+        surface = best.plane(places, *grids, coef, intercept, others)
         display = cls(
             first=[path[0] for path in paths],
             second=[path[1] for path in paths],

@@ -120,6 +120,14 @@ def as_myst(app, docname, source):
     source[0] = text.replace("](../README.md", "](index.md")
 
 
+def in_frames(app, pagename, templatename, context, doctree):
+    """Pictures, each in a frame that scrolls where the page is narrower than they can be read."""
+    body = context.get("body")
+    if body:
+        picture = r'<img(?![^>]*thumb)[^>]*src="[^"]*_images/[^>]*>'
+        context["body"] = re.sub(picture, r'<span class="picture">\g<0></span>', body)
+
+
 def in_place(app, what, name, found, options, lines):
     """Docstrings, of scikit-learn too, on a site that has no glossary of scikit-learn's and in
     which a name that ends with an underscore is no link."""
@@ -137,5 +145,6 @@ def setup(app):
     """
     write_api()
     app.connect("source-read", as_myst)
+    app.connect("html-page-context", in_frames)
     # After numpydoc.
     app.connect("autodoc-process-docstring", in_place, priority=900)

@@ -201,7 +201,11 @@ class OptimizerPathDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
-        self.ax_ = plt.subplots(layout="constrained")[1] if ax is None else ax
+        beside = {}
+        if ax is None:
+            ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")[1]
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        self.ax_ = ax
         self.figure_ = self.ax_.figure
         surface, lowest = np.asarray(self.surface), self.optimum[2]
         above = np.where(np.isfinite(surface), surface, np.nan) - lowest
@@ -236,7 +240,7 @@ class OptimizerPathDisplay:
             ylim=(self.second_grid[0], self.second_grid[-1]),
             xlabel=self.parameter_names[0], ylabel=self.parameter_names[1],
         )  # fmt: skip
-        self.ax_.legend()
+        self.ax_.legend(**beside)
         return self
 
     def _leaves(self, x, y):

@@ -411,3 +411,43 @@ def test_lift_of_a_calibrated_model(data):
         LiftDisplay.from_estimator(model, X, y, n_bins=81)
     with pytest.raises(ValueError, match="one number per row"):
         LiftDisplay.from_predictions(np.ones((4, 2)), np.ones((4, 2)))
+
+
+# -- long names, many curves, few points ----------------------------------------------------
+
+
+def test_legends_and_labels_break_long_names(data):
+    names = ["an estimator whose name says a lot about its many parameters", "x" * 90, "short"]
+    X = pd.DataFrame(
+        data[0], columns=["c" * 70, "a column of a name of some fifty letters or more", "b"]
+    )
+    display = OptimizerPathDisplay.from_estimators(
+        {name: textbook("adam", 0.1) for name in names}, X, data[1], features=tuple(X.columns[:2])
+    )
+    assert [line.get_label() for line in display.lines_] == names
+    for text, name in zip(labels(display.ax_), names, strict=False):
+        assert max(map(len, text.split("\n"))) <= 40
+        assert text.replace("\n", "").replace(" ", "") == name.replace(" ", "")
+    for label in (display.ax_.get_xlabel(), display.ax_.get_ylabel()):
+        assert max(map(len, label.split("\n"))) <= 48
+    # The legend is beside the axes, within the figure, and leaves them room.
+    display.figure_.canvas.draw()
+    axes, legend = (
+        part.get_window_extent().transformed(display.figure_.transFigure.inverted())
+        for part in (display.ax_, display.ax_.get_legend())
+    )
+    assert axes.width > 0.4 and legend.x0 >= axes.x1 and legend.x1 <= 1 and legend.y0 >= 0
+
+
+def test_more_than_ten_curves_have_colours_of_their_own():
+    given = {f"{q:.2f}": losses.Quantile(q) for q in np.linspace(0.1, 0.9, 14)}
+    display = LossDisplay.from_losses(given)
+    assert len({line.get_color() for line in display.lines_}) == 14
+    display = ScheduleDisplay.from_schedules(dict.fromkeys(given, "cosine"))
+    assert len({line.get_color() for line in display.lines_}) == 14
+
+
+def test_one_alpha_is_seen(data):
+    model = GradientRegressor(random_state=0)
+    display = CoefficientPathDisplay.from_estimator(model, *data, alphas=[1.0])
+    assert [line.get_marker() for line in display.lines_] == ["o"] * 3

@@ -261,6 +261,7 @@ def test_parameters_are_attributes():
         abscissa_name="Seconds",
         panel=["huber"],
         loss_name="Objective F",
+        diverged=[False],
     )
     assert vars(LossCurveDisplay(**given)) == given
 
@@ -347,6 +348,32 @@ def test_a_diverged_trace_ends_where_it_overflows(data):
     drawn = np.isfinite(line.get_ydata())
     np.testing.assert_array_equal(line.get_ydata()[drawn], found.objective[drawn])
     assert not drawn[-1]
+
+
+@pytest.mark.parametrize("yscale", ["linear", "log"])
+@pytest.mark.parametrize("rate", [1e3, 1e9])
+def test_a_diverging_curve_leaves_axes_that_show_the_others(data, rate, yscale):
+    models = {
+        name: GradientRegressor(
+            optimizer="gradient_descent", learning_rate=rate, schedule="constant", tol=0,
+            max_iter=20, precondition=False,
+        )
+        for name, rate in {"settles": 1e-3, "leaves": rate}.items()
+    }  # fmt: skip
+    traces = {name: trace(model, *data) for name, model in models.items()}
+    assert [found.error is not None for found in traces.values()] == [False, True]
+    display = LossCurveDisplay.from_traces(traces, yscale=yscale)
+    assert texts(display) == ["settles", "leaves (diverges)"]
+    display.figure_.canvas.draw()
+    low, high = display.ax_.get_ylim()
+    kept = traces["settles"].objective
+    assert low < kept.min() and kept.max() < high < 20 * kept.max()
+    assert np.nanmax(display.lines_[1].get_ydata()) > high
+    # Where all diverge, their starts are shown.
+    alone = LossCurveDisplay.from_traces({"leaves": traces["leaves"]}, yscale=yscale)
+    alone.figure_.canvas.draw()
+    low, high = alone.ax_.get_ylim()
+    assert low < traces["leaves"].objective[0] < high
 
 
 def test_losses_of_different_kinds_have_panels_of_their_own(data, closed_figures):

@@ -7,9 +7,11 @@ from sklearn_lossopt.plotting._curves import (
     has_running_means,
     loss_curve,
     loss_of,
+    show_others,
     suboptimality,
     validation_curve,
 )
+from sklearn_lossopt.plotting._legends import cycled, write_legend
 from sklearn_lossopt.plotting._shared import (
     check_positive,
     check_scale,
@@ -20,6 +22,8 @@ from sklearn_lossopt.plotting._shared import (
     styled,
 )
 
+# matplotlib's axes overflow where numbers end.
+HUGE = 1e200
 # Abscissas of traces, and their labels.
 AGAINST = {"epoch": "Epoch", "update": "Update", "seconds": "Seconds"}
 
@@ -58,6 +62,8 @@ class LossCurveDisplay:
         drawn in panels, unless ``plot`` gets an ``ax``.
     loss_name : str, default="Loss"
         Label of the losses' axis.
+    diverged : list of bool or None, default=None
+        Which fits ended as divergences. Their curves leave the axes, which show the others.
 
     Attributes
     ----------
@@ -103,6 +109,7 @@ class LossCurveDisplay:
         abscissa_name="Epoch",
         panel=None,
         loss_name="Loss",
+        diverged=None,
     ):
         self.loss_curve = loss_curve
         self.validation_curve = validation_curve
@@ -114,6 +121,7 @@ class LossCurveDisplay:
         self.abscissa_name = abscissa_name
         self.panel = panel
         self.loss_name = loss_name
+        self.diverged = diverged
 
     @classmethod
     def from_estimator(
@@ -245,13 +253,14 @@ class LossCurveDisplay:
         if not traces:
             raise ValueError("traces is empty: there is nothing to draw.")
         display = cls(
-            loss_curve=[np.where(np.isfinite(t.objective), t.objective, np.nan) for t in traces],
+            loss_curve=[np.where(t.objective < HUGE, t.objective, np.nan) for t in traces],
             abscissa=[getattr(found, against) for found in traces],
             abscissa_name=AGAINST[against],
             panel=[loss_of(found.estimator) for found in traces],
             name=names,
             reference=reference,
             loss_name="Objective F",
+            diverged=[found.error is not None for found in traces],
         )
         return display.plot(ax, yscale=yscale, curve_kwargs=curve_kwargs)
 
@@ -316,7 +325,12 @@ class LossCurveDisplay:
         validation = one_each("validation_curve", _as_list(self.validation_curve), n)
         best = one_each("best_iter", self.best_iter, n)
         names = one_each("name", self.name if name is None else name, n)
-        styles = one_each("curve_kwargs", curve_kwargs, n)
+        diverged = one_each("diverged", self.diverged, n)
+        names = [
+            f"{name or 'fit'} (diverges)" if gone else name
+            for name, gone in zip(names, diverged, strict=True)
+        ]
+        styles = cycled("curve_kwargs", curve_kwargs, n)
         validation_styles = one_each("validation_kwargs", validation_kwargs, n)
         check_scale("yscale", yscale)
         if yscale is None and self.reference is not None:
@@ -355,6 +369,8 @@ class LossCurveDisplay:
                     twins[place], None, validation[r], given, validation_styles[r]
                 )
         self._label_axes(yscale, twins, titles)
+        for ax in self.axes_ if self.diverged and any(self.diverged) else ():
+            show_others(ax, [(line, diverged[r]) for r, line in enumerate(self.lines_)])
         return self
 
     def _training_curves(self):
@@ -388,7 +404,7 @@ class LossCurveDisplay:
             ]  # fmt: skip
             if entries:
                 # The twin is drawn last, and its curves would cover a legend of the other axes.
-                twin.legend(handles=entries)
+                write_legend(twin, handles=entries)
 
 
 def _as_list(curves):

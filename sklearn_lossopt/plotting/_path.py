@@ -6,7 +6,14 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_lossopt._trace import trace
 from sklearn_lossopt.plotting._compat import check_matplotlib_support
-from sklearn_lossopt.plotting._shared import named, one_each, styled
+from sklearn_lossopt.plotting._legends import (
+    LABEL_WIDTH,
+    cycled,
+    with_legend,
+    wrapped,
+    write_legend,
+)
+from sklearn_lossopt.plotting._shared import named, styled
 
 # What defines the objective that estimators minimise.
 OBJECTIVE = (
@@ -199,13 +206,10 @@ class OptimizerPathDisplay:
             The display itself.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
-        beside = {}
-        if ax is None:
-            ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")[1]
-            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-        self.ax_ = ax
+        styles = cycled("path_kwargs", path_kwargs, len(self.name))
+        lost = zip(self.name, self.diverged, strict=True)
+        names = [f"{name} (diverges)" if gone else name for name, gone in lost]
+        self.ax_, place = with_legend(ax, [*names, "start", "optimum"])
         self.figure_ = self.ax_.figure
         surface, lowest = np.asarray(self.surface), self.optimum[2]
         above = np.where(np.isfinite(surface), surface, np.nan) - lowest
@@ -220,12 +224,11 @@ class OptimizerPathDisplay:
             del given["colors"]
         given |= contour_kwargs or {}
         self.contours_ = self.ax_.contour(self.first_grid, self.second_grid, above, **given)
-        styles = one_each("path_kwargs", path_kwargs, len(self.name))
         self.lines_ = []
-        for r, name in enumerate(self.name):
+        for r, name in enumerate(names):
             x, y = np.asarray(self.first[r]), np.asarray(self.second[r])
             if self.diverged[r]:
-                name, end = f"{name} (diverges)", self._leaves(x, y)
+                end = self._leaves(x, y)
                 x, y = x[:end], y[:end]
             given = {"label": name, "marker": ".", "markersize": 4, "linewidth": 1.2}
             self.lines_ += self.ax_.plot(x, y, **styled(given, styles[r]))
@@ -238,9 +241,10 @@ class OptimizerPathDisplay:
         self.ax_.set(
             xlim=(self.first_grid[0], self.first_grid[-1]),
             ylim=(self.second_grid[0], self.second_grid[-1]),
-            xlabel=self.parameter_names[0], ylabel=self.parameter_names[1],
+            xlabel=wrapped(self.parameter_names[0], LABEL_WIDTH),
+            ylabel=wrapped(self.parameter_names[1], LABEL_WIDTH),
         )  # fmt: skip
-        self.ax_.legend(**beside)
+        write_legend(self.ax_, **place)
         return self
 
     def _leaves(self, x, y):

@@ -4,8 +4,9 @@ import numpy as np
 
 from sklearn_lossopt._trace import trace
 from sklearn_lossopt.plotting._compat import check_matplotlib_support
+from sklearn_lossopt.plotting._legends import cycled, write_legend
 from sklearn_lossopt.plotting._results import component_label
-from sklearn_lossopt.plotting._shared import check_scale, named, one_each, styled
+from sklearn_lossopt.plotting._shared import check_scale, named, styled
 from sklearn_lossopt.schedules import Schedule
 
 
@@ -169,7 +170,7 @@ class ScheduleDisplay:
             raise ValueError(f"ax has {len(axes)} Axes for {1 + fitted}.")
         self.ax_, self.figure_ = axes[0], axes[0].figure
         self.objective_ax_ = axes[1] if len(axes) == 2 else None
-        styles = one_each("curve_kwargs", curve_kwargs, len(self.name))
+        styles = cycled("curve_kwargs", curve_kwargs, len(self.name))
         self.lines_, self.objective_lines_ = [], []
         for r, name in enumerate(self.name):
             given = styled({"label": name}, styles[r])
@@ -184,5 +185,5 @@ class ScheduleDisplay:
             if yscale is not None:
                 self.objective_ax_.set_yscale(yscale)
         axes[-1].set_xlabel("Epoch")
-        self.ax_.legend()
+        write_legend(self.ax_)
         return self

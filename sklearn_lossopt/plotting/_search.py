@@ -3,10 +3,11 @@
 import numpy as np
 
 from sklearn_lossopt.plotting._compat import check_matplotlib_support, score_label
+from sklearn_lossopt.plotting._legends import cycled, with_legend, write_legend
 from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
 from sklearn_lossopt.plotting._results import Results, setting_labels
 from sklearn_lossopt.plotting._scales import ink, limits_of, number_format
-from sklearn_lossopt.plotting._sensitivity import cycled, draw_sensitivity, with_legend
+from sklearn_lossopt.plotting._sensitivity import draw_sensitivity
 from sklearn_lossopt.plotting._shared import check_positive, check_scale
 
 # Of each kind of plot: the parameters of its rows and columns, and the arguments of `plot`.
@@ -357,12 +358,12 @@ class SearchDisplay:
         check_scale("yscale", yscale)
         if yscale == "log":
             check_positive([low for _, low, _ in spreads])
-        styles = cycled(curve_kwargs, len(score))
+        styles = cycled("curve_kwargs", curve_kwargs, len(score))
         curves = LossCurveDisplay(loss_curve=[mean for mean, _, _ in spreads], name=labels)
-        ax, beside = with_legend(ax, len(drawn))
+        ax, place = with_legend(ax, [self.y_name or "", *labels])
         curves.plot(ax, yscale=yscale, curve_kwargs=[styles[r] for r in drawn])
         title = [self.y_name, self.x_name if len(names[1]) > 1 else None]
-        ax.legend(handles=curves.lines_, title=", ".join(filter(None, title)), **beside)
+        write_legend(ax, handles=curves.lines_, title=", ".join(filter(None, title)), **place)
         lines, bands = [None] * len(score), [None] * len(score)
         for r, line, (_, low, high) in zip(drawn, curves.lines_, spreads, strict=True):
             given = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0} | (band_kwargs or {})

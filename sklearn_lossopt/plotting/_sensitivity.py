@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from sklearn_lossopt.plotting._legends import cycled, with_legend, write_legend
 from sklearn_lossopt.plotting._results import is_number, setting_labels
 from sklearn_lossopt.plotting._scales import limits_of
-from sklearn_lossopt.plotting._shared import check_scale, one_each, styled
+from sklearn_lossopt.plotting._shared import check_scale, styled
 
 
 def draw_sensitivity(
@@ -49,8 +50,9 @@ def draw_sensitivity(
     others = [c for c in range(len(table.x_values)) if c not in numbers]
     at, xscale = _abscissa(table, numbers, xscale)
     names = setting_labels(table.y_values)
-    styles = cycled(curve_kwargs, len(names))
-    ax, beside = with_legend(ax, len(names) + len(others) + 1)
+    styles = cycled("curve_kwargs", curve_kwargs, len(names))
+    levels = [table.x_values[c] for c in others]
+    ax, place = with_legend(ax, [table.y_name or "", *names, *levels])
     dashes = dict(zip(others, ["--", ":", "-."] * len(others), strict=False))
     lines, levels, bands = [], [], []
     for r, name in enumerate(names):
@@ -79,7 +81,7 @@ def draw_sensitivity(
         _mark_beyond(ax, lines)
     rug = _rug(ax, lines, at, failed[:, numbers])
     rug.set_xlabel(table.x_name)
-    _legend(ax, lines, [(table.x_values[c], dashes[c]) for c in others], table.y_name, beside)
+    _legend(ax, lines, [(table.x_values[c], dashes[c]) for c in others], table.y_name, place)
     return {
         "ax_": ax,
         "lines_": lines,
@@ -143,28 +145,8 @@ def _rug(ax, lines, at, failed):
     return rug
 
 
-def _legend(ax, lines, levels, title, beside):
+def _legend(ax, lines, levels, title, place):
     import matplotlib.pyplot as plt
 
     notes = [plt.Line2D([], [], color="grey", ls=ls, lw=1.2, label=name) for name, ls in levels]
-    ax.legend(handles=[*lines, *notes], title=title, **beside)
-
-
-def with_legend(ax, n):
-    """Axes for a legend of n entries, and its place: beside the axes if they are new."""
-    if ax is not None:
-        return ax, {}
-    import matplotlib.pyplot as plt
-
-    figure = plt.figure(figsize=(7.6, max(4.8, 0.7 + 0.22 * n)), layout="constrained")
-    return figure.subplots(), {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-
-
-def cycled(given, n):
-    """A style for each curve; more than ten curves get a longer cycle of colours."""
-    from matplotlib import colormaps
-
-    styles = one_each("curve_kwargs", given, n)
-    if n <= 10:
-        return styles
-    return [styled({"color": colormaps["tab20"](r % 20)}, style) for r, style in enumerate(styles)]
+    write_legend(ax, handles=[*lines, *notes], title=title, **place)

@@ -121,11 +121,13 @@ def as_myst(app, docname, source):
 
 
 def in_frames(app, pagename, templatename, context, doctree):
-    """Pictures, each in a frame that scrolls where the page is narrower than they can be read."""
+    """Pictures, each in a frame that scrolls where the page is narrower than they can be read, and
+    numbers in tables, such as 1e-06, that do not break at their sign."""
     body = context.get("body")
     if body:
         picture = r'<img(?![^>]*thumb)[^>]*src="[^"]*_images/[^>]*>'
-        context["body"] = re.sub(picture, r'<span class="picture">\g<0></span>', body)
+        body = re.sub(picture, r'<span class="picture">\g<0></span>', body)
+        context["body"] = re.sub(r"(<td><p>[^<]*\de)-(?=\d)", r"\1&#8209;", body)
 
 
 def in_place(app, what, name, found, options, lines):

@@ -436,7 +436,7 @@ def test_legends_and_labels_break_long_names(data):
         part.get_window_extent().transformed(display.figure_.transFigure.inverted())
         for part in (display.ax_, display.ax_.get_legend())
     )
-    assert axes.width > 0.4 and legend.x0 >= axes.x1 and legend.x1 <= 1 and legend.y0 >= 0
+    assert axes.width > 0.35 and legend.x0 >= axes.x1 and legend.x1 <= 1 and legend.y0 >= 0
 
 
 def test_more_than_ten_curves_have_colours_of_their_own():

@@ -93,7 +93,10 @@ html_theme_options = {
 }
 html_context = {"default_mode": "auto"}
 html_favicon = "_static/icon.svg"
-html_sidebars = {"index": []}
+# A page without pages below it has nothing to put into a sidebar.
+html_sidebars = {"index": []} | {
+    page.stem: [] for page in HERE.glob("*.md") if "{toctree}" not in page.read_text("utf-8")
+}
 
 
 def write_api():

@@ -93,7 +93,10 @@ html_theme_options = {
 }
 html_context = {"default_mode": "auto"}
 html_favicon = "_static/icon.svg"
-html_sidebars = {"index": []}
+# A page without pages below it has nothing to put into a sidebar.
+html_sidebars = {"index": []} | {
+    page.stem: [] for page in HERE.glob("*.md") if "{toctree}" not in page.read_text("utf-8")
+}
 
 
 def write_api():
@@ -120,6 +123,16 @@ def as_myst(app, docname, source):
     source[0] = text.replace("](../README.md", "](index.md")
 
 
+def in_frames(app, pagename, templatename, context, doctree):
+    """Pictures, each in a frame that scrolls where the page is narrower than they can be read, and
+    numbers in tables, such as 1e-06, that do not break at their sign."""
+    body = context.get("body")
+    if body:
+        picture = r'<img(?![^>]*thumb)[^>]*src="[^"]*_images/[^>]*>'
+        body = re.sub(picture, r'<span class="picture">\g<0></span>', body)
+        context["body"] = re.sub(r"(<td><p>[^<]*\de)-(?=\d)", r"\1&#8209;", body)
+
+
 def in_place(app, what, name, found, options, lines):
     """Docstrings, of scikit-learn too, on a site that has no glossary of scikit-learn's and in
     which a name that ends with an underscore is no link."""
@@ -137,5 +150,6 @@ def setup(app):
     """
     write_api()
     app.connect("source-read", as_myst)
+    app.connect("html-page-context", in_frames)
     # After numpydoc.
     app.connect("autodoc-process-docstring", in_place, priority=900)

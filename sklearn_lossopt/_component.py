@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from sklearn.base import BaseEstimator
 
 from sklearn_lossopt._compat import Interval, validate_parameter_constraints
+from sklearn_lossopt._doc_link import DocLinkMixin
 
 # Ranges of parameters that several components have.
 PROPORTION = [Interval(Real, 0, 1, closed="left")]
@@ -58,7 +59,7 @@ def as_objects(owner, families, params):
     return params
 
 
-class Component(BaseEstimator):
+class Component(DocLinkMixin, BaseEstimator):
     """An immutable configuration that an estimator takes as a parameter.
 
     A subclass declared with ``family=`` is a family: ``Loss``, ``Optimizer``, ``Schedule``. A

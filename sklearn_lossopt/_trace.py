@@ -11,10 +11,12 @@ from sklearn_lossopt._estimators.base import BaseGradientEstimator
 from sklearn_lossopt._estimators.validation_data import GivenValidation
 from sklearn_lossopt._exceptions import DivergenceError, warn_user
 from sklearn_lossopt._preconditioning.network import forward
+from sklearn_lossopt._solvers.profile import Profile
 from sklearn_lossopt._training.averaging import IterateAverage
 from sklearn_lossopt._training.bank import alone
 
 EVERY = ("update", "epoch")
+OTHERS = ("fixed", "free")
 
 
 class Trace:
@@ -104,7 +106,7 @@ class Trace:
             intercept = np.reshape(np.asarray(intercept, dtype=np.float64), k)
         return self._evaluate(coef, intercept)
 
-    def plane(self, features, first, second, coef, intercept):
+    def plane(self, features, first, second, coef, intercept, others="fixed"):
         """The objective F over two parameters of a linear model of one output.
 
         Parameters
@@ -114,7 +116,10 @@ class Trace:
         first, second : array-like of shape (n_first,), (n_second,)
             What values they take.
         coef, intercept : array-like of shape (n_features,), float
-            All parameters; those that do not vary stay there.
+            All parameters.
+        others : {"fixed", "free"}, default="fixed"
+            What the parameters do that do not vary. They stay where they are, or they go to where
+            F is smallest, which needs a smooth loss.
 
         Returns
         -------
@@ -122,6 +127,8 @@ class Trace:
             F, as ``Axes.contour`` takes it.
         """
         objective = self._objective
+        if others not in OTHERS:
+            raise ValueError(f"others must be one of {OTHERS}. Got {others!r} instead.")
         if self._activation is not None or objective.n_outputs > 1:
             raise ValueError(
                 "A plane is cut through the objective of a linear model of one output. This model "
@@ -130,6 +137,13 @@ class Trace:
             )
         base = np.append(np.ravel(coef), intercept).astype(np.float64)
         places = [len(base) - 1 if feature == "intercept" else feature for feature in features]
+        if others == "free":
+            if not objective.loss.smooth:
+                raise ValueError(
+                    f"others='free' needs a smooth loss, and {self.estimator.loss!r} has kinks. "
+                    "Pass others='fixed'."
+                )
+            return Profile(objective, places).surface(first, second, base)
         base[places] = 0.0
         index = objective.subsample(objective.n)
         X = objective.X[index]

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from catalogue import POSITIVE_TARGETS
 from scipy import sparse
+from scipy.optimize import minimize
 from sklearn.base import clone
-from sklearn.linear_model import PoissonRegressor, Ridge
+from sklearn.linear_model import Lasso, PoissonRegressor, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -185,6 +186,92 @@ def test_path_of_a_classifier_over_sparse_rows(data):
     np.testing.assert_array_equal(display.second[0], steps.coef[:, 0, 1])
 
 
+def test_contours_with_the_other_parameters_free(data):
+    """Other columns explain what the two that are given leave of y."""
+    X, y, weight = *data, np.arange(80) % 3 + 0.5
+    shares = weight / weight.sum()
+    cases = [
+        ((0, 2), dict(alpha=0.1), lambda: Ridge(alpha=0.1 * weight.sum())),
+        ((0, 2), dict(alpha=0.4, l1_ratio=1.0), lambda: Lasso(alpha=0.4, tol=1e-12)),
+        (
+            ("intercept", 1),
+            dict(alpha=0.1),
+            lambda: Ridge(alpha=0.1 * weight.sum(), fit_intercept=False),
+        ),
+    ]
+    for features, params, other in cases:
+        model = textbook("sgd", 0.1).set_params(**params)
+        draw = OptimizerPathDisplay.from_estimators
+        display = draw(
+            [model], X, y, features=features, others="free", n_grid=4, sample_weight=weight
+        )
+        given = np.column_stack([X, np.ones(80)])
+        given = given[:, [3 if f == "intercept" else f for f in features]]
+        rest = np.delete(X, [f for f in features if f != "intercept"], axis=1)
+        ratio, alpha = params.get("l1_ratio", 0), params["alpha"]
+
+        def penalty(w, ratio=ratio, alpha=alpha):
+            return alpha * ((1 - ratio) / 2 * np.sum(np.square(w)) + ratio * np.abs(w).sum())
+
+        for r, second in enumerate(display.second_grid):
+            for c, first in enumerate(display.first_grid):
+                left = y - given @ [first, second]
+                fit = other().fit(rest, left, sample_weight=weight)
+                value = shares @ (left - fit.predict(rest)) ** 2 / 2 + penalty(fit.coef_)
+                value += penalty([second] if features[0] == "intercept" else [first, second])
+                assert display.surface[r, c] == pytest.approx(value, rel=1e-8)
+        assert display.surface.min() >= display.optimum[2] * (1 - 1e-9)
+        # Points of a path lie above the least that their two parameters allow.
+        steps = trace(model, X, y, weight)
+        fixed = draw([model], X, y, features=features, n_grid=4, sample_weight=weight)
+        assert (fixed.surface >= display.surface * (1 - 1e-9)).all()
+        np.testing.assert_array_equal(display.objective[0], steps.objective)
+
+
+@pytest.mark.parametrize("loss", ["log_loss", "squared_hinge"])
+def test_free_parameters_of_a_classifier(data, loss):
+    X, y = data[0], np.where(data[1] > 0, 1.0, -1.0)
+    model = GradientClassifier(loss, alpha=0.01, random_state=0)
+    display = OptimizerPathDisplay.from_estimators([model], X, y, others="free", n_grid=3)
+
+    def objective(free, first, second):
+        w = np.array([first, second, free[0]])
+        z = y * (X @ w + free[1])
+        value = np.log1p(np.exp(-z)) if loss == "log_loss" else np.maximum(0, 1 - z) ** 2
+        return value.mean() + 0.005 * w @ w
+
+    for r, second in enumerate(display.second_grid):
+        for c, first in enumerate(display.first_grid):
+            least = minimize(objective, np.zeros(2), (first, second), tol=1e-9).fun
+            assert display.surface[r, c] == pytest.approx(least, rel=1e-7)
+    sparse_rows = OptimizerPathDisplay.from_estimators(
+        [model], sparse.csr_array(X), y, others="free", n_grid=3
+    )
+    found = trace(model, X, y).plane(
+        (0, 1), sparse_rows.first_grid, sparse_rows.second_grid, np.zeros(3), 0.0, others="free"
+    )
+    np.testing.assert_allclose(sparse_rows.surface, found, rtol=1e-7)
+
+
+def test_nothing_is_free_where_two_parameters_are_all(data):
+    models = [textbook("sgd", 0.1, fit_intercept=False)]
+    draw = OptimizerPathDisplay.from_estimators
+    free = draw(models, data[0][:, :2], data[1], others="free", n_grid=5)
+    fixed = draw(models, data[0][:, :2], data[1], n_grid=5)
+    np.testing.assert_allclose(free.surface, fixed.surface, rtol=1e-12)
+
+
+def test_free_parameters_are_refused(data, closed_figures):
+    draw = OptimizerPathDisplay.from_estimators
+    with pytest.raises(ValueError, match=r"smooth loss, and 'absolute_error' has kinks"):
+        draw([GradientRegressor("absolute_error")], *data, others="free")
+    with pytest.raises(ValueError, match=r"others must be one of \['fixed', 'free'\]. Got 'best'"):
+        draw([GradientRegressor()], *data, others="best")
+    with pytest.raises(ValueError, match=r"others must be one of .* Got 'best'"):
+        trace(GradientRegressor(), *data).plane((0, 1), [0], [0], np.zeros(3), 0, others="best")
+    assert not closed_figures.get_fignums()
+
+
 def test_paths_of_one_objective_only(data):
     draw = OptimizerPathDisplay.from_estimators
     with pytest.raises(ValueError, match=r"alpha=1, and a has 0\.1"):
@@ -285,7 +372,7 @@ def test_schedules_by_their_formulas():
 
 def test_schedules_of_fits(data):
     models = [textbook("sgd", 0.01).set_params(schedule=name) for name in ("cosine", "plateau")]
-    display = ScheduleDisplay.from_estimators(models, *data, log_scale=True)
+    display = ScheduleDisplay.from_estimators(models, *data, yscale="log")
     for r, model in enumerate(models):
         steps = trace(model, *data, every="epoch")
         np.testing.assert_array_equal(display.lines_[r].get_ydata(), steps.learning_rate)
@@ -324,3 +411,43 @@ def test_lift_of_a_calibrated_model(data):
         LiftDisplay.from_estimator(model, X, y, n_bins=81)
     with pytest.raises(ValueError, match="one number per row"):
         LiftDisplay.from_predictions(np.ones((4, 2)), np.ones((4, 2)))
+
+
+# -- long names, many curves, few points ----------------------------------------------------
+
+
+def test_legends_and_labels_break_long_names(data):
+    names = ["an estimator whose name says a lot about its many parameters", "x" * 90, "short"]
+    X = pd.DataFrame(
+        data[0], columns=["c" * 70, "a column of a name of some fifty letters or more", "b"]
+    )
+    display = OptimizerPathDisplay.from_estimators(
+        {name: textbook("adam", 0.1) for name in names}, X, data[1], features=tuple(X.columns[:2])
+    )
+    assert [line.get_label() for line in display.lines_] == names
+    for text, name in zip(labels(display.ax_), names, strict=False):
+        assert max(map(len, text.split("\n"))) <= 40
+        assert text.replace("\n", "").replace(" ", "") == name.replace(" ", "")
+    for label in (display.ax_.get_xlabel(), display.ax_.get_ylabel()):
+        assert max(map(len, label.split("\n"))) <= 48
+    # The legend is beside the axes, within the figure, and leaves them room.
+    display.figure_.canvas.draw()
+    axes, legend = (
+        part.get_window_extent().transformed(display.figure_.transFigure.inverted())
+        for part in (display.ax_, display.ax_.get_legend())
+    )
+    assert axes.width > 0.35 and legend.x0 >= axes.x1 and legend.x1 <= 1 and legend.y0 >= 0
+
+
+def test_more_than_ten_curves_have_colours_of_their_own():
+    given = {f"{q:.2f}": losses.Quantile(q) for q in np.linspace(0.1, 0.9, 14)}
+    display = LossDisplay.from_losses(given)
+    assert len({line.get_color() for line in display.lines_}) == 14
+    display = ScheduleDisplay.from_schedules(dict.fromkeys(given, "cosine"))
+    assert len({line.get_color() for line in display.lines_}) == 14
+
+
+def test_one_alpha_is_seen(data):
+    model = GradientRegressor(random_state=0)
+    display = CoefficientPathDisplay.from_estimator(model, *data, alphas=[1.0])
+    assert [line.get_marker() for line in display.lines_] == ["o"] * 3

@@ -248,3 +248,16 @@ def test_links_of_pages_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_page_is_in_the_contents_of_the_site():
+    docs = ROOT / "docs"
+    listed = set()
+    for page in docs.glob("*.md"):
+        for contents in re.findall(r"^```{toctree}\n(.*?)^```$", page.read_text(), re.M | re.S):
+            for line in contents.splitlines():
+                entry = re.sub(r".*<(.*)>", r"\1", line.strip())
+                if entry and not entry.startswith(":"):
+                    listed |= set(docs.glob(f"{entry}.md"))
+    pages = {page for page in docs.rglob("*.md") if not {"auto_gallery", "api"} & {*page.parts}}
+    assert pages - listed == {docs / "index.md"}

@@ -181,10 +181,10 @@ def test_validation_is_not_measured_from_the_reference():
     assert display.validation_ax_.get_ylabel() == "Validation loss"
 
 
-@pytest.mark.parametrize("log_scale, scale", [(None, "linear"), (False, "linear"), (True, "log")])
-def test_scale(log_scale, scale):
-    display = LossCurveDisplay.from_estimator(recorded(), log_scale=log_scale)
-    assert display.ax_.get_yscale() == scale
+@pytest.mark.parametrize("yscale", [None, "linear", "log", "symlog"])
+def test_scale(yscale):
+    display = LossCurveDisplay.from_estimator(recorded(), yscale=yscale)
+    assert display.ax_.get_yscale() == (yscale or "linear")
 
 
 def test_scale_of_given_axes_is_left_alone(closed_figures):
@@ -261,6 +261,7 @@ def test_parameters_are_attributes():
         abscissa_name="Seconds",
         panel=["huber"],
         loss_name="Objective F",
+        diverged=[False],
     )
     assert vars(LossCurveDisplay(**given)) == given
 
@@ -284,7 +285,8 @@ def test_estimators_without_a_curve(estimator, error, message):
     [
         ([recorded()], {"reference": 1.6}, r"=1\.6 lies above the minimum of a curve, 1\.5"),
         ([recorded()], {"reference": np.nan}, "must be finite"),
-        ([recorded([1.0, -2.0])], {"log_scale": True}, "reach -2"),
+        ([recorded([1.0, -2.0])], {"yscale": "log"}, "reach -2"),
+        ([recorded()], {"yscale": "lin"}, "yscale must be one of .*'log'.* Got 'lin'"),
         ([recorded()], {"validation": "accuracy"}, "validation must be"),
         ([], {}, "nothing to draw"),
         ([recorded()] * 3, {"reference": [1.0, 1.0]}, "reference has 2 entries for 3 curves"),
@@ -342,10 +344,36 @@ def test_a_diverged_trace_ends_where_it_overflows(data):
     )
     found = trace(model, data[0], np.abs(data[1]))
     assert found.error is not None and not np.isfinite(found.objective[-1])
-    (line,) = LossCurveDisplay.from_traces([found], log_scale=True).lines_
+    (line,) = LossCurveDisplay.from_traces([found], yscale="log").lines_
     drawn = np.isfinite(line.get_ydata())
     np.testing.assert_array_equal(line.get_ydata()[drawn], found.objective[drawn])
     assert not drawn[-1]
+
+
+@pytest.mark.parametrize("yscale", ["linear", "log"])
+@pytest.mark.parametrize("rate", [1e3, 1e9])
+def test_a_diverging_curve_leaves_axes_that_show_the_others(data, rate, yscale):
+    models = {
+        name: GradientRegressor(
+            optimizer="gradient_descent", learning_rate=rate, schedule="constant", tol=0,
+            max_iter=20, precondition=False,
+        )
+        for name, rate in {"settles": 1e-3, "leaves": rate}.items()
+    }  # fmt: skip
+    traces = {name: trace(model, *data) for name, model in models.items()}
+    assert [found.error is not None for found in traces.values()] == [False, True]
+    display = LossCurveDisplay.from_traces(traces, yscale=yscale)
+    assert texts(display) == ["settles", "leaves (diverges)"]
+    display.figure_.canvas.draw()
+    low, high = display.ax_.get_ylim()
+    kept = traces["settles"].objective
+    assert low < kept.min() and kept.max() < high < 20 * kept.max()
+    assert np.nanmax(display.lines_[1].get_ydata()) > high
+    # Where all diverge, their starts are shown.
+    alone = LossCurveDisplay.from_traces({"leaves": traces["leaves"]}, yscale=yscale)
+    alone.figure_.canvas.draw()
+    low, high = alone.ax_.get_ylim()
+    assert low < traces["leaves"].objective[0] < high
 
 
 def test_losses_of_different_kinds_have_panels_of_their_own(data, closed_figures):

@@ -186,9 +186,9 @@ def test_loss_curves_of_the_best_candidate_of_each_optimizer(search):
 
 
 def test_loss_curves_are_drawn_as_by_loss_curve_display(search):
-    display = SearchDisplay.from_search(search, kind="loss_curves", log_scale=True)
+    display = SearchDisplay.from_search(search, kind="loss_curves", yscale="log")
     lines = [line.get_ydata() for line in display.lines_]
-    other = LossCurveDisplay(loss_curve=lines).plot(log_scale=True)
+    other = LossCurveDisplay(loss_curve=lines).plot(yscale="log")
     assert display.ax_.get_yscale() == other.ax_.get_yscale() == "log"
     for line, twin in zip(display.lines_, other.lines_, strict=True):
         assert line.get_color() == twin.get_color()
@@ -397,7 +397,7 @@ def test_scale_of_rates_with_zero():
     display = SearchDisplay.from_search(search, kind="sensitivity", x="alpha")
     assert display.ax_.get_xscale() == "linear"
     with pytest.raises(ValueError, match="positive numbers, and alpha has 0"):
-        SearchDisplay.from_search(search, kind="sensitivity", x="alpha", log_scale=True)
+        SearchDisplay.from_search(search, kind="sensitivity", x="alpha", xscale="log")
 
 
 def test_failed_splits_and_rows_have_no_curve():
@@ -493,7 +493,8 @@ def test_parameters_are_attributes():
         ({"kind": "sensitivity"}, "did not search 'learning_rate'"),
         ({"kind": "sensitivity", "x": "loss"}, "None of the settings of loss is a number"),
         ({"kind": "loss_curves"}, "Made has no loss_curves_: .*GradientSearchCV"),
-        ({"log_scale": True}, "log_scale is no argument of kind='heatmap'"),
+        ({"xscale": "log"}, "xscale is no argument of kind='heatmap'"),
+        ({"kind": "sensitivity", "x": "alpha", "xscale": "lin"}, "xscale must be one of .*'log'"),
         ({"kind": "sensitivity", "x": "alpha", "colorbar": True}, "colorbar is no argument"),
         ({"kind": "sensitivity", "x": "alpha", "curve_kwargs": [{}] * 3}, "3 entries for 1 curves"),
         ({"metric": "r2"}, "metric='r2' was not computed"),
@@ -510,7 +511,7 @@ def test_errors(given, message, closed_figures):
 def test_curves_that_are_not_positive(closed_figures):
     search = made([{"loss": "huber"}], [1.0], curves=[[[1.0, -1.0], [5.0, 5.0]]])
     with pytest.raises(ValueError, match="reach -1"):
-        SearchDisplay.from_search(search, kind="loss_curves", log_scale=True)
+        SearchDisplay.from_search(search, kind="loss_curves", yscale="log")
     assert not closed_figures.get_fignums()
 
 

@@ -19,6 +19,7 @@ from sklearn.utils.validation import validate_data
 from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._compat import Interval, Options, StrOptions
 from sklearn_lossopt._component import as_objects
+from sklearn_lossopt._doc_link import DocLinkMixin
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
 from sklearn_lossopt._estimators.callbacks import CallbackReporter
 from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, is_plain, select
@@ -60,7 +61,7 @@ OPTIONAL = "delta_", "validation_curve_", "best_iter_"
 
 
 class BaseGradientEstimator(
-    FittedModelMixin, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
+    FittedModelMixin, DocLinkMixin, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
 ):
     """Parameters, validation and training common to regressor and classifier.
 

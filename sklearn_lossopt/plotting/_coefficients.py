@@ -6,6 +6,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_lossopt.plotting._compat import check_matplotlib_support
+from sklearn_lossopt.plotting._legends import with_legend, write_legend
 from sklearn_lossopt.plotting._shared import last_step, one_each, styled
 
 # Curves that get a label of their own; others are named by their largest coefficients.
@@ -192,18 +193,18 @@ class CoefficientPathDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
-        beside = {}
-        if ax is None:
-            ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")[1]
-            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-        self.ax_, self.figure_ = ax, ax.figure
         coef = np.asarray(self.coef)
         styles = one_each("curve_kwargs", curve_kwargs, coef.shape[1])
         largest = set(np.argsort(-np.abs(coef).max(axis=0))[:MOST_LABELS])
+        ax, place = with_legend(ax, [self.feature_names[j] for j in largest])
+        self.ax_, self.figure_ = ax, ax.figure
         colors = plt.get_cmap("tab20" if coef.shape[1] > 10 else "tab10")
         self.lines_ = []
         for j, name in enumerate(self.feature_names):
             given = {"label": name if j in largest else f"_{name}", "color": colors(j % 20)}
+            if len(coef) == 1:
+                # A line through one point is not visible.
+                given["marker"] = "o"
             self.lines_ += ax.plot(self.alpha, coef[:, j], **styled(given, styles[j]))
         ax.axhline(0, color="grey", linewidth=0.6)
         self.best_line_ = None
@@ -212,7 +213,7 @@ class CoefficientPathDisplay:
         unit = "Coefficient times its column's deviation" if self.standardized else "Coefficient"
         ax.set(xlabel="alpha", ylabel=unit)
         ax.set_xscale("log" if np.min(self.alpha) > 0 else "symlog")
-        ax.legend(**beside)
+        write_legend(ax, **place)
         return self
 
 

@@ -73,3 +73,28 @@ def has_running_means(estimator):
         # Networks: a rule that needs no objective.
         return bool(np.size(estimator.hidden_layer_sizes))
     return estimator.tol == 0 and not Schedule.resolve(estimator.schedule).reacts
+
+
+def show_others(ax, lines):
+    """Limits of an axis by the curves that do not diverge, and by where the others start.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+    lines : list of (Line2D, bool)
+        Curves, on these axes or others, and whether they diverge.
+    """
+    shown = [
+        line.get_ydata()[: 1 if diverges else None] for line, diverges in lines if line.axes is ax
+    ]
+    shown = np.concatenate(shown) if shown else np.array([])
+    shown = shown[np.isfinite(shown)]
+    if not len(shown):
+        return
+    low, high = shown.min(), shown.max()
+    # Room above for what a curve does before it leaves.
+    if ax.get_yscale() == "log":
+        ax.set_ylim(low / (10 * high / low) ** 0.05, 10 * high)
+    else:
+        room = (high - low) or abs(high) or 1.0
+        ax.set_ylim(low - 0.05 * room, high + 0.5 * room)

@@ -5,6 +5,7 @@ from sklearn.utils import check_consistent_length
 
 from sklearn_lossopt._compat import check_sample_weight
 from sklearn_lossopt.plotting._compat import check_matplotlib_support
+from sklearn_lossopt.plotting._legends import write_legend
 from sklearn_lossopt.plotting._shared import labels_of
 
 
@@ -142,7 +143,7 @@ class LiftDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
-        self.ax_ = plt.subplots()[1] if ax is None else ax
+        self.ax_ = plt.subplots(layout="constrained")[1] if ax is None else ax
         self.figure_ = self.ax_.figure
         bins = np.arange(1, len(self.observed) + 1)
         given, label = curve_kwargs or {}, "predicted"
@@ -155,7 +156,7 @@ class LiftDisplay:
         )
         self.ax_.set(xlabel="Bin of equal weight, by prediction", ylabel="Mean of the target")
         self.ax_.xaxis.get_major_locator().set_params(integer=True)
-        self.ax_.legend()
+        write_legend(self.ax_)
         return self
 
 

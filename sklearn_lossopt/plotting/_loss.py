@@ -4,8 +4,9 @@ import numpy as np
 
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.plotting._compat import check_matplotlib_support
+from sklearn_lossopt.plotting._legends import BESIDE, cycled, height, with_legend, write_legend
 from sklearn_lossopt.plotting._results import component_label
-from sklearn_lossopt.plotting._shared import one_each, styled
+from sklearn_lossopt.plotting._shared import styled
 
 # Of each kind: where it is drawn by default, and the label of the abscissa.
 KINDS = {
@@ -130,18 +131,18 @@ class LossDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
-        beside = {} if ax is not None else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        styles = cycled("curve_kwargs", curve_kwargs, len(self.value))
         if ax is None and derivative:
-            ax = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")[1]
-        elif ax is None:
-            ax = plt.subplots(figsize=(7.2, 4.2), layout="constrained")[1]
+            size = 11, max(4, height(self.name))
+            ax, place = plt.subplots(1, 2, figsize=size, layout="constrained")[1], BESIDE
+        else:
+            ax, place = with_legend(ax, self.name)
         axes = [ax] if np.ndim(ax) == 0 else list(np.ravel(ax))
         if len(axes) > 2:
             raise ValueError(f"ax must be one or two Axes. Got {len(axes)}.")
         self.ax_ = axes[0]
         self.derivative_ax_ = axes[1] if derivative and len(axes) == 2 else None
         self.figure_ = self.ax_.figure
-        styles = one_each("curve_kwargs", curve_kwargs, len(self.value))
         self.lines_, self.derivative_lines_ = [], []
         for r, name in enumerate(self.name):
             given = styled({"label": name}, styles[r])
@@ -158,7 +159,7 @@ class LossDisplay:
             self.derivative_ax_.set(
                 xlabel=label, ylabel=f"Derivative by the {variable}", ylim=_limits(self.derivative)
             )
-        (self.derivative_ax_ or self.ax_).legend(**beside)
+        write_legend(self.derivative_ax_ or self.ax_, **place)
         return self
 
 

@@ -7,11 +7,14 @@ from sklearn_lossopt.plotting._curves import (
     has_running_means,
     loss_curve,
     loss_of,
+    show_others,
     suboptimality,
     validation_curve,
 )
+from sklearn_lossopt.plotting._legends import cycled, write_legend
 from sklearn_lossopt.plotting._shared import (
     check_positive,
+    check_scale,
     labels_of,
     last_step,
     named,
@@ -19,6 +22,8 @@ from sklearn_lossopt.plotting._shared import (
     styled,
 )
 
+# matplotlib's axes overflow where numbers end.
+HUGE = 1e200
 # Abscissas of traces, and their labels.
 AGAINST = {"epoch": "Epoch", "update": "Update", "seconds": "Seconds"}
 
@@ -57,6 +62,8 @@ class LossCurveDisplay:
         drawn in panels, unless ``plot`` gets an ``ax``.
     loss_name : str, default="Loss"
         Label of the losses' axis.
+    diverged : list of bool or None, default=None
+        Which fits ended as divergences. Their curves leave the axes, which show the others.
 
     Attributes
     ----------
@@ -102,6 +109,7 @@ class LossCurveDisplay:
         abscissa_name="Epoch",
         panel=None,
         loss_name="Loss",
+        diverged=None,
     ):
         self.loss_curve = loss_curve
         self.validation_curve = validation_curve
@@ -113,6 +121,7 @@ class LossCurveDisplay:
         self.abscissa_name = abscissa_name
         self.panel = panel
         self.loss_name = loss_name
+        self.diverged = diverged
 
     @classmethod
     def from_estimator(
@@ -122,7 +131,7 @@ class LossCurveDisplay:
         ax=None,
         name=None,
         validation=True,
-        log_scale=None,
+        yscale=None,
         reference=None,
         curve_kwargs=None,
     ):
@@ -139,9 +148,9 @@ class LossCurveDisplay:
         validation : bool or {"loss", "score"}, default=True
             Whether to draw the validation curve, and its kind. With True, ``scoring`` decides the
             kind of ``validation_curve_``, and ``validation_scores_`` are scores.
-        log_scale : bool, default=None
-            Whether the loss axis is logarithmic. None means yes if there is a reference, and
-            otherwise leaves the axis unchanged.
+        yscale : str, default=None
+            Scale of the loss axis, such as "log" or "linear". None means "log" if there is a
+            reference, and otherwise leaves the axis unchanged.
         reference : float, default=None
             Value to subtract from the training curve, such as the optimum. Differences below
             the rounding error of the reference are drawn at that error.
@@ -158,7 +167,7 @@ class LossCurveDisplay:
             [name or labels_of([estimator])[0]],
             validation,
             reference,
-            dict(ax=ax, log_scale=log_scale, curve_kwargs=curve_kwargs),
+            dict(ax=ax, yscale=yscale, curve_kwargs=curve_kwargs),
         )
 
     @classmethod
@@ -168,7 +177,7 @@ class LossCurveDisplay:
         *,
         ax=None,
         validation=True,
-        log_scale=None,
+        yscale=None,
         reference=None,
         curve_kwargs=None,
     ):
@@ -184,9 +193,9 @@ class LossCurveDisplay:
         validation : bool or {"loss", "score"}, default=True
             Whether to draw validation curves, and their kind. With True, ``scoring`` decides the
             kind of ``validation_curve_``, and ``validation_scores_`` are scores.
-        log_scale : bool, default=None
-            Whether the loss axis is logarithmic. None means yes if there is a reference, and
-            otherwise leaves the axis unchanged.
+        yscale : str, default=None
+            Scale of the loss axis, such as "log" or "linear". None means "log" if there is a
+            reference, and otherwise leaves the axis unchanged.
         reference : float or list of float, default=None
             Value to subtract from the training curves: one for all, or one for each.
         curve_kwargs : dict or list of dict, default=None
@@ -203,12 +212,12 @@ class LossCurveDisplay:
             names,
             validation,
             reference,
-            dict(ax=ax, log_scale=log_scale, curve_kwargs=curve_kwargs),
+            dict(ax=ax, yscale=yscale, curve_kwargs=curve_kwargs),
         )
 
     @classmethod
     def from_traces(
-        cls, traces, *, against="epoch", ax=None, log_scale=None, reference=None, curve_kwargs=None
+        cls, traces, *, against="epoch", ax=None, yscale=None, reference=None, curve_kwargs=None
     ):
         """Draw the objective along traces, from the start on.
 
@@ -220,9 +229,9 @@ class LossCurveDisplay:
             The abscissa.
         ax : matplotlib Axes, default=None
             Axes to draw on; a new figure if None.
-        log_scale : bool, default=None
-            Whether the loss axis is logarithmic. None means yes if there is a reference, and
-            otherwise leaves the axis unchanged.
+        yscale : str, default=None
+            Scale of the loss axis, such as "log" or "linear". None means "log" if there is a
+            reference, and otherwise leaves the axis unchanged.
         reference : float or list of float, default=None
             Value to subtract, such as the optimum: one for all, or one for each.
         curve_kwargs : dict or list of dict, default=None
@@ -244,15 +253,16 @@ class LossCurveDisplay:
         if not traces:
             raise ValueError("traces is empty: there is nothing to draw.")
         display = cls(
-            loss_curve=[np.where(np.isfinite(t.objective), t.objective, np.nan) for t in traces],
+            loss_curve=[np.where(t.objective < HUGE, t.objective, np.nan) for t in traces],
             abscissa=[getattr(found, against) for found in traces],
             abscissa_name=AGAINST[against],
             panel=[loss_of(found.estimator) for found in traces],
             name=names,
             reference=reference,
             loss_name="Objective F",
+            diverged=[found.error is not None for found in traces],
         )
-        return display.plot(ax, log_scale=log_scale, curve_kwargs=curve_kwargs)
+        return display.plot(ax, yscale=yscale, curve_kwargs=curve_kwargs)
 
     @classmethod
     def _from(cls, estimators, names, validation, reference, drawing):
@@ -284,9 +294,7 @@ class LossCurveDisplay:
         )
         return display.plot(**drawing)
 
-    def plot(
-        self, ax=None, *, name=None, log_scale=None, curve_kwargs=None, validation_kwargs=None
-    ):
+    def plot(self, ax=None, *, name=None, yscale=None, curve_kwargs=None, validation_kwargs=None):
         """Draw the curves.
 
         Parameters
@@ -295,9 +303,9 @@ class LossCurveDisplay:
             Axes to draw on; a new figure if None.
         name : str or list of str, default=None
             Labels; the display's own if None.
-        log_scale : bool, default=None
-            Whether the loss axis is logarithmic. None means yes if there is a reference, and
-            otherwise leaves the axis unchanged.
+        yscale : str, default=None
+            Scale of the loss axis, such as "log" or "linear". None means "log" if there is a
+            reference, and otherwise leaves the axis unchanged.
         curve_kwargs : dict or list of dict, default=None
             Arguments of ``Axes.plot`` for the training curves, for all or for each.
         validation_kwargs : dict or list of dict, default=None
@@ -317,13 +325,19 @@ class LossCurveDisplay:
         validation = one_each("validation_curve", _as_list(self.validation_curve), n)
         best = one_each("best_iter", self.best_iter, n)
         names = one_each("name", self.name if name is None else name, n)
-        styles = one_each("curve_kwargs", curve_kwargs, n)
+        diverged = one_each("diverged", self.diverged, n)
+        names = [
+            f"{name or 'fit'} (diverges)" if gone else name
+            for name, gone in zip(names, diverged, strict=True)
+        ]
+        styles = cycled("curve_kwargs", curve_kwargs, n)
         validation_styles = one_each("validation_kwargs", validation_kwargs, n)
-        if log_scale is None and self.reference is not None:
-            log_scale = True
+        check_scale("yscale", yscale)
+        if yscale is None and self.reference is not None:
+            yscale = "log"
         shown = [curve for curve in validation if curve is not None]
         shared = self.validation_kind == "loss" and self.reference is None
-        if log_scale:
+        if yscale == "log":
             check_positive(curves + (shown if shared else []))
 
         panels = one_each("panel", self.panel if ax is None else None, n)
@@ -354,7 +368,9 @@ class LossCurveDisplay:
                 self.validation_lines_[r] = _draw(
                     twins[place], None, validation[r], given, validation_styles[r]
                 )
-        self._label_axes(log_scale, twins, titles)
+        self._label_axes(yscale, twins, titles)
+        for ax in self.axes_ if self.diverged and any(self.diverged) else ():
+            show_others(ax, [(line, diverged[r]) for r, line in enumerate(self.lines_)])
         return self
 
     def _training_curves(self):
@@ -366,7 +382,7 @@ class LossCurveDisplay:
             for curve, reference in zip(curves, references, strict=True)
         ]
 
-    def _label_axes(self, log_scale, twins, titles):
+    def _label_axes(self, yscale, twins, titles):
         ylabel = self.loss_name if self.reference is None else "Loss above the reference"
         self.axes_[-1].set_xlabel(self.abscissa_name)
         drawn = [line for line in (*self.lines_, *self.validation_lines_) if line is not None]
@@ -374,8 +390,8 @@ class LossCurveDisplay:
             ax.set_ylabel(ylabel)
             if len(titles) > 1:
                 ax.set_title(title)
-            if log_scale is not None:
-                ax.set_yscale("log" if log_scale else "linear")
+            if yscale is not None:
+                ax.set_yscale(yscale)
             if ax.get_xscale() == "linear" and self.abscissa_name != AGAINST["seconds"]:
                 # Epochs are whole numbers.
                 ax.xaxis.get_major_locator().set_params(integer=True)
@@ -388,7 +404,7 @@ class LossCurveDisplay:
             ]  # fmt: skip
             if entries:
                 # The twin is drawn last, and its curves would cover a legend of the other axes.
-                twin.legend(handles=entries)
+                write_legend(twin, handles=entries)
 
 
 def _as_list(curves):

@@ -6,7 +6,14 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_lossopt._trace import trace
 from sklearn_lossopt.plotting._compat import check_matplotlib_support
-from sklearn_lossopt.plotting._shared import named, one_each, styled
+from sklearn_lossopt.plotting._legends import (
+    LABEL_WIDTH,
+    cycled,
+    with_legend,
+    wrapped,
+    write_legend,
+)
+from sklearn_lossopt.plotting._shared import named, styled
 
 # What defines the objective that estimators minimise.
 OBJECTIVE = (
@@ -19,14 +26,17 @@ TO_THE_OPTIMUM = {
     "precondition": "auto", "max_iter": 1000, "tol": 1e-10, "verbose": 0, "random_state": 0,
 }  # fmt: skip
 N_LEVELS = 12
+# Points of the grid a side, by what the other parameters do.
+N_GRID = {"fixed": 80, "free": 40}
 
 
 class OptimizerPathDisplay:
     """Paths of optimizers over two parameters, on the contours of the objective F.
 
     ``from_estimators`` makes one. The contours are those of F with all other parameters at the
-    optimum. With two parameters in all a path's height is therefore that of the contours; with
-    more, a path is a projection. Contours are evenly spaced in the logarithm of F - F*.
+    optimum, or of the smallest F that the other parameters allow. With two parameters in all, a
+    path's height is that of the contours. With more, a path is a projection: its F is above the
+    contours of free parameters. Contours are evenly spaced in the logarithm of F - F*.
 
     Parameters
     ----------
@@ -97,8 +107,8 @@ class OptimizerPathDisplay:
 
     @classmethod
     def from_estimators(
-        cls, estimators, X, y, *, features=(0, 1), every="update", sample_weight=None,
-        n_grid=80, ax=None, contour_kwargs=None, path_kwargs=None,
+        cls, estimators, X, y, *, features=(0, 1), others="fixed", every="update",
+        sample_weight=None, n_grid=None, ax=None, contour_kwargs=None, path_kwargs=None,
     ):  # fmt: skip
         """Fit clones of estimators, record their ways and draw them.
 
@@ -115,12 +125,17 @@ class OptimizerPathDisplay:
         features : tuple of two, each an int, a str or "intercept", default=(0, 1)
             The parameters to draw: coefficients by the number or the name of their feature, or
             the intercept.
+        others : {"fixed", "free"}, default="fixed"
+            What the contours assume of all other parameters: they stay at the optimum, or they go
+            to where F is smallest for each pair of the two, which takes a minimisation a point and
+            needs a smooth loss. Free parameters show how far a path is from the best that its two
+            parameters allow, and fixed ones show a cut through the valley.
         every : {"update", "epoch"}, default="update"
             What a point of a path stands for.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
-        n_grid : int, default=80
-            Contours come from n_grid x n_grid values of F.
+        n_grid : int, default=None
+            Contours come from n_grid x n_grid values of F; None means 80, and 40 for ``"free"``.
         ax : matplotlib Axes, default=None
             Axes to draw on; a new figure if None.
         contour_kwargs : dict, default=None
@@ -134,6 +149,8 @@ class OptimizerPathDisplay:
             The display, drawn.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimators")
+        if others not in N_GRID:
+            raise ValueError(f"others must be one of {list(N_GRID)}. Got {others!r} instead.")
         names, estimators = named("estimators", estimators)
         last = [_last(estimator) for estimator in estimators]
         _check_same_objective(last, names)
@@ -150,11 +167,12 @@ class OptimizerPathDisplay:
         paths = [[_along(found, place) for place in places] for found in traces]
         optimum = [intercept if p == "intercept" else float(coef[p]) for p in places]
         diverged = [found.error is not None for found in traces]
+        n_grid = N_GRID[others] if n_grid is None else n_grid
         grids = [
             np.linspace(*_box([path[i] for path in paths], diverged, optimum[i]), n_grid)
             for i in range(2)
         ]
-        surface = best.plane(places, *grids, coef, intercept)
+        surface = best.plane(places, *grids, coef, intercept, others)
         display = cls(
             first=[path[0] for path in paths],
             second=[path[1] for path in paths],
@@ -188,9 +206,10 @@ class OptimizerPathDisplay:
             The display itself.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
-        import matplotlib.pyplot as plt
-
-        self.ax_ = plt.subplots(layout="constrained")[1] if ax is None else ax
+        styles = cycled("path_kwargs", path_kwargs, len(self.name))
+        lost = zip(self.name, self.diverged, strict=True)
+        names = [f"{name} (diverges)" if gone else name for name, gone in lost]
+        self.ax_, place = with_legend(ax, [*names, "start", "optimum"])
         self.figure_ = self.ax_.figure
         surface, lowest = np.asarray(self.surface), self.optimum[2]
         above = np.where(np.isfinite(surface), surface, np.nan) - lowest
@@ -205,12 +224,11 @@ class OptimizerPathDisplay:
             del given["colors"]
         given |= contour_kwargs or {}
         self.contours_ = self.ax_.contour(self.first_grid, self.second_grid, above, **given)
-        styles = one_each("path_kwargs", path_kwargs, len(self.name))
         self.lines_ = []
-        for r, name in enumerate(self.name):
+        for r, name in enumerate(names):
             x, y = np.asarray(self.first[r]), np.asarray(self.second[r])
             if self.diverged[r]:
-                name, end = f"{name} (diverges)", self._leaves(x, y)
+                end = self._leaves(x, y)
                 x, y = x[:end], y[:end]
             given = {"label": name, "marker": ".", "markersize": 4, "linewidth": 1.2}
             self.lines_ += self.ax_.plot(x, y, **styled(given, styles[r]))
@@ -223,9 +241,10 @@ class OptimizerPathDisplay:
         self.ax_.set(
             xlim=(self.first_grid[0], self.first_grid[-1]),
             ylim=(self.second_grid[0], self.second_grid[-1]),
-            xlabel=self.parameter_names[0], ylabel=self.parameter_names[1],
+            xlabel=wrapped(self.parameter_names[0], LABEL_WIDTH),
+            ylabel=wrapped(self.parameter_names[1], LABEL_WIDTH),
         )  # fmt: skip
-        self.ax_.legend()
+        write_legend(self.ax_, **place)
         return self
 
     def _leaves(self, x, y):

@@ -4,8 +4,9 @@ import numpy as np
 
 from sklearn_lossopt._trace import trace
 from sklearn_lossopt.plotting._compat import check_matplotlib_support
+from sklearn_lossopt.plotting._legends import cycled, write_legend
 from sklearn_lossopt.plotting._results import component_label
-from sklearn_lossopt.plotting._shared import named, one_each, styled
+from sklearn_lossopt.plotting._shared import check_scale, named, styled
 from sklearn_lossopt.schedules import Schedule
 
 
@@ -97,7 +98,7 @@ class ScheduleDisplay:
 
     @classmethod
     def from_estimators(
-        cls, estimators, X, y, *, every="epoch", sample_weight=None, ax=None, log_scale=None,
+        cls, estimators, X, y, *, every="epoch", sample_weight=None, ax=None, yscale=None,
         curve_kwargs=None,
     ):  # fmt: skip
         """Fit clones of estimators; draw their learning rates and objectives.
@@ -116,8 +117,8 @@ class ScheduleDisplay:
             Weights of the rows.
         ax : array-like of two matplotlib Axes, default=None
             For the rates and for F; a new figure if None.
-        log_scale : bool, default=None
-            Whether the axis of F is logarithmic; None means no.
+        yscale : str, default=None
+            Scale of the axis of F, such as "log" or "linear"; None leaves it unchanged.
         curve_kwargs : dict or list of dict, default=None
             Arguments of ``Axes.plot``, for all curves or for each.
 
@@ -135,17 +136,17 @@ class ScheduleDisplay:
             objective=[found.objective for found in traces],
             name=names,
         )
-        return display.plot(ax, log_scale=log_scale, curve_kwargs=curve_kwargs)
+        return display.plot(ax, yscale=yscale, curve_kwargs=curve_kwargs)
 
-    def plot(self, ax=None, *, log_scale=None, curve_kwargs=None):
+    def plot(self, ax=None, *, yscale=None, curve_kwargs=None):
         """Draw the curves.
 
         Parameters
         ----------
         ax : matplotlib Axes, or array-like of two, default=None
             For the rates, or for rates and F; a new figure if None.
-        log_scale : bool, default=None
-            Whether the axis of F is logarithmic; None means no.
+        yscale : str, default=None
+            Scale of the axis of F, such as "log" or "linear"; None leaves it unchanged.
         curve_kwargs : dict or list of dict, default=None
             Arguments of ``Axes.plot``, for all curves or for each.
 
@@ -157,6 +158,7 @@ class ScheduleDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
+        check_scale("yscale", yscale)
         fitted = self.objective is not None
         if ax is None:
             size = (6.4, 6.4) if fitted else (6.4, 4.0)
@@ -168,7 +170,7 @@ class ScheduleDisplay:
             raise ValueError(f"ax has {len(axes)} Axes for {1 + fitted}.")
         self.ax_, self.figure_ = axes[0], axes[0].figure
         self.objective_ax_ = axes[1] if len(axes) == 2 else None
-        styles = one_each("curve_kwargs", curve_kwargs, len(self.name))
+        styles = cycled("curve_kwargs", curve_kwargs, len(self.name))
         self.lines_, self.objective_lines_ = [], []
         for r, name in enumerate(self.name):
             given = styled({"label": name}, styles[r])
@@ -179,8 +181,9 @@ class ScheduleDisplay:
                 self.objective_lines_ += self.objective_ax_.plot(self.epoch[r], value, **given)
         self.ax_.set_ylabel("Learning rate")
         if self.objective_ax_ is not None:
-            scale = "log" if log_scale else "linear"
-            self.objective_ax_.set(ylabel="Objective F", yscale=scale)
+            self.objective_ax_.set_ylabel("Objective F")
+            if yscale is not None:
+                self.objective_ax_.set_yscale(yscale)
         axes[-1].set_xlabel("Epoch")
-        self.ax_.legend()
+        write_legend(self.ax_)
         return self

@@ -3,20 +3,21 @@
 import numpy as np
 
 from sklearn_lossopt.plotting._compat import check_matplotlib_support, score_label
+from sklearn_lossopt.plotting._legends import cycled, with_legend, write_legend
 from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
 from sklearn_lossopt.plotting._results import Results, setting_labels
 from sklearn_lossopt.plotting._scales import ink, limits_of, number_format
-from sklearn_lossopt.plotting._sensitivity import cycled, draw_sensitivity, with_legend
-from sklearn_lossopt.plotting._shared import check_positive
+from sklearn_lossopt.plotting._sensitivity import draw_sensitivity
+from sklearn_lossopt.plotting._shared import check_positive, check_scale
 
 # Of each kind of plot: the parameters of its rows and columns, and the arguments of `plot`.
 HEATMAP = {"negate_score", "values_format", "colorbar", "image_kwargs", "text_kwargs"}
 _KINDS = {
     "heatmap": ("loss", "optimizer", HEATMAP),
     "sensitivity": (
-        "optimizer", "learning_rate", {"negate_score", "log_scale", "curve_kwargs", "band_kwargs"},
+        "optimizer", "learning_rate", {"negate_score", "xscale", "curve_kwargs", "band_kwargs"},
     ),
-    "loss_curves": ("optimizer", "loss", {"log_scale", "curve_kwargs", "band_kwargs"}),
+    "loss_curves": ("optimizer", "loss", {"yscale", "curve_kwargs", "band_kwargs"}),
 }  # fmt: skip
 # Parameters that change the way to the optimum, and not where it is.
 _WAYS = {"optimizer", "learning_rate", "schedule", "batch_size", "precondition", "shuffle"}
@@ -194,7 +195,8 @@ class SearchDisplay:
         *,
         kind=None,
         negate_score=None,
-        log_scale=None,
+        xscale=None,
+        yscale=None,
         values_format=None,
         colorbar=None,
         image_kwargs=None,
@@ -213,10 +215,11 @@ class SearchDisplay:
         negate_score : bool, default=None
             Whether to show scores with the opposite sign, as errors of a metric that begins with
             ``neg_``. None means False.
-        log_scale : bool, default=None
-            For loss curves, whether the loss axis is logarithmic; None leaves it unchanged. For
-            sensitivities, whether the parameter's axis is; None means yes if all numbers are
-            positive.
+        xscale : str, default=None
+            Scale of the parameter's axis in sensitivities, such as "log" or "linear". None means
+            "log" if all numbers are positive.
+        yscale : str, default=None
+            Scale of the loss axis of loss curves, such as "log"; None leaves it unchanged.
         values_format : str, default=None
             Format specification of a heat map's numbers. None gives three digits to the number of
             median size, and the same number of decimal places to all.
@@ -338,7 +341,7 @@ class SearchDisplay:
         spread = None if self.spread is None else np.asarray(self.spread, dtype=np.float64)
         return draw_sensitivity(self, ax, shown, failed, spread, label, negate_score, **given)
 
-    def _draw_loss_curves(self, ax, log_scale=None, curve_kwargs=None, band_kwargs=None):
+    def _draw_loss_curves(self, ax, yscale=None, curve_kwargs=None, band_kwargs=None):
         _check_curves(self.loss_curves, "The display")
         score = np.asarray(self.score, dtype=np.float64)
         names = setting_labels(self.y_values), setting_labels(self.x_values)
@@ -352,14 +355,15 @@ class SearchDisplay:
                 spreads.append(_spread(curves))
         if not drawn:
             raise ValueError("There is no loss curve to draw: all fits failed.")
-        if log_scale:
+        check_scale("yscale", yscale)
+        if yscale == "log":
             check_positive([low for _, low, _ in spreads])
-        styles = cycled(curve_kwargs, len(score))
+        styles = cycled("curve_kwargs", curve_kwargs, len(score))
         curves = LossCurveDisplay(loss_curve=[mean for mean, _, _ in spreads], name=labels)
-        ax, beside = with_legend(ax, len(drawn))
-        curves.plot(ax, log_scale=log_scale, curve_kwargs=[styles[r] for r in drawn])
+        ax, place = with_legend(ax, [self.y_name or "", *labels])
+        curves.plot(ax, yscale=yscale, curve_kwargs=[styles[r] for r in drawn])
         title = [self.y_name, self.x_name if len(names[1]) > 1 else None]
-        ax.legend(handles=curves.lines_, title=", ".join(filter(None, title)), **beside)
+        write_legend(ax, handles=curves.lines_, title=", ".join(filter(None, title)), **place)
         lines, bands = [None] * len(score), [None] * len(score)
         for r, line, (_, low, high) in zip(drawn, curves.lines_, spreads, strict=True):
             given = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0} | (band_kwargs or {})

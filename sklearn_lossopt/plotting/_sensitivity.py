@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from sklearn_lossopt.plotting._legends import cycled, with_legend, write_legend
 from sklearn_lossopt.plotting._results import is_number, setting_labels
 from sklearn_lossopt.plotting._scales import limits_of
-from sklearn_lossopt.plotting._shared import one_each, styled
+from sklearn_lossopt.plotting._shared import check_scale, styled
 
 
 def draw_sensitivity(
@@ -15,7 +16,7 @@ def draw_sensitivity(
     spread,
     label,
     negate,
-    log_scale=None,
+    xscale=None,
     curve_kwargs=None,
     band_kwargs=None,
 ):
@@ -37,7 +38,7 @@ def draw_sensitivity(
         Name of the scores.
     negate : bool
         Whether low scores are good ones, as shown.
-    log_scale, curve_kwargs, band_kwargs
+    xscale, curve_kwargs, band_kwargs
         See ``SearchDisplay.plot``.
 
     Returns
@@ -47,10 +48,11 @@ def draw_sensitivity(
     """
     numbers = [c for c, value in enumerate(table.x_values) if is_number(value)]
     others = [c for c in range(len(table.x_values)) if c not in numbers]
-    at, log_scale = _abscissa(table, numbers, log_scale)
+    at, xscale = _abscissa(table, numbers, xscale)
     names = setting_labels(table.y_values)
-    styles = cycled(curve_kwargs, len(names))
-    ax, beside = with_legend(ax, len(names) + len(others) + 1)
+    styles = cycled("curve_kwargs", curve_kwargs, len(names))
+    levels = [table.x_values[c] for c in others]
+    ax, place = with_legend(ax, [table.y_name or "", *names, *levels])
     dashes = dict(zip(others, ["--", ":", "-."] * len(others), strict=False))
     lines, levels, bands = [], [], []
     for r, name in enumerate(names):
@@ -71,7 +73,7 @@ def draw_sensitivity(
             middle, half = shown[r, numbers][tried], spread[r, numbers][tried]
             given = {"color": color, "alpha": 0.12, "linewidth": 0} | (band_kwargs or {})
             bands[-1] = ax.fill_between(at[tried], middle - half, middle + half, **given)
-    ax.set(ylabel=label, xscale="log" if log_scale else "linear")
+    ax.set(ylabel=label, xscale=xscale)
     limits, extend = limits_of(shown, negate)
     if extend != "neither":
         margin = 0.05 * (limits["vmax"] - limits["vmin"])
@@ -79,7 +81,7 @@ def draw_sensitivity(
         _mark_beyond(ax, lines)
     rug = _rug(ax, lines, at, failed[:, numbers])
     rug.set_xlabel(table.x_name)
-    _legend(ax, lines, [(table.x_values[c], dashes[c]) for c in others], table.y_name, beside)
+    _legend(ax, lines, [(table.x_values[c], dashes[c]) for c in others], table.y_name, place)
     return {
         "ax_": ax,
         "lines_": lines,
@@ -89,22 +91,23 @@ def draw_sensitivity(
     }
 
 
-def _abscissa(table, numbers, log_scale):
-    """The settings that are numbers, and whether their axis is logarithmic."""
+def _abscissa(table, numbers, xscale):
+    """The settings that are numbers, and the scale of their axis."""
     if not numbers:
         raise ValueError(
             f"None of the settings of {table.x_name} is a number: {table.x_values}. Draw "
             "kind='heatmap', or pass another x."
         )
+    check_scale("xscale", xscale)
     at = np.array([table.x_values[c] for c in numbers], dtype=np.float64)
-    if log_scale is None:
-        log_scale = bool((at > 0).all())
-    if log_scale and not (at > 0).all():
+    if xscale is None:
+        xscale = "log" if (at > 0).all() else "linear"
+    if xscale == "log" and not (at > 0).all():
         raise ValueError(
             f"A logarithmic axis needs positive numbers, and {table.x_name} has {at.min():g}. "
-            "Pass log_scale=False."
+            "Pass xscale='linear'."
         )
-    return at, log_scale
+    return at, xscale
 
 
 def _mark_beyond(ax, lines):
@@ -142,28 +145,8 @@ def _rug(ax, lines, at, failed):
     return rug
 
 
-def _legend(ax, lines, levels, title, beside):
+def _legend(ax, lines, levels, title, place):
     import matplotlib.pyplot as plt
 
     notes = [plt.Line2D([], [], color="grey", ls=ls, lw=1.2, label=name) for name, ls in levels]
-    ax.legend(handles=[*lines, *notes], title=title, **beside)
-
-
-def with_legend(ax, n):
-    """Axes for a legend of n entries, and its place: beside the axes if they are new."""
-    if ax is not None:
-        return ax, {}
-    import matplotlib.pyplot as plt
-
-    figure = plt.figure(figsize=(7.6, max(4.8, 0.7 + 0.22 * n)), layout="constrained")
-    return figure.subplots(), {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-
-
-def cycled(given, n):
-    """A style for each curve; more than ten curves get a longer cycle of colours."""
-    from matplotlib import colormaps
-
-    styles = one_each("curve_kwargs", given, n)
-    if n <= 10:
-        return styles
-    return [styled({"color": colormaps["tab20"](r % 20)}, style) for r, style in enumerate(styles)]
+    write_legend(ax, handles=[*lines, *notes], title=title, **place)

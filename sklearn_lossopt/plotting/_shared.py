@@ -22,13 +22,21 @@ def one_each(name, values, n):
     return list(values)
 
 
+def check_scale(name, scale):
+    """Raise ValueError unless matplotlib has a scale of that name; None passes."""
+    from matplotlib.scale import get_scale_names
+
+    if scale is not None and scale not in get_scale_names():
+        raise ValueError(f"{name} must be one of {get_scale_names()} or None. Got {scale!r}.")
+
+
 def check_positive(curves):
     """Raise ValueError if a curve has values that a logarithmic axis cannot show."""
     if any(np.nanmin(curve) <= 0 for curve in curves):
         raise ValueError(
             "A logarithmic axis needs positive losses, and these reach "
-            f"{min(float(np.nanmin(curve)) for curve in curves):.3g}. Pass log_scale=False, or a "
-            "reference to subtract."
+            f"{min(float(np.nanmin(curve)) for curve in curves):.3g}. Pass yscale='linear', or "
+            "a reference to subtract."
         )
 
 

@@ -15,6 +15,7 @@ from sklearn.utils import get_tags, indexable
 from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_lossopt._compat import Interval, fit_context, has_callbacks
+from sklearn_lossopt._doc_link import DocLinkMixin
 from sklearn_lossopt._engine import StopFlag, Stopped
 from sklearn_lossopt._estimators.callbacks import callback_kwargs
 from sklearn_lossopt._estimators.rollback import all_or_nothing
@@ -51,7 +52,7 @@ class Stoppable:
             return None
 
 
-class GradientSearch(BaseSearchCV):
+class GradientSearch(DocLinkMixin, BaseSearchCV):
     """Base of the searches that train candidates together; they differ in ``_evaluate``."""
 
     _parameter_constraints: dict = {

@@ -30,10 +30,19 @@ PAGES = [
     "streams.html",
     "auto_gallery/index.html",
     "auto_gallery/track/plot_09_adam.html",
+    "auto_gallery/more/plot_networks.html",
     "api/index.html",
     "api/generated/sklearn_lossopt.GradientRegressor.html",
     "api/generated/sklearn_lossopt.losses.Huber.html",
 ]
+# Text that a box hides, such as the titles of the links at the foot. Breadcrumbs end with an
+# ellipsis where they are too long.
+CUT_OFF = """
+[...document.querySelectorAll('.bd-main a, .bd-main p, .bd-main div')]
+    .filter(e => getComputedStyle(e).textOverflow != 'ellipsis')
+    .filter(e => getComputedStyle(e).overflowX == 'hidden' && e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.innerText)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +168,10 @@ def test_pages_in_a_browser(browser, address, width, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         missing = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
         assert page.evaluate(missing) == 0, name
+        assert page.evaluate(CUT_OFF) == [], name
+        for picture in page.locator(".picture img").all():
+            # Pictures scroll before their text gets too small.
+            assert picture.bounding_box()["width"] >= min(600, width), name
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
         assert contrast(page) > 4.5, name
         assert not problems, f"{name}: {problems}"

@@ -16,7 +16,8 @@ ScheduleDisplay.from_schedules(["constant", "invscaling", "exponential", "cosine
 plt.show()
 
 # %%
-# What they do to SGD: at a constant rate the objective stays noisy. ``"plateau"`` reacts to it.
+# What they do to SGD: at a constant rate the objective stays noisy, which is looked at closely
+# here. ``"plateau"`` lowers the rate when the objective stops falling.
 
 X, y = load_diabetes(return_X_y=True)
 models = {
@@ -32,5 +33,6 @@ models = {
     )
     for name in ("constant", "invscaling", "cosine", "plateau")
 }
-ScheduleDisplay.from_estimators(models, scale(X), y)
+display = ScheduleDisplay.from_estimators(models, scale(X), y)
+display.objective_ax_.set_ylim(1400, 1800)
 plt.show()

@@ -25,9 +25,9 @@ pairs = [
 ]
 lines, names = map(list, zip(*pairs, strict=True))
 model = make_pipeline(TfidfVectorizer(), GradientClassifier("log_loss", random_state=0))
-ConfusionMatrixDisplay.from_predictions(
-    names, cross_val_predict(model, lines, names, cv=5), xticks_rotation=30
-)
+predicted = cross_val_predict(model, lines, names, cv=5)
+ax = plt.subplots(layout="constrained")[1]
+ConfusionMatrixDisplay.from_predictions(names, predicted, xticks_rotation=30, ax=ax)
 plt.show()
 
 # %%

@@ -18,27 +18,18 @@ X, y = load_diabetes(return_X_y=True)
 x = scale(X[:, [2]])
 model = GradientRegressor("squared_error", alpha=0).fit(x, y)
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-left.scatter(x, y, s=8, color="grey")
-left.axline((0, model.intercept_), slope=model.coef_[0], color="C0")
-left.set(xlabel="body mass index, standardised", ylabel="progress", title="the fit")
+ax = plt.subplots(layout="constrained")[1]
+ax.scatter(x, y, s=8, color="grey")
+ax.axline((0, model.intercept_), slope=model.coef_[0], color="C0")
+ax.set(xlabel="body mass index, standardised", ylabel="progress")
+plt.show()
 
 # %%
-# The same line is the star on the right. The path is that of gradient descent, which starts at the
-# line y = 0 and walks downhill.
+# The same line is the star in this landscape of all lines. Gradient descent starts at the line
+# y = 0 and walks downhill.
 
-steps = GradientRegressor(
-    "squared_error",
-    "gradient_descent",
-    alpha=0,
-    learning_rate=0.2,
-    precondition=False,
-    schedule="constant",
-    tol=0,
-    max_iter=30,
-)
-OptimizerPathDisplay.from_estimators(
-    {"gradient descent": steps}, x, y, features=(0, "intercept"), ax=right
-)
-right.set(xlabel="slope", ylabel="intercept", title="the landscape")
+textbook = dict(precondition=False, schedule="constant", tol=0, max_iter=30)
+steps = GradientRegressor(optimizer="gradient_descent", learning_rate=0.2, alpha=0, **textbook)
+display = OptimizerPathDisplay.from_estimators([steps], x, y, features=(0, "intercept"))
+display.ax_.set(xlabel="slope", ylabel="intercept")
 plt.show()

@@ -8,6 +8,7 @@ the one before. ``trace`` records each step, also of a fit that diverges.
 """
 
 import matplotlib.pyplot as plt
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import scale
 
@@ -15,26 +16,20 @@ from sklearn_lossopt import GradientRegressor, trace
 from sklearn_lossopt.plotting import LossCurveDisplay, OptimizerPathDisplay
 
 X, y = load_diabetes(return_X_y=True)
-X = scale(X[:, [2, 8]])
+X = scale(X[:, [2, 4]])
 
+textbook = dict(precondition=False, schedule="constant", tol=0, max_iter=25)
+rates = {"0.01, too small": 0.01, "0.5, right": 0.5, "1.7, too large": 1.7}
+descent = GradientRegressor(optimizer="gradient_descent", **textbook)
+models = {name: clone(descent).set_params(learning_rate=rate) for name, rate in rates.items()}
+OptimizerPathDisplay.from_estimators(models, X, y)
+plt.show()
 
-def descent(rate):
-    return GradientRegressor(
-        optimizer="gradient_descent",
-        learning_rate=rate,
-        precondition=False,
-        schedule="constant",
-        tol=0,
-        max_iter=25,
-    )
+# %%
+# The objective after each step:
 
-
-rates = {"too small": 0.01, "right": 0.5, "too large": 1.5}
-models = {f"{rate}, {name}": descent(rate) for name, rate in rates.items()}
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-OptimizerPathDisplay.from_estimators(models, X, y, ax=left)
 traces = {name: trace(model, X, y) for name, model in models.items()}
-LossCurveDisplay.from_traces(traces, log_scale=True, ax=right)
+LossCurveDisplay.from_traces(traces, yscale="log")
 plt.show()
 
 # %%

@@ -14,25 +14,12 @@ from sklearn_lossopt import GradientClassifier, trace
 from sklearn_lossopt.plotting import LossCurveDisplay
 
 X, y = make_classification(20000, 30, n_informative=10, class_sep=0.6, random_state=0)
-rates = {"gradient_descent": 0.5, "sgd": 0.1, "momentum": 0.01, "rmsprop": 0.001, "adam": 0.003}
-traces = {
-    name: trace(
-        GradientClassifier(
-            optimizer=name,
-            learning_rate=rate,
-            alpha=0.01,
-            random_state=0,
-            precondition=False,
-            schedule="constant",
-            tol=0,
-            max_iter=20,
-        ),
-        X,
-        y,
-        every="epoch",
-    )
-    for name, rate in rates.items()
-}
+textbook = dict(precondition=False, schedule="constant", tol=0, max_iter=20, random_state=0)
+rates = {"gradient_descent": 0.2, "sgd": 0.02, "momentum": 0.002, "rmsprop": 0.001, "adam": 0.001}
+traces = {}
+for name, rate in rates.items():
+    model = GradientClassifier(optimizer=name, learning_rate=rate, alpha=0.01, **textbook)
+    traces[name] = trace(model, X, y, every="epoch")
 optimum = GradientClassifier(alpha=0.01, tol=1e-10).fit(X, y).loss_curve_[-1]
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True, layout="constrained")
 for ax, against in zip(axes, ["epoch", "seconds"], strict=True):

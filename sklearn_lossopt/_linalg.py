@@ -71,8 +71,11 @@ def transposed(T):
 
 
 def block_solver(whiteners):
-    """The function that multiplies each row of (k, d) by its T T', given (T, inverse) pairs."""
+    """The function that multiplies each row of (k, d) by its T T', given (T, inverse) pairs, one
+    for each row or one for all."""
     matrices = [T for T, _ in whiteners]
+    if len(matrices) == 1:
+        return lambda g: (matrices[0] @ (matrices[0].T @ g.T)).T
     return lambda g: np.stack([T @ (T.T @ row) for T, row in zip(matrices, g, strict=True)])
 
 

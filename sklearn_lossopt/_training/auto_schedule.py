@@ -16,7 +16,8 @@ class AutoSchedule(Strategy):
 
     From the second epoch on, where the loss's second derivative or its breakpoints are known, a
     corrector estimates how far the optimum is. It takes the step that the estimate implies as far
-    as that lowers F.
+    as that lowers F. Where the curvature is constant, a step may end at the optimum from anywhere:
+    there it comes after the first epoch, and one that proves it follows.
 
     Parameters
     ----------
@@ -41,6 +42,8 @@ class AutoSchedule(Strategy):
             if iterate.objective.loss.smooth
             else CyclicalStepSize(incumbent, settings.tol)
         )
+        hessian = iterate.preconditioner.hessian
+        self.exact = hessian is not None and hessian.constant
         self.idle, self.before = 0, (math.inf, math.inf)
 
     def rates(self, epoch, count):
@@ -56,9 +59,12 @@ class AutoSchedule(Strategy):
         if value < incumbent.value:
             incumbent.keep(value)
         done = self.step_control.finished
-        if self.corrector is not None and epoch >= 2:
+        if self.corrector is not None and (epoch >= 2 or self.exact):
+            best, reached = incumbent.value, self.convergence.reached
             self.corrector.step()
-            done = self.convergence.reached(incumbent.value) or self._is_idle()
+            if self.exact and incumbent.value < best and not reached(incumbent.value):
+                self.corrector.step()
+            done = reached(incumbent.value) or self._is_idle()
         return incumbent.value, done and self.settings.tol > 0
 
     def _is_idle(self):

@@ -85,10 +85,11 @@ def extended(rows, last, shift=None):
         column = sparse.csr_array(np.full((rows.shape[0], 1), last))
         return sparse.hstack([rows.astype(np.float64), column], format="csr")
     x = np.empty((len(rows), rows.shape[1] + 1))
-    x[:, :-1] = rows
     x[:, -1] = last
-    if shift is not None:
-        x[:, :-1] -= shift
+    if shift is None:
+        x[:, :-1] = rows
+    else:
+        np.subtract(rows, shift, out=x[:, :-1], dtype=np.float64)
     return x
 
 

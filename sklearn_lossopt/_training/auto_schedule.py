@@ -51,7 +51,8 @@ class AutoSchedule(Strategy):
 
     def evaluate(self, mean, rate):
         self.iterate.flush_momentum(rate)
-        return self.iterate.evaluate()
+        # The first correction starts here, if the epoch has lowered F.
+        return self.iterate.evaluate(gradient=self.exact and self.convergence.newton_steps == 0)
 
     def after(self, epoch, value):
         incumbent = self.incumbent

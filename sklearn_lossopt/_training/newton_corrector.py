@@ -102,7 +102,8 @@ class NewtonCorrector:
         length = 1.0
         while length > 1e-4:
             iterate.weights[...] = origin + length * direction
-            value, best = iterate.evaluate(), incumbent.value
+            # The next step starts here, if the step is whole and no epoch is better.
+            value, best = iterate.evaluate(gradient=length == 1.0), incumbent.value
             if value < best or (near and value <= best + 1e-10 * abs(best)):
                 incumbent.keep(value)
                 break

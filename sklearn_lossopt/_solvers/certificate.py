@@ -268,14 +268,15 @@ class Certificate:
 
 def row_losses(loss, y, raw, joint):
     """Losses and derivatives (n, k); of a joint loss the first column has all of the loss."""
+    if not joint and all(loss._of_output(r) is loss for r in range(raw.shape[1])):
+        # One loss of all numbers.
+        flat = np.ascontiguousarray(y, np.float64).ravel(), raw.ravel()
+        parts = loss.loss_gradient(*flat)
+        return tuple(np.asarray(part, np.float64).reshape(raw.shape) for part in parts)
     value, gradient = np.zeros(raw.shape), np.empty(raw.shape)
     if joint:
         value[:, 0], gradient[...] = loss.loss_gradient(y, raw)
         return value, gradient
-    if all(loss._of_output(r) is loss for r in range(raw.shape[1])):
-        # One loss of all numbers.
-        flat = np.ascontiguousarray(y, np.float64).ravel(), raw.ravel()
-        return tuple(part.reshape(raw.shape) for part in loss.loss_gradient(*flat))
     for r in range(raw.shape[1]):
         value[:, r], gradient[:, r] = loss._of_output(r).loss_gradient(
             np.ascontiguousarray(y[:, r], np.float64), np.ascontiguousarray(raw[:, r])

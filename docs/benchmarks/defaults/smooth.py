@@ -82,6 +82,7 @@ def compare(loss, n, d, k, rounds):
 
 
 def fitted(model, X, y):
+    """The model, fitted without a warning that a tolerance is out of reach."""
     _harness.timed(lambda: model.fit(X, y))
     return model
 
@@ -92,9 +93,8 @@ def report(options):
         "Processor time, medians; the ratio is the peer's time over ours, with quartiles over the "
         "rounds; the gap is how far F lies above the optimum, as a part of it.",
     )
-    yield from _harness.head(
-        "data", "loss", "peer", "ours", "peer's", "ratio", "our gap", "its gap"
-    )
+    times = "ours", "peer's", "ratio"
+    yield from _harness.head("data", "loss", "peer", *times, "our gap", "its gap")
     for size in options.sizes:
         n, d, k = map(int, size.split("x"))
         for loss in options.losses:
@@ -106,4 +106,5 @@ if __name__ == "__main__":
     parser = _harness.parser(__doc__, script=__file__, out="smooth.md", rounds=7)
     parser.add_argument("--sizes", nargs="+", default=SIZES, help="rows x columns x outputs")
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=LOSSES)
-    _harness.publish(report(parser.parse_args()), parser.parse_args().out)
+    options = parser.parse_args()
+    _harness.publish(report(options), options.out)

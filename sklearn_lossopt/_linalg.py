@@ -71,8 +71,11 @@ def transposed(T):
 
 
 def block_solver(whiteners):
-    """The function that multiplies each row of (k, d) by its T T', given (T, inverse) pairs."""
+    """The function that multiplies each row of (k, d) by its T T', given (T, inverse) pairs, one
+    for each row or one for all."""
     matrices = [T for T, _ in whiteners]
+    if len(matrices) == 1:
+        return lambda g: (matrices[0] @ (matrices[0].T @ g.T)).T
     return lambda g: np.stack([T @ (T.T @ row) for T, row in zip(matrices, g, strict=True)])
 
 
@@ -82,10 +85,11 @@ def extended(rows, last, shift=None):
         column = sparse.csr_array(np.full((rows.shape[0], 1), last))
         return sparse.hstack([rows.astype(np.float64), column], format="csr")
     x = np.empty((len(rows), rows.shape[1] + 1))
-    x[:, :-1] = rows
     x[:, -1] = last
-    if shift is not None:
-        x[:, :-1] -= shift
+    if shift is None:
+        x[:, :-1] = rows
+    else:
+        np.subtract(rows, shift, out=x[:, :-1], dtype=np.float64)
     return x
 
 

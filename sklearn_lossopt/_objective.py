@@ -15,6 +15,8 @@ from sklearn_lossopt.losses._base import measured_curvature, raw_spread
 MAX_SAMPLE_ENTRIES = 2_000_000
 # The same where rows are sparse and all are needed: they cannot be read again as cheaply.
 MAX_SPARSE_ENTRIES = 16_000_000
+# Targets that a typical size is measured on.
+MAX_TYPICAL = 50_000
 # Numbers in the rows that are predicted at once.
 PREDICTED_ENTRIES = 200_000
 
@@ -197,7 +199,7 @@ class Objective:
 
     def _y_scale(self):
         """``y_scale`` as measured on a sample."""
-        index = self.subsample(50_000)
+        index = self.subsample(MAX_TYPICAL // self.n_outputs)
         weight = None if self.weight is None else self.weight[index]
         return typical_size(self.loss, self.target[index].astype(np.float64), weight)
 
@@ -208,7 +210,7 @@ class Objective:
         return self.cached("units", self.loss._identity(), self._y_scales)
 
     def _y_scales(self):
-        index = self.subsample(50_000)
+        index = self.subsample(MAX_TYPICAL // self.n_outputs)
         y = self.target[index].astype(np.float64)
         weight = None if self.weight is None else self.weight[index]
         return np.array([typical_size(self.loss, column[:, None], weight) for column in y.T])

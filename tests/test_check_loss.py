@@ -252,6 +252,14 @@ class WrongCurvature(SquaredError):
     _curvature = SquaredError._curvature
 
 
+class WrongConstant(SquaredError):
+    def loss_gradient(self, y, raw):
+        value, gradient = squared(y, raw)
+        return 0.1 * value, 0.1 * gradient
+
+    _constant_curvature = SquaredError._constant_curvature
+
+
 class Picky(Right):
     def _check_target(self, y):
         raise ValueError("no")
@@ -285,6 +293,7 @@ MISTAKES = [
     (Unpicklable(lambda: 0), "cannot be pickled: .* top level of a module"),
     (WrongBreakpoints(), r"WrongBreakpoints._breakpoints does not fit .* the slope is -?1 where"),
     (WrongCurvature(), "WrongCurvature._curvature does not fit .* is 1 where 0.1 is found"),
+    (WrongConstant(), "WrongConstant._constant_curvature does not fit .* is 1 where 0.1 is found"),
     (NeitherTask(), "neither numbers nor classes. Subclass RegressionLoss"),
     (Picky(), "refuses all targets tried.*Pass y"),
 ]

@@ -367,6 +367,7 @@ def test_another_formula_inherits_no_facts_of_the_old_one():
     assert_allclose(Mixed()._curvature(y, raw), 0.5, rtol=1e-6)
     assert_allclose(Tilted()._curvature(y, raw), np.exp(raw) + 0.012 * raw**2, rtol=1e-6)
     # Built-in losses, what has no formula, and the names that belong to the kernel stay.
+    assert Mixed()._constant_curvature is None
     assert_array_equal(SquaredError()._curvature(y, raw), 1)
     assert AbsoluteError()._breakpoints(y) is not None
     assert Linked()._trust_radius(7.0) == 1.0

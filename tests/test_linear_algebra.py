@@ -52,3 +52,5 @@ def test_block_solver_divides_by_each_matrix():
     assert_allclose(
         found, [np.linalg.solve(H, row) for H, row in zip(matrices, g, strict=True)], rtol=1e-8
     )
+    one_for_all = block_solver([whitener(matrices[0])])(g)
+    assert_allclose(one_for_all, np.linalg.solve(matrices[0], g.T).T, rtol=1e-8)

@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import optimize, stats
 from sklearn._loss import loss as sklearn_losses
 from sklearn.linear_model import _sgd_fast
@@ -148,6 +148,19 @@ def test_curvature_is_the_derivative_of_the_gradient(name, params, kind):
             slope = np.maximum(slope, 0)
         error = np.abs(curvature[at] - slope) / (1 + np.abs(slope) + np.abs(gradient(0)))
         assert error[away[at]].max() < 1e-8
+
+
+@each_smooth_loss
+def test_constant_curvature_is_the_curvature_everywhere(name, params, kind):
+    loss = registry()[name](**params)
+    y, shape = targets(kind, 200, np.random.default_rng(0))
+    assert (loss._constant_curvature is not None) == (name == "squared_error")
+    if loss._constant_curvature is not None:
+        for size in (0.1, 1e100):
+            raw = np.random.default_rng(1).normal(size=shape) * size
+            assert_array_equal(loss._curvature(y, raw), loss._constant_curvature)
+        assert loss._curvature_bound(1.0) == loss._constant_curvature
+        assert loss._trust_radius(1.0) == np.inf
 
 
 @each_smooth_loss

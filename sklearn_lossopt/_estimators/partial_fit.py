@@ -90,8 +90,9 @@ def train_chunk(objective, weight, settings, seed, stream, start, last_state, me
     state = replace(state, fingerprint=b"" if settings.precondition is False else b"stream")
     if last_state is not None:
         state = replace(
-            state, epoch=last_state.epoch, updates=last_state.updates, curve=last_state.curve
-        )
+            state, epoch=last_state.epoch, updates=last_state.updates, curve=last_state.curve,
+            ahead=last_state.ahead,
+        )  # fmt: skip
         if memory is not None and memory.fingerprint == state.fingerprint:
             state = replace(
                 state, slots=memory.slots, steps=memory.steps, raw_iterate=memory.raw_iterate

@@ -208,7 +208,7 @@ class LinearPreconditioner:
         """T and its inverse at the start, from bounds of the curvature."""
         h = self.bound
         if self.whiten and statistics is None:
-            return self._metric([self.hessian.first_whitener(h)])
+            return self._metric([self.hessian.factor(h).pair])
         if self.whiten:
             return self._metric([statistics.whitener(h)])
         scale = np.sqrt(np.append(h * variance + self.objective.l2, h))

@@ -234,7 +234,8 @@ class Certificate:
         objective = self.objective
         if objective.l1 > 0 or objective.n * weights.size * weights.shape[1] > WHOLE_COST:
             return None
-        if not self._look_at_all_rows(weights, floor):
+        known = self.whole is not None and objective.loss._constant_curvature is not None
+        if not (known or self._look_at_all_rows(weights, floor)):
             return None
         direction = -self.whole(gradient)
         return direction, -0.5 * float(np.vdot(gradient, direction))
@@ -248,13 +249,17 @@ class Certificate:
         """Replace the sample's Hessian by that of all rows; whether there was any such change."""
         if self.joint or not self.sampled or weights.shape[1] > MATRIX_SIZE:
             return False
-        if self.whole_at is weights:
+        constant = self.objective.loss._constant_curvature
+        if self.whole_at is weights or (constant is not None and self.whole is not None):
             return False
         self.whole_at = weights
         objective = self.objective
-        matrices = [0.0] * len(weights)
+        matrices = [0.0] * (len(weights) if constant is None else 1)
         for x, y, share in self._blocks():
-            h = np.maximum(objective.loss._curvature(y, x @ weights.T), floor)
+            if constant is None:
+                h = np.maximum(objective.loss._curvature(y, x @ weights.T), floor)
+            else:
+                h = np.full(share.shape, constant)
             for r, H in enumerate(weighted_grams(x, h * share)):
                 matrices[r] = matrices[r] + H
         self.whole = block_solver([whitener(self.hessian.with_penalty(H)) for H in matrices])
@@ -263,6 +268,11 @@ class Certificate:
 
 def row_losses(loss, y, raw, joint):
     """Losses and derivatives (n, k); of a joint loss the first column has all of the loss."""
+    if not joint and all(loss._of_output(r) is loss for r in range(raw.shape[1])):
+        # One loss of all numbers.
+        flat = np.ascontiguousarray(y, np.float64).ravel(), raw.ravel()
+        parts = loss.loss_gradient(*flat)
+        return tuple(np.asarray(part, np.float64).reshape(raw.shape) for part in parts)
     value, gradient = np.zeros(raw.shape), np.empty(raw.shape)
     if joint:
         value[:, 0], gradient[...] = loss.loss_gradient(y, raw)

@@ -30,6 +30,13 @@ MAX_ITERATIONS = 480
 JOINT_MATRIX_SIZE = 200
 
 
+class Factor:
+    """A ``whitener`` of a Hessian, and the coordinates (d + 1,) in which it has no curvature."""
+
+    def __init__(self, pair, flat):
+        self.pair, self.flat = pair, flat
+
+
 class HessianModel:
     """Second derivatives of an objective, for rows less ``shift``, on a sample of its rows.
 
@@ -46,6 +53,9 @@ class HessianModel:
     ----------
     whiteners : list or None
         See ``newton_direction``.
+    constant : bool
+        Whether the loss has the same curvature everywhere, and a matrix of it is small enough to be
+        factored: one factor then serves every output and every step.
     """
 
     def __init__(self, objective, shift, max_entries=MAX_SAMPLE_ENTRIES, y_scale=None):
@@ -61,6 +71,10 @@ class HessianModel:
         self.solve, self.iterated, self.model_diagonal = None, False, None
         # Directions without curvature that the rows do not have, for steps to stay out of.
         self.null = None
+        known = objective.loss._constant_curvature is not None and objective.target_kind != "class"
+        self.constant = known and objective.l1 == 0 and objective.d < MATRIX_SIZE
+        # Its Factor, held for every step and for other fits.
+        self.held = None
 
     def stay_out_of(self, null):
         """Give the directions of a NullSpace a curvature, for steps to have no part in them."""
@@ -163,8 +177,8 @@ class HessianModel:
 
         Notes
         -----
-        Leaves in ``whiteners`` the ``whitener`` of each output's own block of the Hessian; None
-        where blocks are too large.
+        Leaves in ``whiteners`` the ``whitener`` of each output's own block of the Hessian, or one
+        for all of them; None where blocks are too large.
         """
         if self.objective.l1 > 0:
             return proximal_newton_direction(self, weights, gradient, floor)
@@ -197,6 +211,8 @@ class HessianModel:
         return self.objective.cached("reduced rows", (x, Q), lambda: x @ Q)
 
     def _newton_direction(self, x, weights, gradient, floor):
+        if self.constant and x is self.sample[0]:
+            return self._constant_direction(gradient)
         _, y, weight = self.sample
         raw = x @ weights.T
         curvature = self.objective.loss._curvature(y, raw)
@@ -218,6 +234,16 @@ class HessianModel:
             decrement, valid = np.inf, False
         return direction, decrement, valid
 
+    def _constant_direction(self, gradient):
+        """Newton's direction where the quadratic model is the objective itself."""
+        factor = self.factor(self.objective.loss._constant_curvature)
+        self.whiteners, self.flat, self.iterated = [factor.pair], factor.flat, False
+        multiply = block_solver(self.whiteners)
+        self.solve = self._seen(multiply)
+        direction = -multiply(gradient)
+        decrement = -0.5 * float(np.vdot(gradient, direction))
+        return direction, decrement, bool(np.isfinite(direction).all())
+
     def _whiten(self, x, h):
         """Factor each output's own block of the Hessian."""
         share = h * (self.sample[2] / x.shape[0])
@@ -229,10 +255,19 @@ class HessianModel:
             self._whitener(x, part, H) for part, H in zip(share.T, matrices, strict=True)
         ]
 
-    def first_whitener(self, h):
-        """The ``whitener`` of the curvature of h in all rows."""
+    def factor(self, h):
+        """The Factor of the curvature of h in all rows, shared by all who use it at a time."""
+        objective = self.objective
+        parts = self.shift, self.max_entries, float(h), objective.l2, self.null
+        found = objective.cached_while_used("factor", parts, lambda: self._factor(h))
+        if self.constant:
+            self.held = found
+        return found
+
+    def _factor(self, h):
         x, _, weight = self.sample
-        return self._whitener(x, h * weight[:, 0] / x.shape[0], self.matrix(h))
+        H = self.matrix(h)
+        return Factor(self._whitener(x, h * weight[:, 0] / x.shape[0], H), np.diagonal(H) <= 0)
 
     def _whitener(self, x, share, H):
         """The ``whitener`` of a Hessian, which is that of rows x with these weights."""

@@ -150,7 +150,7 @@ class ChunkFit:
         elif schedule is not None:
             rates *= schedule(step, epoch, settings.max_iter)
         elif self.automatic:
-            rates *= linear_decay(step, smoothness, noise, stream.factor)
+            rates *= linear_decay(step + stream.state.ahead, smoothness, noise, stream.factor)
         elif not linear:
             rates *= network_decay(step)
         return rates, rate

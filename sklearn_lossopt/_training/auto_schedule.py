@@ -9,6 +9,9 @@ from sklearn_lossopt._training.loop import Strategy, diverged
 
 # Epochs and corrections in a row that may change next to nothing.
 MAX_IDLE = 50
+# Corrections after one epoch where the curvature is constant, at most: the Hessian may be that of a
+# sample of the rows.
+MAX_EXACT = 5
 
 
 class AutoSchedule(Strategy):
@@ -16,7 +19,8 @@ class AutoSchedule(Strategy):
 
     From the second epoch on, where the loss's second derivative or its breakpoints are known, a
     corrector estimates how far the optimum is. It takes the step that the estimate implies as far
-    as that lowers F.
+    as that lowers F. Where the curvature is constant, a step may end at the optimum from anywhere:
+    there it comes after the first epoch, and those that prove it follow.
 
     Parameters
     ----------
@@ -41,6 +45,8 @@ class AutoSchedule(Strategy):
             if iterate.objective.loss.smooth
             else CyclicalStepSize(incumbent, settings.tol)
         )
+        hessian = iterate.preconditioner.hessian
+        self.exact = hessian is not None and hessian.constant
         self.idle, self.before = 0, (math.inf, math.inf)
 
     def rates(self, epoch, count):
@@ -48,7 +54,8 @@ class AutoSchedule(Strategy):
 
     def evaluate(self, mean, rate):
         self.iterate.flush_momentum(rate)
-        return self.iterate.evaluate()
+        # The first correction starts here, if the epoch has lowered F.
+        return self.iterate.evaluate(gradient=self.exact and self.convergence.newton_steps == 0)
 
     def after(self, epoch, value):
         incumbent = self.incumbent
@@ -56,16 +63,29 @@ class AutoSchedule(Strategy):
         if value < incumbent.value:
             incumbent.keep(value)
         done = self.step_control.finished
-        if self.corrector is not None and epoch >= 2:
-            self.corrector.step()
+        if self.corrector is not None and (epoch >= 2 or self.exact):
+            self._correct()
             done = self.convergence.reached(incumbent.value) or self._is_idle()
         return incumbent.value, done and self.settings.tol > 0
+
+    def _correct(self):
+        """Take one step; where the curvature is constant, more while they lower F."""
+        for _ in range(MAX_EXACT if self.exact else 1):
+            best = self.incumbent.value
+            self.corrector.step()
+            value = self.incumbent.value
+            if self.convergence.reached(value) or not self._fell(best, value):
+                break
+
+    def _fell(self, before, value):
+        """Whether F has fallen by what could end the fit."""
+        return before - value > 1e-3 * self.convergence.target(value)
 
     def _is_idle(self):
         """Whether neither F nor the gap has fallen for long by what could end the fit."""
         value, gap = self.incumbent.value, self.convergence.gap
         before, gap_before = self.before
-        fell = before - value > 1e-3 * self.convergence.target(value) or gap < 0.9 * gap_before
+        fell = self._fell(before, value) or gap < 0.9 * gap_before
         self.idle = 0 if fell else self.idle + 1
         if fell:
             self.before = value, min(gap, gap_before)

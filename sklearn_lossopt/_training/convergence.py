@@ -41,6 +41,8 @@ class Convergence:
         self.separate = objective.target_kind == "values" and objective.n_outputs > 1
         self.certificate = None if hessian is None else Certificate(hessian)
         self.newton_steps = 0
+        # The last weights that ``objectives`` were found at.
+        self.last = None
         self.warning = None
         # Where nothing estimates the gap: F to fall from, and how long it has not.
         self.best, self.waited = math.inf, None
@@ -63,7 +65,10 @@ class Convergence:
 
     def objectives(self, weights):
         """F of each output at weights (k, d + 1); in the first all of F, if it is one."""
-        return self.certificate.values(weights.astype(np.float64))
+        weights = weights.astype(np.float64)
+        if self.last is None or not np.array_equal(weights, self.last[0]):
+            self.last = weights, self.certificate.values(weights)
+        return self.last[1]
 
     def allowed(self, values):
         """The gaps at which training may end, of outputs with these ``objectives``."""

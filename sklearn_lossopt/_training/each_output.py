@@ -31,7 +31,8 @@ def step_each(iterate, incumbent, convergence, direction):
         lengths[~good] *= 0.5
     lengths[~good] = 0.0
     iterate.weights[...] = origin + lengths[:, None] * direction
-    value, best = iterate.evaluate(), incumbent.value
+    # The next step starts here.
+    value, best = iterate.evaluate(gradient=True), incumbent.value
     if lengths.any() and value <= best + 1e-10 * abs(best):
         incumbent.keep(value)
     unfinished = promised > convergence.allowed(values)

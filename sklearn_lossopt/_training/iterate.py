@@ -28,10 +28,13 @@ class Iterate:
         self.state, self.trainer = state, trainer
         self.weights = preconditioner.weights
         self.gradient = np.empty(self.weights.shape)
+        # The weights that it belongs to, and F there.
+        self.seen, self.seen_value = None, np.nan
 
     @property
     def nbytes(self):
-        return self.trainer.nbytes + self.gradient.nbytes
+        seen = 0 if self.seen is None else self.seen.nbytes
+        return self.trainer.nbytes + self.gradient.nbytes + seen
 
     @property
     def updates_per_epoch(self):
@@ -43,8 +46,15 @@ class Iterate:
         return self.preconditioner.coordinates, self.state.slots, self.state.steps
 
     def evaluate(self, gradient=False):
-        """The objective F at the weights."""
-        return self.trainer.evaluate(self.gradient if gradient else None)
+        """The objective F at the weights; a second time at the weights of ``gradient`` it takes no
+        pass over the rows."""
+        if self.seen is not None and np.array_equal(self.weights, self.seen):
+            return self.seen_value
+        if not gradient:
+            return self.trainer.evaluate()
+        value = self.trainer.evaluate(self.gradient)
+        self.seen, self.seen_value = self.weights.copy(), value
+        return value
 
     def rise(self, weights):
         """How much larger F is at other weights."""

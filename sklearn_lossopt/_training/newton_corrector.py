@@ -42,9 +42,8 @@ class NewtonCorrector:
         size = objective.d + 1
         if objective.l1 > 0 or size > MATRIX_SIZE or objective.n < objective.d:
             return 0
-        return (
-            objective.n_outputs * size**2 * (16 if objective.sparse else 24 + objective.X.itemsize)
-        )
+        outputs = 1 if self.iterate.preconditioner.hessian.constant else objective.n_outputs
+        return outputs * size**2 * (16 if objective.sparse else 24 + objective.X.itemsize)
 
     def trust_curvature(self):
         """Take curvatures as they are from now on."""
@@ -71,8 +70,11 @@ class NewtonCorrector:
             self.floor = 1e-2 * self.floor if self.floor > 1e-3 else 0.0
         elif length < 0.2:
             self.floor = min(1.0, 100 * max(self.floor, 1e-8))
-        whiteners = iterate.preconditioner.hessian.whiteners
-        if whiteners is not None and not iterate.objective.sparse:
+        preconditioner = iterate.preconditioner
+        hessian, whiteners = preconditioner.hessian, preconditioner.hessian.whiteners
+        # A metric of constant curvature is what it would become.
+        keep = iterate.objective.sparse or (hessian.constant and preconditioner.whiten)
+        if whiteners is not None and not keep:
             iterate.set_metric(whiteners)
         incumbent.restore()
 
@@ -100,7 +102,8 @@ class NewtonCorrector:
         length = 1.0
         while length > 1e-4:
             iterate.weights[...] = origin + length * direction
-            value, best = iterate.evaluate(), incumbent.value
+            # The next step starts here, if the step is whole and no epoch is better.
+            value, best = iterate.evaluate(gradient=length == 1.0), incumbent.value
             if value < best or (near and value <= best + 1e-10 * abs(best)):
                 incumbent.keep(value)
                 break

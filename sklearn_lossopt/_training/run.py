@@ -24,6 +24,9 @@ from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.pocket import Pocket
 from sklearn_lossopt._training.state import FitResult, State
 
+# Epochs that a fit which corrections have taken to the optimum is worth to a stream, at least.
+AT_OPTIMUM = 3
+
 
 def train(objective, settings, seed, start=None, state=None, validation=None, observer=None):
     """Fit one model: a generator of the Epochs to train, see ``bank``.
@@ -92,6 +95,9 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
         curve[-1], converged = convergence.survives_rounding(
             result.coef, result.intercept, curve[-1]
         )
+    if converged and settings.schedule is None:
+        spared = AT_OPTIMUM * iterate.updates_per_epoch - result.state.updates
+        result = replace(result, state=replace(result.state, ahead=max(0, spared)))
     return replace(result, converged=converged, loss_curve=curve, warning=convergence.warning)
 
 

@@ -50,6 +50,9 @@ class State:
         The optimizer's count of its steps.
     epoch, updates : int
         Epochs and updates of all calls so far.
+    ahead : int
+        Updates that corrections have spared a fit that ended at the optimum: falling rates of a
+        stream that goes on from there begin as if they had been made.
     curve : list of float
         F after each epoch.
     raw_iterate : tuple of ndarray, or None
@@ -66,6 +69,7 @@ class State:
     steps: np.ndarray
     epoch: int = 0
     updates: int = 0
+    ahead: int = 0
     curve: list = field(default_factory=list)
     raw_iterate: tuple | None = None
     fingerprint: bytes = b""

@@ -14,9 +14,9 @@ from sklearn_lossopt.losses._statistics import (
 # What a loss states about its formula besides the gradient. Certificates rest on these facts, so a
 # class with another formula does not inherit them.
 FACTS = (
-    "_breakpoints", "_conjugate", "_conjugate_inside", "_constant", "_curvature",
-    "_curvature_bound", "_curvature_operator", "_dual_domain", "_dual_form", "_fenchel_gap",
-    "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
+    "_breakpoints", "_conjugate", "_conjugate_inside", "_constant", "_constant_curvature",
+    "_curvature", "_curvature_bound", "_curvature_operator", "_dual_domain", "_dual_form",
+    "_fenchel_gap", "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
 )  # fmt: skip
 
 
@@ -40,6 +40,9 @@ class Loss(Component, family="loss"):
     shift_invariant = False
     # Whether the minimiser of the objective is a useful model: see Perceptron.
     learns_at_optimum = True
+    # The second derivative, where it is one number for all rows, columns and raw predictions: one
+    # factor of the Hessian then serves every output and every step.
+    _constant_curvature = None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

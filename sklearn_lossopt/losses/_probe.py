@@ -301,9 +301,11 @@ class Probe:
                     bends[side, :, c] = (moved - _columns(self.gradient))[:, c] / s
             # Newton steps use no negative curvature.
             bends = np.maximum(bends, 0)
-            self._judge(
-                "_curvature", "the second derivative", curvature, bends.min(0), bends.max(0)
-            )
+            claims = {"_curvature": curvature}
+            if self.loss._constant_curvature is not None:
+                claims["_constant_curvature"] = np.full(raw.shape, self.loss._constant_curvature)
+            for fact, claimed in claims.items():
+                self._judge(fact, "the second derivative", claimed, bends.min(0), bends.max(0))
 
     def _judge(self, method, what, claimed, low, high):
         """Raise if ``claimed`` does not lie between two arrays of its shape."""

@@ -89,6 +89,7 @@ class SquaredError(
     """
 
     classification = True
+    _constant_curvature = 1.0
 
     def _loss_scale(self, y_scale):
         return y_scale**2

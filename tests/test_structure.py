@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     ("__init__", "__main__"),
     ("_comparison",),
-    ("plotting",),
+    ("plotting", "onnx", "_skops"),
     ("search", "_trace"),
     ("_estimators",),
     ("_streaming",),

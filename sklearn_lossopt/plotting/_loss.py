@@ -188,7 +188,7 @@ def _curve(loss, at, kind):
     if kind == "classification":
         value, gradient = loss.loss_gradient(np.ones(len(at)), at)
         return np.asarray(value), np.asarray(gradient)
-    if type(loss)._predict is Loss._predict:
+    if not loss._has_link:
         value, gradient = loss.loss_gradient(np.zeros(len(at)), -at)
         return np.asarray(value), -np.asarray(gradient)
     # A log link: predictions are positive, and targets too.

@@ -27,6 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.prediction import FittedParameters
 from sklearn_lossopt._estimators.regressor import GradientRegressor
+from sklearn_lossopt._extras import missing_extra
 from sklearn_lossopt.losses._links import Clipped, Identity, Log, Logistic
 from sklearn_lossopt.search import GradientHalvingSearchCV, GradientSearchCV
 
@@ -49,9 +50,7 @@ try:
     )
     from skl2onnx.common.utils_classifier import get_label_classes
 except ImportError as error:
-    raise ImportError(
-        "sklearn_lossopt.onnx needs skl2onnx: pip install 'sklearn-lossopt[onnx]'."
-    ) from error
+    raise missing_extra("sklearn_lossopt.onnx", "skl2onnx", "onnx") from error
 
 __all__ = []
 

@@ -29,7 +29,7 @@ FLOORS = [
     ("_component",),
     ("_engine",),
     ("_blas",),
-    ("_linalg", "_cache", "_compat", "_exceptions"),
+    ("_linalg", "_cache", "_compat", "_exceptions", "_extras"),
 ]
 FILE_LINES = 450
 FUNCTION_LINES = 70

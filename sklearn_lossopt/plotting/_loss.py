@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt.losses import Loss
-from sklearn_lossopt.plotting._compat import check_matplotlib_support
 from sklearn_lossopt.plotting._results import component_label
 from sklearn_lossopt.plotting._shared import one_each, styled
 
@@ -92,7 +92,7 @@ class LossDisplay:
         display : LossDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_losses")
+        require_matplotlib(f"{cls.__name__}.from_losses")
         given = losses if isinstance(losses, dict) else dict.fromkeys(map(_hashable, losses))
         found = [_resolved(loss) for loss in (losses.values() if given is losses else losses)]
         if not found:
@@ -127,7 +127,7 @@ class LossDisplay:
         display : LossDisplay
             The display itself.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         beside = {} if ax is not None else {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt._trace import trace
-from sklearn_lossopt.plotting._compat import check_matplotlib_support
 from sklearn_lossopt.plotting._shared import named, one_each, styled
 
 # What defines the objective that estimators minimise.
@@ -133,7 +133,7 @@ class OptimizerPathDisplay:
         display : OptimizerPathDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimators")
+        require_matplotlib(f"{cls.__name__}.from_estimators")
         names, estimators = named("estimators", estimators)
         last = [_last(estimator) for estimator in estimators]
         _check_same_objective(last, names)
@@ -187,7 +187,7 @@ class OptimizerPathDisplay:
         display : OptimizerPathDisplay
             The display itself.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         self.ax_ = plt.subplots(layout="constrained")[1] if ax is None else ax

@@ -3,6 +3,7 @@
 Run it as ``python docs/make_reference.py`` after a docstring has changed; a test compares.
 """
 
+import ast
 import inspect
 import re
 from pathlib import Path
@@ -107,7 +108,8 @@ def function_section(name, function):
     """A function: signature, description, parameters and what it returns."""
     doc = NumpyDocString(inspect.getdoc(function))
     lines = [f"### {name}", "", f"```python\n{name}{inspect.signature(function)}\n```", ""]
-    lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), "", "Parameters:", ""]
+    lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), ""]
+    lines += ["Parameters:", ""] if doc["Parameters"] else []
     return [*lines, *listed(doc["Parameters"]), *returned(doc), ""]
 
 
@@ -192,6 +194,11 @@ def render():
             lines += function_section(name, found)
         else:
             lines += section(name, found, with_methods=True)
+    # Read without an import, which needs skl2onnx.
+    source = Path(sklearn_lossopt.__file__).with_name("onnx.py").read_text(encoding="utf-8")
+    doc = NumpyDocString(ast.get_docstring(ast.parse(source)))
+    lines += ["## ONNX", "", "Module `sklearn_lossopt.onnx`. It needs skl2onnx.", ""]
+    lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
 
 

@@ -4,6 +4,7 @@ from sklearn_lossopt import losses, optimizers, plotting, schedules
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt._exceptions import DivergenceError
+from sklearn_lossopt._skops import skops_types
 from sklearn_lossopt._trace import Trace, trace
 from sklearn_lossopt.search import GradientHalvingSearchCV, GradientSearchCV
 
@@ -20,5 +21,6 @@ __all__ = [
     "optimizers",
     "plotting",
     "schedules",
+    "skops_types",
     "trace",
 ]

@@ -25,6 +25,7 @@ from sklearn_lossopt._comparison import (
     with_numbers,
 )
 from sklearn_lossopt._estimators.regressor import GradientRegressor
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.plotting import LossDisplay, OptimizerPathDisplay
 
@@ -176,9 +177,10 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.plot:
         try:
-            draw(options.plot)
-        except ImportError:
-            parser.error("--plot needs matplotlib: pip install matplotlib")
+            require_matplotlib("--plot")
+        except ImportError as error:
+            parser.error(str(error))
+        draw(options.plot)
         print(f"The picture is in {options.plot}.")
         return 0
     start = time.perf_counter()

@@ -69,7 +69,7 @@ def test_plot_without_matplotlib(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(SystemExit) as stopped:
         __main__.main(["--plot", str(tmp_path / "x.png")])
-    assert stopped.value.code == 2 and "pip install" in capsys.readouterr().err
+    assert stopped.value.code == 2 and "sklearn-lossopt[plot]" in capsys.readouterr().err
 
 
 def test_help(capsys):

@@ -3,6 +3,7 @@
 Run as a script with a wheel's path, it makes the same checks of that wheel (``.ci/run`` does).
 """
 
+import ast
 import importlib
 import importlib.machinery
 import importlib.metadata
@@ -78,6 +79,44 @@ def test_run_time_dependencies(distribution):
     needed = [line for line in distribution.requires if "extra ==" not in line]
     names = {re.match(r"[\w-]+", line)[0] for line in needed}
     assert names == {"numpy", "scipy", "scikit-learn"}
+
+
+def needed_extras():
+    """The extras that errors name: (package, extra) of each call of ``missing_extra``."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "missing_extra":
+                yield tuple(argument.value for argument in node.args[1:])
+
+
+def test_errors_name_extras_that_bring_what_they_say(distribution):
+    needed = set(needed_extras())
+    assert {extra for _, extra in needed} == {"onnx", "plot"}
+    brought = {
+        (re.match(r"[\w-]+", line)[0], re.search(r"extra == [\"'](\w+)", line)[1])
+        for line in distribution.requires
+        if "extra ==" in line
+    }
+    assert needed <= brought
+    assert {extra for _, extra in brought} == {"docs", "onnx", "plot", "progress", "test"}
+
+
+def test_missing_packages_are_named_with_their_extra(monkeypatch):
+    from sklearn_lossopt.plotting import LossDisplay
+
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"requires matplotlib.*'sklearn-lossopt\[plot\]'"):
+        LossDisplay.from_losses(["huber"])
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    monkeypatch.delitem(sys.modules, "sklearn_lossopt.onnx", raising=False)
+    with pytest.raises(ImportError, match=r"onnx requires .*'sklearn-lossopt\[onnx\]'"):
+        importlib.import_module("sklearn_lossopt.onnx")
+
+
+def test_importing_the_package_imports_no_optional_one():
+    optional = ["matplotlib", "onnx", "polars", "skl2onnx", "skops"]
+    code = f"import sys, sklearn_lossopt; assert not sys.modules.keys() & {optional}"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_root_holds_what_it_should():

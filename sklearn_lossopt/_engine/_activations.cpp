@@ -21,15 +21,22 @@ LOSSOPT_INLINE T logistic(T x)
     return 1 / (1 + bounded_exp(-x));
 }
 
+template <class T>
+LOSSOPT_INLINE T at_most_1000(T u)
+{
+    return u > 1000 ? (T)1000 : u;
+}
+
 /* The normal distribution's Phi(x), and its density in *density.
  *
  * With u = |x| / sqrt 2, Phi(-|x|) = exp(-u^2) erfcx(u) / 2, and erfcx(u) (1 + 2 u) is a polynomial
  * in y = (u - k) / (u + k), which maps all sizes to [-1, 1] (Schonfelder 1978).  Chebyshev series,
- * cut where terms fall below the rounding of 1.
+ * cut where terms fall below the rounding of 1.  Products of a larger u than 1000 might overflow;
+ * exp(-u^2) is next to nothing from 30 on.
  */
 LOSSOPT_INLINE double normal(double x, double *density)
 {
-    double u = 0.70710678118654752440 * fabs(x), e = bounded_exp(-u * u);
+    double u = at_most_1000(0.70710678118654752440 * fabs(x)), e = bounded_exp(-u * u);
     double a = u + 3.75, b = 1.0 + 2.0 * u, inverse = 1.0 / (a * b);
     double y = (u - 3.75) * b * inverse, v = y * y;
     double even = 1.2375126308378275289 + v * (0.0035854154854790256379 + v *
@@ -51,7 +58,7 @@ LOSSOPT_INLINE double normal(double x, double *density)
 
 LOSSOPT_INLINE float normal(float x, float *density)
 {
-    float u = 0.70710678f * fabsf(x), e = bounded_exp(-u * u);
+    float u = at_most_1000(0.70710678f * fabsf(x)), e = bounded_exp(-u * u);
     float a = u + 2.5f, b = 1.0f + 2.0f * u, inverse = 1.0f / (a * b);
     float y = (u - 2.5f) * b * inverse, v = y * y;
     float even = 1.26483818024f + v * (-0.0990242416581f + v * (-0.102970538356f + v *

@@ -4,6 +4,7 @@ import numpy as np
 
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._engine import LOSS_KERNELS
+from sklearn_lossopt.losses._links import Identity
 from sklearn_lossopt.losses._statistics import (
     piecewise_linear_constant,
     root_constant,
@@ -43,9 +44,17 @@ class Loss(Component, family="loss"):
     # The second derivative, where it is one number for all rows, columns and raw predictions: one
     # factor of the Hessian then serves every output and every step.
     _constant_curvature = None
+    # How raw predictions become predictions on the scale of y; None if only `_predict` knows.
+    _link = Identity()
+    # How they become class probabilities; None if only `_probabilities` knows, or nothing does.
+    _probability_link = None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        # A method of another formula does not have the link that a base class states.
+        for method, link in (("_predict", "_link"), ("_probabilities", "_probability_link")):
+            if method in vars(cls) and link not in vars(cls):
+                setattr(cls, link, None)
         owner = next(base for base in cls.__mro__ if "loss_gradient" in vars(base))
         above = cls.__mro__[cls.__mro__.index(owner) + 1 :]
         replaced = [i for i, base in enumerate(above) if _has_formula(base)]
@@ -125,12 +134,12 @@ class Loss(Component, family="loss"):
 
     def _predict(self, raw):
         """The prediction on the scale of y: the inverse of the link."""
-        return raw
+        return self._link.inverse(raw)
 
     @property
     def _has_link(self):
         """Whether raw predictions have other units than y."""
-        return type(self)._predict is not Loss._predict
+        return not isinstance(self._link, Identity)
 
     def _identity(self):
         """A key that is equal for losses that are the same function."""
@@ -352,9 +361,13 @@ class ClassificationLoss(Loss):
 
     def _probabilities(self, raw):
         """Class probabilities (n, n_classes) from raw (n,) or (n, n_classes)."""
-        raise NotImplementedError
+        if self._probability_link is None:
+            raise NotImplementedError
+        return self._probability_link.probabilities(raw, self.joint)
 
     def _log_probabilities(self, raw):
         """Logarithms of the class probabilities, in the same shapes."""
+        if self._probability_link is not None:
+            return self._probability_link.log_probabilities(raw, self.joint)
         with np.errstate(divide="ignore"):
             return np.log(self._probabilities(raw))

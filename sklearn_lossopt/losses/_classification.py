@@ -1,10 +1,11 @@
 """Losses for classification."""
 
 import numpy as np
-from scipy.special import expit, log_expit, log_softmax, softmax, xlog1py, xlogy
+from scipy.special import expit, softmax, xlog1py, xlogy
 
 from sklearn_lossopt.losses._base import ClassificationLoss
 from sklearn_lossopt.losses._conjugates import DualForm, Quadratic, relative_entropy
+from sklearn_lossopt.losses._links import Clipped, Logistic
 
 __all__ = [
     "Exponential",
@@ -79,6 +80,7 @@ class LogLoss(
 
     joint = True
     has_proba = True
+    _probability_link = Logistic()
     shift_invariant = True
     _steepest = 1.0
 
@@ -150,16 +152,6 @@ class LogLoss(
             return np.log(share / (1 - share))
         logs = np.log(share)
         return logs - logs.mean()
-
-    def _probabilities(self, raw):
-        if raw.ndim == 2:
-            return softmax(raw, axis=1)
-        return np.column_stack([expit(-raw), expit(raw)])
-
-    def _log_probabilities(self, raw):
-        if raw.ndim == 2:
-            return log_softmax(raw, axis=1)
-        return np.column_stack([log_expit(-raw), log_expit(raw)])
 
 
 class Hinge(_MarginLoss, name="hinge"):
@@ -265,6 +257,7 @@ class ModifiedHuber(_MarginLoss, name="modified_huber"):
     """
 
     has_proba = True
+    _probability_link = Clipped()
     _steepest = 4.0
     _margin_conjugate, _dual_form = SquaredHinge._margin_conjugate, SquaredHinge._dual_form
 
@@ -276,13 +269,6 @@ class ModifiedHuber(_MarginLoss, name="modified_huber"):
 
     def _constant(self, y, weight):
         return 2 * class_shares(y, weight) - 1
-
-    def _probabilities(self, raw):
-        p = (np.clip(raw, -1, 1) + 1) / 2
-        if p.ndim == 1:
-            return np.column_stack([1 - p, p])
-        total = p.sum(axis=1, keepdims=True)
-        return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / p.shape[1])
 
 
 class Perceptron(_MarginLoss, name="perceptron"):
@@ -342,6 +328,7 @@ class Exponential(_MarginLoss, name="exponential"):
     """
 
     has_proba = True
+    _probability_link = Logistic(slope=2)
 
     def _curvature(self, y, raw):
         return np.exp(np.clip(-y * raw, -300, 300))
@@ -358,13 +345,3 @@ class Exponential(_MarginLoss, name="exponential"):
     def _constant(self, y, weight):
         share = class_shares(y, weight)
         return 0.5 * np.log(share / (1 - share))
-
-    def _probabilities(self, raw):
-        if raw.ndim == 1:
-            return np.column_stack([expit(-2 * raw), expit(2 * raw)])
-        return softmax(log_expit(2 * raw), axis=1)
-
-    def _log_probabilities(self, raw):
-        if raw.ndim == 1:
-            return np.column_stack([log_expit(-2 * raw), log_expit(2 * raw)])
-        return log_softmax(log_expit(2 * raw), axis=1)

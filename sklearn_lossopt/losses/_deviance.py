@@ -8,6 +8,7 @@ from scipy.special import xlog1py, xlogy
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt.losses._base import RegressionLoss
 from sklearn_lossopt.losses._conjugates import relative_entropy
+from sklearn_lossopt.losses._links import Log
 
 __all__ = ["Gamma", "Poisson", "Tweedie"]
 
@@ -24,13 +25,11 @@ def require(condition, loss, domain, y):
 class _LogLink(RegressionLoss):
     """Half deviances with the mean exp(raw); ``_power`` is p in variance = mean^p."""
 
+    _link = Log()
+
     def _check_total(self, y):
         super()._check_total(y)
         require(np.sum(y, axis=0) > 0, self, "a positive sum of y", np.sum(y, axis=0))
-
-    @np.errstate(over="ignore")
-    def _predict(self, raw):
-        return np.exp(raw)
 
     def _check_target(self, y):
         self._check_some_targets(y)

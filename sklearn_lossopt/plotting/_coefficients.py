@@ -5,7 +5,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_lossopt.plotting._compat import check_matplotlib_support
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt.plotting._legends import with_legend, write_legend
 from sklearn_lossopt.plotting._shared import last_step, one_each, styled
 
@@ -95,7 +95,7 @@ class CoefficientPathDisplay:
         display : CoefficientPathDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         display = cls._fitted(estimator, X, y, alphas, standardized, None)
         return display.plot(ax, curve_kwargs=curve_kwargs)
 
@@ -117,7 +117,7 @@ class CoefficientPathDisplay:
         display : CoefficientPathDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimators")
+        require_matplotlib(f"{cls.__name__}.from_estimators")
         estimators = list(estimators)
         if not estimators:
             raise ValueError("estimators is empty: there is nothing to draw.")
@@ -145,7 +145,7 @@ class CoefficientPathDisplay:
         display : CoefficientPathDisplay
             The display, drawn, with a line at the best alpha.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_search")
+        require_matplotlib(f"{cls.__name__}.from_search")
         check_is_fitted(search, "best_estimator_")
         name = _alpha_of(search.best_estimator_)
         alphas = sorted({params[name] for params in search.cv_results_["params"] if name in params})
@@ -190,7 +190,7 @@ class CoefficientPathDisplay:
         display : CoefficientPathDisplay
             The display itself.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         coef = np.asarray(self.coef)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 
 from sklearn_lossopt._compat import check_sample_weight
-from sklearn_lossopt.plotting._compat import check_matplotlib_support
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt.plotting._legends import write_legend
 from sklearn_lossopt.plotting._shared import labels_of
 
@@ -110,7 +110,7 @@ class LiftDisplay:
         display : LiftDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        require_matplotlib(f"{cls.__name__}.from_predictions")
         y_true, y_pred = (np.asarray(y, dtype=np.float64) for y in (y_true, y_pred))
         check_consistent_length(y_true, y_pred)
         if y_true.ndim != 1 or y_true.shape != y_pred.shape:
@@ -140,7 +140,7 @@ class LiftDisplay:
         display : LiftDisplay
             The display itself.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         self.ax_ = plt.subplots(layout="constrained")[1] if ax is None else ax

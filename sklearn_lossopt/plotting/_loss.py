@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt.losses import Loss
-from sklearn_lossopt.plotting._compat import check_matplotlib_support
 from sklearn_lossopt.plotting._legends import BESIDE, cycled, height, with_legend, write_legend
 from sklearn_lossopt.plotting._results import component_label
 from sklearn_lossopt.plotting._shared import styled
@@ -93,7 +93,7 @@ class LossDisplay:
         display : LossDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_losses")
+        require_matplotlib(f"{cls.__name__}.from_losses")
         given = losses if isinstance(losses, dict) else dict.fromkeys(map(_hashable, losses))
         found = [_resolved(loss) for loss in (losses.values() if given is losses else losses)]
         if not found:
@@ -128,7 +128,7 @@ class LossDisplay:
         display : LossDisplay
             The display itself.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         styles = cycled("curve_kwargs", curve_kwargs, len(self.value))
@@ -189,7 +189,7 @@ def _curve(loss, at, kind):
     if kind == "classification":
         value, gradient = loss.loss_gradient(np.ones(len(at)), at)
         return np.asarray(value), np.asarray(gradient)
-    if type(loss)._predict is Loss._predict:
+    if not loss._has_link:
         value, gradient = loss.loss_gradient(np.zeros(len(at)), -at)
         return np.asarray(value), -np.asarray(gradient)
     # A log link: predictions are positive, and targets too.

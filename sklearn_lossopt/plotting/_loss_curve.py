@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_lossopt.plotting._compat import check_matplotlib_support
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt.plotting._curves import (
     has_running_means,
     loss_curve,
@@ -242,7 +242,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_traces")
+        require_matplotlib(f"{cls.__name__}.from_traces")
         if against not in AGAINST:
             raise ValueError(f"against must be one of {list(AGAINST)}. Got {against!r} instead.")
         if not isinstance(traces, dict):
@@ -266,7 +266,7 @@ class LossCurveDisplay:
 
     @classmethod
     def _from(cls, estimators, names, validation, reference, drawing):
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         if validation not in (True, False, "loss", "score"):
             raise ValueError(
                 f"validation must be True, False, 'loss' or 'score'. Got {validation!r} instead."
@@ -317,7 +317,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display itself.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         curves = self._training_curves()

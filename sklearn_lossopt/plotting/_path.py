@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt._trace import trace
-from sklearn_lossopt.plotting._compat import check_matplotlib_support
 from sklearn_lossopt.plotting._legends import (
     LABEL_WIDTH,
     cycled,
@@ -148,7 +148,7 @@ class OptimizerPathDisplay:
         display : OptimizerPathDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimators")
+        require_matplotlib(f"{cls.__name__}.from_estimators")
         if others not in N_GRID:
             raise ValueError(f"others must be one of {list(N_GRID)}. Got {others!r} instead.")
         names, estimators = named("estimators", estimators)
@@ -205,7 +205,7 @@ class OptimizerPathDisplay:
         display : OptimizerPathDisplay
             The display itself.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         styles = cycled("path_kwargs", path_kwargs, len(self.name))
         lost = zip(self.name, self.diverged, strict=True)
         names = [f"{name} (diverges)" if gone else name for name, gone in lost]

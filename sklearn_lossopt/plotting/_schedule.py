@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt._trace import trace
-from sklearn_lossopt.plotting._compat import check_matplotlib_support
 from sklearn_lossopt.plotting._legends import cycled, write_legend
 from sklearn_lossopt.plotting._results import component_label
 from sklearn_lossopt.plotting._shared import check_scale, named, styled
@@ -79,7 +79,7 @@ class ScheduleDisplay:
         display : ScheduleDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_schedules")
+        require_matplotlib(f"{cls.__name__}.from_schedules")
         given = list(schedules.values() if isinstance(schedules, dict) else schedules)
         if not given:
             raise ValueError("schedules is empty: there is nothing to draw.")
@@ -127,7 +127,7 @@ class ScheduleDisplay:
         display : ScheduleDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimators")
+        require_matplotlib(f"{cls.__name__}.from_estimators")
         names, estimators = named("estimators", estimators)
         traces = [trace(model, X, y, sample_weight, every=every) for model in estimators]
         display = cls(
@@ -155,7 +155,7 @@ class ScheduleDisplay:
         display : ScheduleDisplay
             The display itself.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         check_scale("yscale", yscale)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sklearn_lossopt.plotting._compat import check_matplotlib_support, score_label
+from sklearn_lossopt._extras import require_matplotlib
+from sklearn_lossopt.plotting._compat import score_label
 from sklearn_lossopt.plotting._legends import cycled, with_legend, write_legend
 from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
 from sklearn_lossopt.plotting._results import Results, setting_labels
@@ -172,7 +173,7 @@ class SearchDisplay:
         display : SearchDisplay
             The display, drawn.
         """
-        check_matplotlib_support(f"{cls.__name__}.from_search")
+        require_matplotlib(f"{cls.__name__}.from_search")
         rows, columns, _ = _of_kind(kind, plot_kwargs)
         rows, columns = _names("y", y, rows), _names("x", x, columns)
         if set(rows) & set(columns):
@@ -245,7 +246,7 @@ class SearchDisplay:
             for name, value in locals().items()
             if name not in ("self", "ax", "kind") and value is not None
         }
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         kind = self.kind if kind is None else kind
         _of_kind(kind, given)
         self._check_shapes()

@@ -1,0 +1,46 @@
+"""The types that fitted estimators are made of, for loaders that ask which types to trust."""
+
+from scipy.sparse import csr_matrix
+
+from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt._estimators.classifier import GradientClassifier
+from sklearn_lossopt._estimators.regressor import GradientRegressor
+from sklearn_lossopt._streaming.estimate import QuadraticSum
+from sklearn_lossopt._streaming.memory import Memory
+from sklearn_lossopt._streaming.moments import Moments, Sample
+from sklearn_lossopt._streaming.reservoir import Reservoir
+from sklearn_lossopt._streaming.statistics import Stream
+from sklearn_lossopt._training.state import State
+
+ESTIMATORS = (GradientClassifier, GradientRegressor)
+# What a stream remembers, so that it goes on from a file as if it had not been there.
+PARTS = (Memory, Moments, QuadraticSum, Reservoir, Sample, State, Stream)
+
+
+def skops_types():
+    """Names of the types that a file of one of this package's estimators may hold.
+
+    ``skops.io.load`` makes only objects of types that it is told to trust. These are estimators,
+    their losses, optimizers and schedules, what lets a stream go on, and the matrix that
+    ``sparsify`` makes. Of a search, save ``best_estimator_``.
+
+    Returns
+    -------
+    names : list of str
+        For the parameter ``trusted`` of ``skops.io.load`` and ``skops.io.loads``. Your own losses
+        and optimizers are not among them: add ``"module.Class"`` of those that you trust.
+
+    Examples
+    --------
+    >>> from sklearn_lossopt import skops_types
+    >>> [name for name in skops_types() if name.endswith("Regressor")]
+    ['sklearn_lossopt._estimators.regressor.GradientRegressor']
+    """
+    registered = [
+        component
+        for family in (losses, optimizers, schedules)
+        for component in family.registry().values()
+        if component.__module__.startswith("sklearn_lossopt.")
+    ]
+    types = (*ESTIMATORS, *PARTS, *registered, csr_matrix)
+    return sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in types)

@@ -48,6 +48,7 @@ from sklearn_lossopt._engine._kernels import (  # noqa: E402
     LOSS_KERNELS,
     STEP_KERNELS,
 )
+from sklearn_lossopt._engine._dual_descent import DualDescent  # noqa: E402
 from sklearn_lossopt._engine._moments import column_moments  # noqa: E402
 from sklearn_lossopt._engine._stop import StopFlag, Stopped, look_for_stop  # noqa: E402
 from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
@@ -55,6 +56,7 @@ from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
 __all__ = [
     "ACTIVATION_KERNELS",
     "CPU_LEVEL",
+    "DualDescent",
     "LOSS_KERNELS",
     "STEP_KERNELS",
     "StopFlag",

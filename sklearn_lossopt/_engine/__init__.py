@@ -42,13 +42,13 @@ if sources() and fingerprint() != _kernels.FINGERPRINT:
         f"{__path__[0]}. {REMEDY}, or run Python outside of that directory."
     )
 
+from sklearn_lossopt._engine._dual_descent import DualDescent  # noqa: E402
 from sklearn_lossopt._engine._kernels import (  # noqa: E402
     ACTIVATION_KERNELS,
     CPU_LEVEL,
     LOSS_KERNELS,
     STEP_KERNELS,
 )
-from sklearn_lossopt._engine._dual_descent import DualDescent  # noqa: E402
 from sklearn_lossopt._engine._moments import column_moments  # noqa: E402
 from sklearn_lossopt._engine._stop import StopFlag, Stopped, look_for_stop  # noqa: E402
 from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
@@ -56,9 +56,9 @@ from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
 __all__ = [
     "ACTIVATION_KERNELS",
     "CPU_LEVEL",
-    "DualDescent",
     "LOSS_KERNELS",
     "STEP_KERNELS",
+    "DualDescent",
     "StopFlag",
     "Stopped",
     "Trainer",

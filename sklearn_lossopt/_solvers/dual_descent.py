@@ -19,11 +19,13 @@ import math
 import numpy as np
 
 from sklearn_lossopt._engine import DualDescent, look_for_stop
+from sklearn_lossopt._linalg import MATRIX_SIZE
 
 # Sweeps between two measurements of the gap, and numbers read between two looks at signals.
-SWEEPS, SIGNAL_WORK = 10, 5e7
-# Sweeps that a problem may take, and that it is given before its progress is judged.
-MOST_SWEEPS, FIRST_SWEEPS = 2000, 50
+SWEEPS, SIGNAL_WORK = 5, 2e7
+# Sweeps that a problem may take, and that it is given before its progress is judged: where the
+# augmented Lagrangian forms a matrix, where it needs conjugate gradients, where there is none.
+NARROW, WIDE, ALONE = (100, 20), (2000, 50), (10_000, 50)
 
 
 def anchored(theta, low, high, share):
@@ -81,8 +83,9 @@ class DualDescentSolver:
             float(start[-1]) if self.intercept else None, seed,
         )  # fmt: skip
         self.weights, self.gap, self.exhausted = start, math.inf, False
-        # Numbers read so far, and the smallest gaps on the way with them.
-        self.work, self.history = 0.0, []
+        # Sweeps so far, and the smallest gap after each few.
+        self.count, self.history = 0, []
+        self.most, self.first = NARROW if objective.d <= MATRIX_SIZE else WIDE
 
     @property
     def bounded_below(self):
@@ -105,7 +108,7 @@ class DualDescentSolver:
         while left > 0:
             look_for_stop()
             left -= self.descent.sweeps(min(left, SIGNAL_WORK))
-        self.work += SWEEPS
+        self.count += SWEEPS
 
     def _measure(self):
         """Take the duals' model, if its gap is the smallest so far."""
@@ -131,15 +134,20 @@ class DualDescentSolver:
             self.gap = gap
             self.weights = np.append(descent.w, descent.b if self.intercept else 0.0)
 
+    def go_on(self):
+        """Take more sweeps than other methods would: there is none."""
+        self.exhausted = self.most == ALONE[0]
+        self.most, self.first = ALONE
+
     def _judge(self, tol):
         """Give up where the gap would not arrive in time at the rate of the last half of the
         sweeps."""
         self.history.append(self.gap)
-        count = len(self.history)
-        if self.gap <= tol or self.work < FIRST_SWEEPS:
+        made = len(self.history)
+        if self.gap <= tol or self.count < self.first:
             return
-        before = self.history[count // 2 - 1]
+        before = self.history[made // 2 - 1]
         fallen = math.log(before / self.gap) if math.isfinite(before) and self.gap > 0 else 0.0
-        wanted = math.log(self.gap / tol) if 0 < tol and math.isfinite(self.gap) else math.inf
-        most = MOST_SWEEPS / SWEEPS
-        self.exhausted = not wanted * (count - count // 2) <= fallen * (most - count)
+        wanted = math.log(self.gap / tol) if tol > 0 and math.isfinite(self.gap) else math.inf
+        left = self.most / SWEEPS - made
+        self.exhausted = not wanted * (made - made // 2) <= fallen * left

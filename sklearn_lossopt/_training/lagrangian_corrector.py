@@ -44,9 +44,7 @@ def piecewise_linear_solver(objective, x, y, output, *start):
 
 def dual_descent_solver(objective, shift, y, output, start, seed):
     """The solver of one output that comes first where ``descends``."""
-    pieces = [
-        tuple(part[:, output] for part in piece) for piece in objective.loss._breakpoints(y)
-    ]
+    pieces = [tuple(part[:, output] for part in piece) for piece in objective.loss._breakpoints(y)]
     return DualDescentSolver(objective, shift, pieces, start, seed)
 
 
@@ -108,9 +106,9 @@ class AugmentedLagrangianCorrector:
             self._replace_exhausted()
         convergence, incumbent = self.convergence, self.incumbent
         tols = self._step_all(tol)
-        if self.descend:
+        if self.descend and convergence.gap > convergence.target(incumbent.value):
             # F has fallen, and what is wanted with it.
-            self._step_all(tol)
+            tols = self._step_all(tol)
         if self.exact and convergence.gap <= convergence.target(incumbent.value):
             for solver, wanted in zip(self.solvers, tols, strict=True):
                 if not solver.finished:
@@ -153,15 +151,17 @@ class AugmentedLagrangianCorrector:
         ]
 
     def _replace_exhausted(self):
-        """Have others go on where descents have been given up, if there are any others."""
-        given_up = [r for r, solver in enumerate(self.solvers) if solver.exhausted]
+        """Have another solver go on where a descent has been given up, if there is one."""
         objective = self.iterate.objective
-        if not given_up or not solvable(objective, objective.breakpoints):
-            return
-        found = self._lagrangians(given_up)
-        for r, solver in zip(given_up, found, strict=True):
-            solver.begin_at(self.solvers[r].theta)
-            self.solvers[r] = solver
+        given_up = [r for r, solver in enumerate(self.solvers) if solver.exhausted]
+        if not solvable(objective, objective.breakpoints):
+            for r in given_up:
+                self.solvers[r].go_on()
+        elif given_up:
+            found = self._lagrangians(given_up)
+            for r, solver in zip(given_up, found, strict=True):
+                solver.begin_at(self.solvers[r].theta)
+                self.solvers[r] = solver
 
     def _targets(self):
         objective = self.iterate.objective

@@ -90,7 +90,11 @@ class AugmentedLagrangianCorrector:
         """Of the solvers: breakpoints, duals and which rows are on their breakpoints."""
         objective = self.iterate.objective
         rows = objective.n + (objective.d if objective.l1 > 0 else 0)
-        return 33 * objective.breakpoints * objective.n_outputs * rows
+        size = 33 * objective.breakpoints * rows
+        if self.descend:
+            # And shares, squared lengths, who rests; the model and the best one.
+            size += 20 * rows + 16 * objective.d
+        return objective.n_outputs * size
 
     def step(self, tol=None):
         """One outer step of every solver that has not arrived.

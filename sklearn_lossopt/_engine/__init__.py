@@ -42,6 +42,7 @@ if sources() and fingerprint() != _kernels.FINGERPRINT:
         f"{__path__[0]}. {REMEDY}, or run Python outside of that directory."
     )
 
+from sklearn_lossopt._engine._dual_descent import DualDescent  # noqa: E402
 from sklearn_lossopt._engine._kernels import (  # noqa: E402
     ACTIVATION_KERNELS,
     CPU_LEVEL,
@@ -57,6 +58,7 @@ __all__ = [
     "CPU_LEVEL",
     "LOSS_KERNELS",
     "STEP_KERNELS",
+    "DualDescent",
     "StopFlag",
     "Stopped",
     "Trainer",

@@ -104,7 +104,7 @@ static void activate(const Activation *activation, bool single, ptrdiff_t n, voi
 extern const Level level = {
     LOSSOPT_TEXT(LOSSOPT_LEVEL), losses, optimizers, catch_ups, activations, call_loss,
     activate, any_one_by_one, run, run_bank, evaluate, fill_thresholds, fill_plan_powers,
-    count_active, moments,
+    count_active, moments, dual_sweeps, dual_predict, dual_pull, dual_squares,
 };
 
 }  // namespace LOSSOPT_LEVEL

@@ -18,6 +18,10 @@ extern const Level level;
 double moments(const Csr<void> *csr, const void *X, bool single, ptrdiff_t n, ptrdiff_t d,
                const void *weight, const uint32_t *order, const double *origin, double *first,
                double *second);
+double dual_sweeps(DualProblem *problem, double most_work);
+void dual_predict(const DualProblem *problem, double *z);
+void dual_pull(const DualProblem *problem, const double *a, double *out);
+void dual_squares(const DualProblem *problem, double *out);
 
 }  // namespace LOSSOPT_LEVEL
 }  // namespace lossopt

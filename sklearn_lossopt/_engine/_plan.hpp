@@ -258,6 +258,8 @@ using AnyPlan = Plan<void>;
 using AnyMember = Member<void>;
 
 /* Everything that is compiled for one processor level. */
+struct DualProblem;
+
 struct Level {
     const char *name;
     const Loss *losses;
@@ -280,6 +282,11 @@ struct Level {
     double (*moments)(const Csr<void> *csr, const void *X, bool single, ptrdiff_t n, ptrdiff_t d,
                       const void *weight, const uint32_t *order, const double *origin,
                       double *first, double *second);
+    /* See _dual_descent.hpp. */
+    double (*dual_sweeps)(DualProblem *problem, double most_work);
+    void (*dual_predict)(const DualProblem *problem, double *z);
+    void (*dual_pull)(const DualProblem *problem, const double *a, double *out);
+    void (*dual_squares)(const DualProblem *problem, double *out);
 };
 
 }  // namespace lossopt

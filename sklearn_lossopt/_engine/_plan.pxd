@@ -3,6 +3,34 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 cdef extern from "_plan.hpp" namespace "lossopt" nogil:
+    ctypedef struct Csr "lossopt::Csr<void>":
+        const void* data
+        const int32_t* indices
+        const int64_t* indptr
+
+cdef extern from "_dual_descent.hpp" namespace "lossopt" nogil:
+    ctypedef struct DualProblem:
+        bint single
+        Py_ssize_t n, d, pieces
+        const void* X
+        Csr csr
+        const uint32_t* rows
+        const double* shift
+        const double* share
+        const double* square
+        const double* c
+        const double* low
+        const double* high
+        double curvature, l2, inverse_rho
+        double* theta
+        double* w
+        double b, sum
+        uint32_t* active
+        Py_ssize_t n_active
+        uint64_t seed, sweep
+        double limit, worst
+
+cdef extern from "_plan.hpp" namespace "lossopt" nogil:
     enum:
         CHUNK_ROWS
         CHUNK_BYTES
@@ -51,11 +79,6 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         int (*custom_step)(void* custom, Py_ssize_t layer, int64_t t, double rate) except -1 nogil
         int (*after_update)(void* custom) except -1 nogil
         GemmPair gemm
-
-    ctypedef struct Csr "lossopt::Csr<void>":
-        const void* data
-        const int32_t* indices
-        const int64_t* indptr
 
     ctypedef struct Layer "lossopt::Layer<void>":
         Py_ssize_t n_in, n_out, row, offset
@@ -163,3 +186,7 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         double (*moments)(
             const Csr*, const void* X, bint single, Py_ssize_t n, Py_ssize_t d, const void* weight,
             const uint32_t* order, const double* origin, double* first, double* second) noexcept nogil
+        double (*dual_sweeps)(DualProblem*, double most_work) noexcept nogil
+        void (*dual_predict)(const DualProblem*, double* z) noexcept nogil
+        void (*dual_pull)(const DualProblem*, const double* a, double* out) noexcept nogil
+        void (*dual_squares)(const DualProblem*, double* out) noexcept nogil

@@ -72,6 +72,10 @@ class WithUnitRows:
         out[unit, index[unit] - self.n] = 1.0
         return out
 
+    def weights(self, v):
+        """See ``ScaledRows``."""
+        return self.x.weights(v)
+
     def gram(self, index, weight):
         end = np.searchsorted(index, self.n)
         H = self.x.gram(index[:end], weight[:end])
@@ -107,6 +111,9 @@ class AugmentedLagrangian:
         The start, in the scaled coordinates.
     """
 
+    # Whether it has given up: it does not.
+    exhausted = False
+
     def __init__(self, x, breakpoints, penalty, y_scale, v):
         self.x, self.share, self.penalty, self.v = x, x.share, penalty, v
         self.c, self.low, self.high = (np.stack(part) for part in zip(*breakpoints, strict=True))
@@ -127,6 +134,15 @@ class AugmentedLagrangian:
         self.rest, self.enough = 0.01, 0.0
         # Whether v is the exact solution, see ``finish``.
         self.finished = False
+
+    @property
+    def weights(self):
+        """``v`` in the units of the rows."""
+        return self.x.weights(self.v)
+
+    def begin_at(self, theta):
+        """Begin with these duals, which lie in their bounds."""
+        self.theta = theta.copy()
 
     @property
     def bounded_below(self):

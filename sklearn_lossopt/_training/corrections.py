@@ -2,6 +2,7 @@
 
 from sklearn_lossopt._training.lagrangian_corrector import (
     AugmentedLagrangianCorrector,
+    descends,
     piecewise_linear_solver,
     solvable,
 )
@@ -28,6 +29,7 @@ def make_corrector(iterate, incumbent, convergence, precondition):
             return None
         pieces = objective.dual_pieces
         return (SmoothCorrector if solvable(objective, pieces) else NewtonCorrector)(*parts)
-    if precondition is False or not solvable(objective, objective.breakpoints):
+    descend = descends(objective)
+    if precondition is False or not (descend or solvable(objective, objective.breakpoints)):
         return None
-    return AugmentedLagrangianCorrector(*parts, piecewise_linear_solver)
+    return AugmentedLagrangianCorrector(*parts, piecewise_linear_solver, descend=descend)

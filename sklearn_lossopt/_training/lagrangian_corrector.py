@@ -4,6 +4,7 @@ import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, WithUnitRows
+from sklearn_lossopt._solvers.dual_descent import DualDescentSolver
 from sklearn_lossopt._solvers.scaled_rows import ScaledRows
 from sklearn_lossopt._solvers.smooth_lagrangian import SmoothLagrangian
 from sklearn_lossopt._training.each_output import judge_each
@@ -21,6 +22,14 @@ def solvable(objective, pieces):
     return held and 0 < duals <= MAX_DUALS
 
 
+def descends(objective):
+    """Whether dual coordinate descent comes first: a sweep costs a pass over the rows, where a
+    matrix of the columns is too large or would be for rows that are sparse."""
+    wide = objective.sparse or objective.d > MATRIX_SIZE
+    curved = objective.l2 > 0 and objective.l1 == 0
+    return wide and curved and objective.breakpoints > 0 and not is_small(objective)
+
+
 def is_small(objective):
     """Whether the exact solution is worth its time: coefficients then do not depend on the path
     to them."""
@@ -31,6 +40,12 @@ def piecewise_linear_solver(objective, x, y, output, *start):
     """The solver of one output, for rows x; ``start`` as for ``AugmentedLagrangian``."""
     pieces = _pieces_of(objective.loss._breakpoints(y), output, x)
     return AugmentedLagrangian(x, pieces, *start)
+
+
+def dual_descent_solver(objective, shift, y, output, start, seed):
+    """The solver of one output that comes first where ``descends``."""
+    pieces = [tuple(part[:, output] for part in piece) for piece in objective.loss._breakpoints(y)]
+    return DualDescentSolver(objective, shift, pieces, start, seed)
 
 
 def smooth_solver(objective, x, y, output, *start):
@@ -47,7 +62,8 @@ def _pieces_of(pieces, output, x):
 
 
 class AugmentedLagrangianCorrector:
-    """Augmented Lagrangian steps, started at the incumbent.
+    """Augmented Lagrangian steps, started at the incumbent or where sweeps of dual coordinate
+    descent have been given up.
 
     The solvers, one per output, have points of their own and go on from them. What they find
     becomes the incumbent where it is better.
@@ -60,19 +76,25 @@ class AugmentedLagrangianCorrector:
         ``piecewise_linear_solver``, or ``smooth_solver``.
     exact : bool, default=True
         Whether small problems end with an exact solution.
+    descend : bool, default=False
+        Whether dual coordinate descent comes first, see ``descends``.
     """
 
-    def __init__(self, iterate, incumbent, convergence, make_solver, exact=True):
+    def __init__(self, iterate, incumbent, convergence, make_solver, exact=True, descend=False):
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
         self.make_solver, self.exact = make_solver, exact and is_small(iterate.objective)
-        self.rows = self.solvers = None
+        self.descend, self.solvers = descend, None
 
     @property
     def nbytes(self):
         """Of the solvers: breakpoints, duals and which rows are on their breakpoints."""
         objective = self.iterate.objective
         rows = objective.n + (objective.d if objective.l1 > 0 else 0)
-        return 33 * objective.breakpoints * objective.n_outputs * rows
+        size = 33 * objective.breakpoints * rows
+        if self.descend:
+            # And shares, squared lengths, who rests; the model and the best one.
+            size += 20 * rows + 16 * objective.d
+        return objective.n_outputs * size
 
     def step(self, tol=None):
         """One outer step of every solver that has not arrived.
@@ -83,8 +105,23 @@ class AugmentedLagrangianCorrector:
             The gap that is wanted; None for that at which training may end.
         """
         if self.solvers is None:
-            self.rows, self.solvers = self._start()
+            self.solvers = self._descents() if self.descend else self._lagrangians()
+        elif self.descend:
+            self._replace_exhausted()
         convergence, incumbent = self.convergence, self.incumbent
+        tols = self._step_all(tol)
+        if self.descend and convergence.gap > convergence.target(incumbent.value):
+            # F has fallen, and what is wanted with it.
+            tols = self._step_all(tol)
+        if self.exact and convergence.gap <= convergence.target(incumbent.value):
+            for solver, wanted in zip(self.solvers, tols, strict=True):
+                if not solver.finished:
+                    solver.step_until_finished(wanted)
+            self._judge()
+        incumbent.restore()
+
+    def _step_all(self, tol):
+        """One step of every solver that has not arrived; returns the gaps wanted."""
         tols = self._tolerances(tol)
         gaps = np.array([solver.gap for solver in self.solvers])
         if np.all(gaps <= tols):
@@ -96,12 +133,7 @@ class AugmentedLagrangianCorrector:
                 if self.exact and solver.settled and solver.gap > wanted:
                     solver.finish(wanted)
         self._judge()
-        if self.exact and convergence.gap <= convergence.target(incumbent.value):
-            for solver, wanted in zip(self.solvers, tols, strict=True):
-                if not solver.finished:
-                    solver.step_until_finished(wanted)
-            self._judge()
-        incumbent.restore()
+        return tols
 
     def _tolerances(self, tol):
         """The gap wanted of each solver, where ``tol`` is that of all together."""
@@ -113,8 +145,34 @@ class AugmentedLagrangianCorrector:
         allowed = convergence.allowed(convergence.objectives(incumbent.weights))
         return allowed * min(1.0, share)
 
-    def _start(self):
-        """The rows, and a solver for each output."""
+    def _descents(self):
+        """A solver for each output that descends along its duals."""
+        objective, seed = self.iterate.objective, self.iterate.state.seed
+        shift, y = self.iterate.preconditioner.shift, self._targets()
+        return [
+            dual_descent_solver(objective, shift, y, r, weights.astype(np.float64), seed)
+            for r, weights in enumerate(self.incumbent.weights)
+        ]
+
+    def _replace_exhausted(self):
+        """Have another solver go on where a descent has been given up, if there is one."""
+        objective = self.iterate.objective
+        given_up = [r for r, solver in enumerate(self.solvers) if solver.exhausted]
+        if not solvable(objective, objective.breakpoints):
+            for r in given_up:
+                self.solvers[r].go_on()
+        elif given_up:
+            found = self._lagrangians(given_up)
+            for r, solver in zip(given_up, found, strict=True):
+                solver.begin_at(self.solvers[r].theta)
+                self.solvers[r] = solver
+
+    def _targets(self):
+        objective = self.iterate.objective
+        return objective.targets(objective.subsample(objective.n)).astype(np.float64)
+
+    def _lagrangians(self, outputs=None):
+        """A solver for each of these outputs, of all by default."""
         objective, preconditioner = self.iterate.objective, self.iterate.preconditioner
         shift, null = preconditioner.shift, preconditioner.null
         rows = extended = objective.cached(
@@ -124,20 +182,18 @@ class AugmentedLagrangianCorrector:
             extended = WithUnitRows(rows, objective.l1)
         penalty = np.full(len(rows.scale), float(objective.l2))
         penalty[-1] = float(not objective.fit_intercept)
-        y = objective.targets(objective.subsample(objective.n)).astype(np.float64)
-        solvers = []
-        for r, y_scale in enumerate(objective.y_scales()):
+        y, y_scales, solvers = self._targets(), objective.y_scales(), []
+        for r in range(objective.n_outputs) if outputs is None else outputs:
             start = rows.coordinates(self.incumbent.weights[r].astype(np.float64))
-            solvers.append(
-                self.make_solver(objective, extended, y, r, penalty / rows.scale**2, y_scale, start)
-            )
+            parts = penalty / rows.scale**2, y_scales[r], start
+            solvers.append(self.make_solver(objective, extended, y, r, *parts))
         if objective.in_row_space and objective.l2 > 0:
             # As many directions as rows, all curved in the dual. With a width of the size of that
             # curvature, duals arrive in a few outer steps.
             curvature = np.exp(np.mean(np.log(rows.scale[:-1] ** 2))) / objective.l2
             for solver in solvers:
                 solver.widen(0.2 * curvature)
-        return rows, solvers
+        return solvers
 
     def _judge(self):
         """Keep the solvers' point where it is the best; estimate how far that is from F*."""
@@ -145,7 +201,7 @@ class AugmentedLagrangianCorrector:
         if self.convergence.separate:
             self._judge_each()
             return
-        points = [solver.v for solver in self.solvers]
+        points = [solver.weights for solver in self.solvers]
         value = exact_value = self._place(points)
         if self.iterate.objective.X.dtype == np.float32:
             # Rounding to float32 moved the iterate away from the solvers' point.
@@ -171,7 +227,7 @@ class AugmentedLagrangianCorrector:
     def _judge_each(self):
         """The same for targets with objectives of their own."""
         iterate, sparse = self.iterate, None
-        found = self._weights([solver.v for solver in self.solvers])
+        found = self._weights([solver.weights for solver in self.solvers])
         if iterate.objective.l1 > 0:
             sparse = self._weights([self._sparse(solver) for solver in self.solvers])
         gaps = np.array([solver.gap for solver in self.solvers])
@@ -183,15 +239,16 @@ class AugmentedLagrangianCorrector:
         return self.iterate.evaluate()
 
     def _weights(self, points):
-        """The weights (k, d + 1) that the solvers' points stand for, in float64."""
-        weights = np.stack([self.rows.weights(v) for v in points])
+        """The solvers' points as weights (k, d + 1), in float64."""
+        weights = np.stack(points)
         if not self.iterate.objective.fit_intercept:
             weights[:, -1] = 0.0
         return weights
 
     def _sparse(self, solver):
         """A solver's point, with zeros where the penalty holds the coefficient at 0."""
+        weights = solver.weights
         if solver.on is None:
-            return solver.v
+            return weights
         zero = solver.on[:, self.iterate.objective.n :].any(axis=0)
-        return np.append(np.where(zero, 0.0, solver.v[:-1]), solver.v[-1])
+        return np.append(np.where(zero, 0.0, weights[:-1]), weights[-1])

@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "sklearn_lossopt"
-COMPILED = {"_custom", "_kernels", "_moments", "_paths", "_trainer"}
+COMPILED = {"_custom", "_dual_descent", "_kernels", "_moments", "_paths", "_trainer"}
 
 
 def check_contents(files):

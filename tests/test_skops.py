@@ -43,8 +43,7 @@ TEXTBOOK = {"precondition": False, "learning_rate": 1e-3, "schedule": "constant"
 
 
 @pairwise(
-    "task, loss", [(task, loss) for task, loss in PAIRS if loss != "huber"],
-    optimizer=STREAMING, hidden=[(), (3,)],
+    "task, loss", PAIRS, optimizer=STREAMING, hidden=[(), (3,)],
     given=[{}, TEXTBOOK, {"schedule": "plateau"}, {"precondition": "whiten"}, {"l1_ratio": 0.5}],
     calls=[1, 3],
 )  # fmt: skip

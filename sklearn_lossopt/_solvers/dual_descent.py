@@ -20,6 +20,7 @@ import numpy as np
 
 from sklearn_lossopt._engine import DualDescent, look_for_stop
 from sklearn_lossopt._linalg import MATRIX_SIZE
+from sklearn_lossopt._solvers.augmented_lagrangian import fenchel_gaps, is_bounded_below, total
 
 # Sweeps between two measurements of the gap, and numbers read between two looks at signals.
 SWEEPS, SIGNAL_WORK = 5, 2e7
@@ -89,8 +90,8 @@ class DualDescentSolver:
 
     @property
     def bounded_below(self):
-        """Whether no row's loss is below 0: slopes change their sign at its breakpoints."""
-        return bool((self.low <= 0).all() and (self.high >= 0).all())
+        """See ``is_bounded_below``."""
+        return is_bounded_below(self.low, self.high)
 
     @property
     def theta(self):
@@ -121,11 +122,7 @@ class DualDescentSolver:
             if dual is None:
                 return
             moved = self.share * (dual - descent.theta).sum(axis=0)
-        r = z - self.c
-        slope = np.where(r > 0, self.high, self.low)
-        slope -= dual
-        slope *= r
-        gap = float(self.share @ slope.sum(axis=0))
+        gap = float(self.share @ total(fenchel_gaps(z - self.c, self.low, self.high, dual)))
         if moved is not None and moved.any():
             step = descent.pull(moved)
             gap += 0.5 * float(step @ step) / self.l2

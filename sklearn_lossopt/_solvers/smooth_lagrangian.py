@@ -14,7 +14,7 @@ smaller than q the steps are Newton's own.
 
 import numpy as np
 
-from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, total
+from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, fenchel_gaps, total
 
 
 class SmoothLagrangian(AugmentedLagrangian):
@@ -70,7 +70,8 @@ class SmoothLagrangian(AugmentedLagrangian):
         rows, units = self._parts(u, dual, self.low, self.high)
         gap = np.empty_like(u)
         gap[:, : self.n_rows] = self.conjugate.gap(*rows)
-        gap[:, self.n_rows :] = (np.where(units[0] > 0, units[3], units[2]) - units[1]) * units[0]
+        r, dual, low, high = units
+        gap[:, self.n_rows :] = fenchel_gaps(r, low, high, dual)
         return float(self.share @ total(gap))
 
     def _curvature(self, dual):

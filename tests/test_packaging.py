@@ -1,6 +1,7 @@
 """What is installed: every module, the compiled engine, the type marker, one version.
 
-Run as a script with a wheel's path, it makes the same checks of that wheel (``.ci/run`` does).
+Run as a script with the path of a wheel, or of the site-packages of another environment, it makes
+the same checks there (``.ci/run`` does).
 """
 
 import ast
@@ -52,10 +53,9 @@ def distribution():
 
 
 def test_installed_files(distribution):
-    files = distribution.files
-    if not any(file.name.startswith("_kernels.") for file in files):
+    if not any(file.name.startswith("_kernels.") for file in distribution.files):
         pytest.skip("an editable installation has no files of its own")
-    check_contents(file.as_posix() for file in files if file.suffix != ".pyc")
+    check_contents(packaged(Path(distribution.locate_file(""))))
 
 
 def test_compiled_modules_lie_inside_the_package():
@@ -225,10 +225,18 @@ except ImportError:
     assert seen("1")[1:] == ["baseline", "True", "True"]
 
 
+def packaged(path):
+    """The files of the package in a wheel or in a folder that it is installed in."""
+    if path.suffix == ".whl":
+        assert path.name.split("-")[1] == version(), path.name
+        with zipfile.ZipFile(path) as archive:
+            return [file for file in archive.namelist() if not file.endswith("/")]
+    (found,) = importlib.metadata.distributions(name="sklearn-lossopt", path=[str(path)])
+    assert found.version == version(), found.version
+    return [file.as_posix() for file in found.files if file.suffix != ".pyc"]
+
+
 if __name__ == "__main__":
-    for wheel in sys.argv[1:]:
-        name = Path(wheel).name
-        assert name.split("-")[1] == version(), name
-        with zipfile.ZipFile(wheel) as archive:
-            check_contents(file for file in archive.namelist() if not file.endswith("/"))
-        print(f"{name}: complete")
+    for path in map(Path, sys.argv[1:]):
+        check_contents(packaged(path))
+        print(f"{path.name}: complete")

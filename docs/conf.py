@@ -192,7 +192,9 @@ def in_frames(app, pagename, templatename, context, doctree):
             r'<img(?![^>]*thumb)[^>]*src="[^"]*_images/([^"]*)"[^>]*>', partial(framed, app), body
         )
         body = re.sub(
-            r"(<math(?![^>]*block).*?</math>[-)\].,;:]+)", r'<span class="whole">\1</span>', body
+            r"(<math(?![^>]*block)(?:(?!</math>).)*</math>[-)\].,;:]+)",
+            r'<span class="whole">\1</span>',
+            body,
         )
         context["body"] = re.sub(r"(<td><p>[^<]*\de)-(?=\d)", r"\1&#8209;", body)
 

@@ -28,7 +28,8 @@ def mathml(text, display="inline"):
     -------
     markup : str
     """
-    text = text.replace("{aligned}", "{align*}")
+    # Two commands that the converter does not know.
+    text = text.replace("{aligned}", "{align*}").replace(r"\arg\min", r"\operatorname{argmin}")
     root = ElementTree.fromstring(convert(text, display=display))
     fence(root)
     for row in list(root.iter()):

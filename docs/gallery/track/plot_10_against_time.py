@@ -31,4 +31,5 @@ plt.show()
 # the columns and says when it has arrived:
 
 model = GradientClassifier(alpha=0.01, random_state=0).fit(X, y)
-print(model.n_iter_, model.converged_, model.loss_curve_[-1] - optimum)
+gap = model.loss_curve_[-1] - optimum
+print(f"{model.n_iter_} epochs, at the optimum: {model.converged_}, distance {gap:.0e}")

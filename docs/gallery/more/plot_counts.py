@@ -33,7 +33,8 @@ for ax, (loss, model) in zip(axes, models.items(), strict=True):
 plt.show()
 
 # %%
-# The total cost of a contract is zero for most and positive for some: Tweedie's losses are for it.
+# The total cost of a contract is zero for most and positive for some. Tweedie losses are made for
+# such targets.
 
 cost = np.array([rng.gamma(2, 300, n).sum() for n in claims])
 tweedie = GradientRegressor("tweedie").fit(X, cost / exposure, sample_weight=exposure)

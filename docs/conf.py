@@ -3,15 +3,20 @@
 import re
 import sys
 import warnings
+from functools import partial
+from importlib import import_module
+from inspect import isclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "_ext"))
+sys.path[:0] = [str(HERE / "_ext"), str(HERE)]
 
+from make_reference import as_string, methods, onnx_docstring
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_lossopt
 from sklearn_lossopt import losses, optimizers, plotting, schedules
+from sklearn_lossopt._component import Component
 
 project = "sklearn-lossopt"
 author = copyright = "The sklearn-lossopt developers"
@@ -84,7 +89,7 @@ html_theme_options = {
     "check_switcher": False,
     "navbar_align": "left",
     "navbar_end": ["version-switcher", "theme-switcher"],
-    "header_links_before_dropdown": 4,
+    "header_links_before_dropdown": 5,
     "show_prev_next": True,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
@@ -99,6 +104,56 @@ html_sidebars = {"index": []} | {
 }
 
 
+def documented(name):
+    """The methods that the page of a class describes: those that the reference lists.
+
+    Parameters
+    ----------
+    name : str
+        The class's full name.
+
+    Returns
+    -------
+    names : str
+        With commas between them.
+    """
+    found = public(name)
+    # What all members of a family have is described once, on the page of their base class.
+    registered = issubclass(found, Component) and found.name is not None
+    return "" if registered else ", ".join(methods(found))
+
+
+def pictured(name):
+    """The pages of the gallery that use an object, or a component by one of its strings.
+
+    Parameters
+    ----------
+    name : str
+        The object's full name.
+
+    Returns
+    -------
+    arguments : str
+        For the directive ``minigallery``.
+    """
+    found, uses = public(name), [name]
+    if isclass(found) and issubclass(found, Component) and found.name is not None:
+        strings = {f'"{string}"' for string in (found.name, *found.aliases)}
+        for script in sorted((HERE / "gallery").glob("*/plot_*.py")):
+            if any(string in script.read_text(encoding="utf-8") for string in strings):
+                uses.append(script.relative_to(HERE).as_posix())
+    return " ".join(uses)
+
+
+def public(name):
+    """The object of a full name."""
+    module, _, last = name.rpartition(".")
+    return getattr(import_module(module), last)
+
+
+autosummary_context = {"documented": documented, "pictured": pictured}
+
+
 def write_api():
     """Write api/index.rst: every public name, each with a page of its own."""
     lines = ["API", "===", ""]
@@ -109,6 +164,8 @@ def write_api():
         lines += [f".. currentmodule:: {module.__name__}", ""]
         lines += [".. autosummary::", "   :toctree: generated", "   :nosignatures:", ""]
         lines += [f"   {name}" for name in sorted(names, key=str.lower)] + [""]
+    lines += ["ONNX", "----", "", "Module ``sklearn_lossopt.onnx``, which needs skl2onnx.", ""]
+    lines += [*onnx_docstring().splitlines(), ""]
     target = HERE / "api" / "index.rst"
     target.parent.mkdir(exist_ok=True)
     text = "\n".join(lines)
@@ -124,19 +181,43 @@ def as_myst(app, docname, source):
 
 
 def in_frames(app, pagename, templatename, context, doctree):
-    """Pictures, each in a frame that scrolls where the page is narrower than they can be read, and
-    numbers in tables, such as 1e-06, that do not break at their sign."""
+    """Pictures, each in a frame that scrolls where the page is narrower than they can be read;
+    numbers in tables, such as 1e-06, that do not break at their sign; and formulas with the
+    punctuation that follows them."""
     body = context.get("body")
     if body:
-        picture = r'<img(?![^>]*thumb)[^>]*src="[^"]*_images/[^>]*>'
-        body = re.sub(picture, r'<span class="picture">\g<0></span>', body)
+        title = re.sub("<[^>]+>", "", context.get("title", ""))
+        body = re.sub(r'(<img[^>]*) alt="plot [^"]*"', rf'\1 alt="{title}"', body)
+        body = re.sub(
+            r'<img(?![^>]*thumb)[^>]*src="[^"]*_images/([^"]*)"[^>]*>', partial(framed, app), body
+        )
+        body = re.sub(
+            r"(<math(?![^>]*block)(?:(?!</math>).)*</math>[-)\].,;:]+)",
+            r'<span class="whole">\1</span>',
+            body,
+        )
         context["body"] = re.sub(r"(<td><p>[^<]*\de)-(?=\d)", r"\1&#8209;", body)
+
+
+def framed(app, found):
+    """A picture in its frame, which says whether there are several plots side by side."""
+    path = next(path for path in Path(app.srcdir).glob("**/*.png") if path.name == found[1])
+    width, height = (int.from_bytes(path.read_bytes()[at : at + 4]) for at in (16, 20))
+    kind = "picture wide" if width > 1.8 * height else "picture"
+    return f'<span class="{kind}">{found[0]}</span>'
 
 
 def in_place(app, what, name, found, options, lines):
     """Docstrings, of scikit-learn too, on a site that has no glossary of scikit-learn's and in
-    which a name that ends with an underscore is no link."""
+    which a name that ends with an underscore is no link. Components say what their strings are."""
+    if what == "class" and issubclass(found, Component) and found.name is not None:
+        first = next(i for i, line in enumerate(lines) if line.strip())
+        after = lines.index("", first)
+        lines[after:after] = ["", as_string(found, "``"), ""]
     for i, line in enumerate(lines):
+        if re.match(r"\s*(>>>|\.\.\. )", line):
+            continue
+        line = re.sub(r"^:obj:`([^`<]+?) <[^>]*>`", r"**\1**", line)
         line = re.sub(r":(?:term|ref):`([^`<]+?)\s*(?:<[^>]*>)?`", r"\1", line)
         lines[i] = re.sub(r"(?<![`\w])([a-z]\w*)_(?=[,)]|$)", r"\1\\_", line)
 

@@ -114,7 +114,16 @@ def function_section(name, function):
 
 
 def methods(cls):
-    """Names of the methods to document: an estimator's, and what a base class asks for."""
+    """Names of the methods to document: an estimator's, and what a base class asks for.
+
+    Parameters
+    ----------
+    cls : type
+
+    Returns
+    -------
+    names : list of str
+    """
     names = []
     for name in dir(cls):
         public = name == "__call__" or not name.startswith("_")
@@ -129,16 +138,33 @@ def methods(cls):
     return names
 
 
+def as_string(cls, quote="`"):
+    """The names by which estimators know a registered component.
+
+    Parameters
+    ----------
+    cls : type
+        The component's class.
+    quote : str, default="`"
+        What stands around a name.
+
+    Returns
+    -------
+    text : str
+    """
+    known = [f"{quote}{cls.name}{quote}"]
+    for alias, given in cls.aliases.items():
+        note = ", ".join(f"{key}={value}" for key, value in given.items())
+        known.append(f"{quote}{alias}{quote}" + (f" ({note})" if note else ""))
+    return f"As a string: {', '.join(known)}."
+
+
 def section(name, cls, with_methods):
     """A class: signature, description, parameters, attributes and methods."""
     doc = NumpyDocString(inspect.getdoc(cls))
     lines = [f"### {name}", "", f"```python\n{name}{signature(cls)}\n```", ""]
-    if registered := getattr(cls, "name", None):
-        known = [f"`{registered}`"]
-        for alias, given in cls.aliases.items():
-            note = ", ".join(f"{key}={value}" for key, value in given.items())
-            known.append(f"`{alias}`" + (f" ({note})" if note else ""))
-        lines += [f"As a string: {', '.join(known)}.", ""]
+    if getattr(cls, "name", None):
+        lines += [as_string(cls), ""]
     lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), ""]
     for title in ("Parameters", "Attributes"):
         if doc[title]:
@@ -158,6 +184,17 @@ def signature(cls):
     if len(text) < 80:
         return text
     return "(\n    " + text[1:-1].replace(", ", ",\n    ") + ",\n)"
+
+
+def onnx_docstring():
+    """What ``sklearn_lossopt.onnx`` says, without an import, which needs skl2onnx.
+
+    Returns
+    -------
+    text : str
+    """
+    source = Path(sklearn_lossopt.__file__).with_name("onnx.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source))
 
 
 def render():
@@ -194,9 +231,7 @@ def render():
             lines += function_section(name, found)
         else:
             lines += section(name, found, with_methods=True)
-    # Read without an import, which needs skl2onnx.
-    source = Path(sklearn_lossopt.__file__).with_name("onnx.py").read_text(encoding="utf-8")
-    doc = NumpyDocString(ast.get_docstring(ast.parse(source)))
+    doc = NumpyDocString(onnx_docstring())
     lines += ["## ONNX", "", "Module `sklearn_lossopt.onnx`. It needs skl2onnx.", ""]
     lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"

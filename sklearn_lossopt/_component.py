@@ -97,7 +97,7 @@ class Component(DocLinkMixin, BaseEstimator):
 
     @classmethod
     def registry(cls):
-        """Every registered member of the family.
+        """The registered names and their classes.
 
         Returns
         -------

@@ -11,6 +11,18 @@ class DivergenceError(ValueError):
     """The objective grew or became infinite during training, and no model was fitted.
 
     The message names the epoch, the objective, the learning rate and the remedy.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_lossopt import DivergenceError, GradientRegressor
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> textbook = dict(precondition=False, learning_rate=0.1, schedule="constant")
+    >>> try:
+    ...     GradientRegressor(optimizer="sgd", **textbook).fit(X, y)
+    ... except DivergenceError:
+    ...     print("Scale the columns, or lower the learning rate.")
+    Scale the columns, or lower the learning rate.
     """
 
 

@@ -18,17 +18,17 @@ PARTS = (Memory, Moments, QuadraticSum, Reservoir, Sample, State, Stream)
 
 
 def skops_types():
-    """Names of the types that a file of one of this package's estimators may hold.
+    """Names of the types that a saved estimator of this package may contain.
 
     ``skops.io.load`` makes only objects of types that it is told to trust. These are estimators,
-    their losses, optimizers and schedules, what lets a stream go on, and the matrix that
-    ``sparsify`` makes. Of a search, save ``best_estimator_``.
+    their losses, optimizers and schedules, the state from which a stream continues, and the matrix
+    that ``sparsify`` makes. To save a search, save its ``best_estimator_``.
 
     Returns
     -------
     names : list of str
         For the parameter ``trusted`` of ``skops.io.load`` and ``skops.io.loads``. Your own losses
-        and optimizers are not among them: add ``"module.Class"`` of those that you trust.
+        and optimizers are not among them: add ``"module.Class"`` for each that you trust.
 
     Examples
     --------

@@ -20,44 +20,43 @@ OTHERS = ("fixed", "free")
 
 
 class Trace:
-    """The way of a fit, as ``trace`` records it. Row 0 is the start.
+    """The path of a fit, as ``trace`` records it; row 0 is the start.
 
-    Parameters of the model are in the units of X, whatever variables training works in.
+    The parameters are in the units of X, whatever variables training works in.
 
     Parameters
     ----------
     recorder : Recorder
-        What the fit has told.
+        The record of the fit.
     estimator : estimator
-        What was fitted.
+        The fitted estimator.
     error : DivergenceError or None
         How the fit ended.
 
     Attributes
     ----------
     update : ndarray of shape (n_points,), int
-        Updates made. A point has the number of the one before if something else than an update
-        has moved the model: a Newton step of ``schedule="auto"``, or its return to better weights.
+        Number of updates made. It does not change where something other than an update moved the
+        model: a Newton step of ``schedule="auto"``, or its return to better weights.
     epoch : ndarray of shape (n_points,)
         Epochs made, with fractions: 1.5 is the middle of the second epoch.
     coef : ndarray of shape (n_points, ...), or list of these
-        After n_points the shape of ``coef_``. Of a network a list, one array for each of
+        One ``coef_`` for each point. For a network it is a list, with one array for each of
         ``coefs_``.
     intercept : ndarray of shape (n_points, ...), or list of these
-        The same of ``intercept_`` or ``intercepts_``.
+        The same for ``intercept_`` or ``intercepts_``.
     learning_rate : ndarray of shape (n_points,)
-        That of the update that led to the point; at the start, that of the first update.
-        NaN where a line search finds the steps, as ``optimizer="lbfgs"`` does.
+        Learning rate of the update that led to the point; at the start, of the first update. NaN
+        where a line search finds the steps, as ``optimizer="lbfgs"`` does.
     seconds : ndarray of shape (n_points,)
-        Time since the start, without that of recording; also without what the fit does before its
-        first epoch.
+        Time since the start, without recording and without the preparations before the first epoch.
     objective : ndarray of shape (n_points,)
         F, the mean loss of all training rows plus the penalty. Not finite where a diverging fit
         has overflowed.
     error : DivergenceError or None
         What ``fit`` raises, if it diverges.
     estimator : estimator
-        The clone that was fitted; without fitted attributes where the fit has diverged.
+        The fitted clone; it has no fitted attributes if the fit diverged.
 
     See Also
     --------
@@ -118,8 +117,8 @@ class Trace:
         coef, intercept : array-like of shape (n_features,), float
             All parameters.
         others : {"fixed", "free"}, default="fixed"
-            What the parameters do that do not vary. They stay where they are, or they go to where
-            F is smallest, which needs a smooth loss.
+            Whether the other parameters stay where they are, or go to where F is smallest. The
+            latter needs a smooth loss.
 
         Returns
         -------
@@ -263,17 +262,17 @@ def _same(one, other):
 
 
 def trace(estimator, X, y, sample_weight=None, *, every="update"):
-    """Fit a clone and record the way: parameters and objective after each update or epoch.
+    """Fit a clone and record its path: parameters and objective after each update or epoch.
 
-    The fit is the one that ``estimator.fit(X, y)`` makes, with its order of the rows, learning
+    The fit is the one that ``estimator.fit(X, y)`` makes, with the same order of the rows, learning
     rates and stopping. Any loss, optimizer, batch size and schedule can be traced, and networks
     too. A fit that diverges is traced until it ends.
 
-    With ``every="update"`` a point is what the model would be if training ended after that update;
-    an optimizer that averages has its average there. Between epochs ``schedule="auto"`` may take
-    a Newton step, or go back to the best weights: the model then has a point of its own. The last
-    point is the model that ``fit`` gives, unless early stopping returns to an earlier epoch.
-    An iteration of ``optimizer="lbfgs"`` counts as one update and one epoch.
+    With ``every="update"``, a point is the model that training would give if it ended after that
+    update; for an optimizer that averages, it is the average. Between epochs, ``schedule="auto"``
+    may take a Newton step or go back to the best weights. This is a point of its own. The last
+    point is the model that ``fit`` gives, unless early stopping returns to an earlier epoch. An
+    iteration of ``optimizer="lbfgs"`` counts as one update and one epoch.
 
     Parameters
     ----------
@@ -288,7 +287,8 @@ def trace(estimator, X, y, sample_weight=None, *, every="update"):
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
     every : {"update", "epoch"}, default="update"
-        What a point stands for. Each point evaluates the objective on all rows.
+        Whether there is a point for each update or for each epoch. Each point evaluates the
+        objective on all rows.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Fitted models as ONNX graphs: importing this module registers converters with skl2onnx.
 
-From then on ``skl2onnx.to_onnx`` takes both estimators and both searches, alone and as a step of a
-scikit-learn pipeline. What a graph predicts from raw predictions follows from the links that the
-loss states. It computes in the precision that the model itself would use for the same input.
+From then on, ``skl2onnx.to_onnx`` takes both estimators and both searches, alone and as a step of a
+scikit-learn pipeline. A graph turns raw predictions into predictions by the link that the loss
+states. It computes in the precision that the model itself would use for the same input.
 
 Examples
 --------

@@ -30,6 +30,16 @@ class Schedule(Component, family="schedule"):
     A schedule depends on its arguments alone, and so a fit can be interrupted and resumed. A
     schedule that depends on the objective F sets the class attribute ``reacts = True`` and
     overrides ``remember``. Its fourth argument, ``memory``, is the last result of ``remember``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt.schedules import Schedule
+    >>> class Linear(Schedule):
+    ...     def __call__(self, step, steps_per_epoch, max_iter):
+    ...         return 1 - step / (steps_per_epoch * max_iter)
+    >>> print(Linear()(np.arange(4), 2, 2))
+    [1.   0.75 0.5  0.25]
     """
 
     reacts = False

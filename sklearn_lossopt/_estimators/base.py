@@ -160,7 +160,7 @@ class BaseGradientEstimator(
         return super()._get_param_names()
 
     def set_params(self, **params):
-        """Set parameters, those of components included.
+        """Set parameters, including those of components.
 
         A component given as a string is first replaced by its object where one of its own
         parameters is set, so that ``optimizer__beta_1`` can be searched with ``optimizer="adam"``.

@@ -41,10 +41,11 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         F(w, b) = \frac{\sum_i s_i \, \ell(y_i, x_i \cdot w + b)}{\sum_i s_i}
             + \alpha \left( \frac{1 - \rho}{2} \|w\|_2^2 + \rho \|w\|_1 \right)
 
-    with s the sample weight times the class weight. It is the objective of ``SGDClassifier``;
-    with ``loss="log_loss"`` that of ``LogisticRegression`` with C = 1 / (n alpha). More than two
-    classes: "log_loss" is the softmax cross-entropy of all classes, a margin loss such as "hinge"
-    is the sum of one-vs-rest problems; either way all columns are trained in one pass.
+    with s the sample weight times the class weight. It is the objective of ``SGDClassifier``; with
+    ``loss="log_loss"`` that of ``LogisticRegression`` with C = 1 / (n alpha). With more than two
+    classes, "log_loss" is the softmax cross-entropy of all classes, and a margin loss such as
+    "hinge" is the sum of one-vs-rest problems. Either way, one pass over the data trains all
+    columns.
 
     With ``hidden_layer_sizes`` the model is a multilayer perceptron: raw predictions are not
     :math:`x \cdot w + b` but :math:`W_L a_{L-1} + b_L`, with :math:`a_l = f(W_l a_{l-1} + b_l)` for
@@ -64,83 +65,84 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         ("schedule_free"), "schedule_free_adamw" and, for smooth losses, "lbfgs"; or an object such
         as ``Adam(beta_1=0.8)``.
     hidden_layer_sizes : int or sequence of int, default=()
-        Units of each hidden layer; () is a linear model. A network's penalty is on the weights of
-        all layers and, unless ``precondition=False``, in the units that it is trained in: features
-        standardised, the loss over its typical size.
+        Number of units in each hidden layer; () is a linear model. A network's penalty is on the
+        weights of all layers. Unless ``precondition=False``, it is in the units of training:
+        standardised features, and the loss divided by its typical size.
     activation : str, default="relu"
-        What hidden units make of their inputs: "relu", "leaky_relu", "gelu", "silu", "tanh",
-        "logistic", "identity". Weights are drawn as He et al. (2015) for the first four, as Glorot
-        and Bengio (2010) for the others.
+        The function of the hidden units: "relu", "leaky_relu", "gelu", "silu", "tanh", "logistic",
+        "identity". Initial weights follow He et al. (2015) for the first four, and Glorot and
+        Bengio (2010) for the others.
     dropout : float or "auto", default="auto"
         Share of hidden units, in [0, 1), that each update leaves out at random; the others are
-        enlarged to make up for it. "auto" is a quarter where all hidden layers have 32 units or
-        more, and 0 for full batches and with ``precondition=False``.
+        scaled up to make up for it. "auto" is 0.25 if all hidden layers have 32 units or more, but
+        0 for full batches and with ``precondition=False``.
     alpha : float, default=1e-4
-        Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside, for
-        linear models.
+        Strength of the penalty, at least 0. For linear models it is in the coordinates of X,
+        whatever ``precondition`` is.
     l1_ratio : float, default=0.0
         Share :math:`\rho` of the penalty's strength that is an L1 norm, in [0, 1]. Above 0, steps
-        are proximal ones and coefficients become exactly zero; preconditioning then scales.
+        are proximal, coefficients become exactly zero, and preconditioning only scales.
     fit_intercept : bool, default=True
         Whether to fit an intercept; it is not penalised.
     learning_rate : float or "auto", default="auto"
-        Step size, greater than 0. "auto" takes it from the curvature of the loss and the data,
-        see ``learning_rate_``. With ``precondition`` on, a number is in preconditioned units, in
-        which the curvature of the objective is about 1; with ``precondition=False`` it is in the
-        units of X and y. With hidden layers "auto" depends on the optimizer alone, 0.003 for
-        "adam".
+        Step size, greater than 0. "auto" takes it from the curvature of the loss and the data, see
+        ``learning_rate_``. With ``precondition`` on, a number is in preconditioned units, in which
+        the curvature of the objective is about 1; with ``precondition=False`` it is in the units of
+        X and y. With hidden layers, "auto" depends only on the optimizer: 0.003 for "adam".
     schedule : str or Schedule, default="auto"
-        How the step size changes: "auto" follows the objective after each epoch; "constant",
+        How the step size changes. "auto" follows the objective after each epoch. "constant",
         "invscaling", "exponential", "cosine", "one_cycle", "plateau", "warm_up", or an object of
         ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule. With hidden
-        layers "auto" is half a cosine over 2000 updates or 100 epochs, whichever is more, but at
-        most 1000 epochs and ``max_iter``, which all run; after one epoch of warm-up with momentum.
+        layers, "auto" is half a cosine over 2000 updates or 100 epochs, whichever is more, but at
+        most 1000 epochs and ``max_iter``. All of these epochs run. With momentum, one epoch of
+        warm-up comes first.
     batch_size : int or "auto", default="auto"
-        Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
+        Rows per update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
         when the objective stops falling if the schedule is "auto" too; in ``partial_fit`` it is 64.
-        With hidden layers it is a 32nd of the rows, at least 16 and at most 128, or all of 64.
-        Cannot be set with "gradient_descent" and "lbfgs", which use all rows.
+        With hidden layers it is a 32nd of the rows, at least 16 and at most 128; with 64 rows or
+        fewer it is all of them. Cannot be set with "gradient_descent" and "lbfgs", which use all
+        rows.
     max_iter : int, default=1000
         The greatest number of epochs (passes over the data).
     tol : float, default=1e-6
         Training ends when the estimated distance of the objective to its optimum is below ``tol``
         times the objective. With 0, exactly ``max_iter`` epochs run.
     n_iter_no_change : int, default=5
-        Epochs without an improvement after which training ends: with ``early_stopping`` one of
-        the validation loss or score by ``tol`` times its best value; without, under a schedule
-        other than "auto" or with "lbfgs" and hidden layers, one of the objective by ``tol`` times
-        its value.
+        Training ends after so many epochs without an improvement. With ``early_stopping``, an
+        improvement is one of the validation loss or score by ``tol`` times its best value. Without,
+        it is one of the objective by ``tol`` times its value, under a schedule other than "auto" or
+        with "lbfgs" and hidden layers.
     early_stopping : bool, default=False
-        Whether validation ends training, which then goes back to the parameters of the best
-        epoch. It takes place on the validation data passed to ``fit`` or, if there are none, on
-        rows set aside, with ``tol=0`` too.
+        Whether validation ends training. The model is then that of the best epoch. Validation uses
+        the data passed to ``fit`` or, if there are none, rows set aside; also with ``tol=0``.
     validation_fraction : float, default=0.1
         Share of the rows, by their weight and of each class alike, that ``early_stopping`` sets
         aside, in (0, 1). Equal rows stay together, unless there are more than ten of each.
     scoring : "loss", str, callable or None, default="loss"
-        What validation measures: the mean loss with weights as in F; the scikit-learn scorer of
-        that name, or with the signature ``scorer(estimator, X, y)``; None is the method ``score``.
+        What validation measures. "loss" is the mean loss with weights as in F. A str names a scorer
+        of scikit-learn, a callable has the signature ``scorer(estimator, X, y)``, and None is the
+        method ``score``.
     precondition : {"auto", "whiten", "scale"} or False, default="auto"
-        Change of variables in which the optimizer works. "whiten" decorrelates the features in
-        the metric of the curvature, "scale" scales each one, False leaves them alone (textbook
-        iterates from zero); "auto" whitens below 800 features and 16 times the batch size, if X
-        is not sparse. The minimiser is the same. With hidden layers "auto" and "scale" standardise
-        the features (sparse ones are scaled alone) and measure y in a typical size; ``coefs_`` and
-        ``intercepts_`` are for X and y as they are all the same.
+        Change of variables in which the optimizer works. "whiten" decorrelates the features in the
+        metric of the curvature, "scale" scales each one, False leaves them alone (textbook iterates
+        from zero); "auto" whitens dense X with fewer features than 800 and than 16 times the batch
+        size. The minimiser is the same. With hidden layers, "auto" and "scale" standardise the
+        features (sparse ones are only scaled) and divide y by its typical size; ``coefs_`` and
+        ``intercepts_`` still apply to X and y as they are.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with the sample weights; "balanced" makes them
         inversely proportional to the classes' (weighted) frequencies.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the last fit's coefficients and, under a fixed schedule, from
-        all that its optimizer knew, unless data or settings changed its coordinates: k epochs and
-        k more are then 2k epochs.
+        Whether ``fit`` continues from the coefficients of the last fit. Under a fixed schedule it
+        also continues the optimizer's state, unless data or settings changed its coordinates: k
+        epochs and k more are then 2k epochs.
     random_state : int, RandomState instance or None, default=None
         Seeds the order of the rows; an int makes fits reproducible bit for bit.
     verbose : int, default=0
-        With 1, a line is printed after each epoch and, where one takes long, every five seconds;
-        with 2, it also has the batch size and the seconds.
+        1 prints a line after each epoch and, during a long one, every five seconds; 2 adds the
+        batch size and the seconds.
 
     Attributes
     ----------
@@ -163,7 +165,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     n_iter_ : int
         Epochs run, and calls of ``partial_fit`` since.
     t_ : int
-        Updates made, those of the calls that this one went on from included.
+        Updates made, including those of the calls that this one continued.
     loss_curve_ : ndarray of shape (n_iter_,)
         F at the end of each epoch; with ``tol=0`` and a fixed schedule, its running mean over the
         epoch's batches, as for a chunk of ``partial_fit``.
@@ -174,7 +176,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         Only with validation data: the epoch, counted from 1, at which the validation curve is
         best. With ``early_stopping``, the model is that of this epoch.
     learning_rate_ : float
-        The number that ``learning_rate`` stood for.
+        The learning rate in use: the number that "auto" became.
     converged_ : bool
         Whether the estimated distance of F to its optimum is below ``tol`` times F.
     delta_ : float or ndarray of shape (n_outputs,)
@@ -327,8 +329,9 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         classes : array-like of shape (n_classes,), default=None
             All labels that may come in any call; needed in the first one.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, at least 0, relative to their mean, class weights included, over
-            all rows so far. Rows of weight 0 are left out; a chunk of them changes nothing.
+            Weights of the rows, at least 0. They count relative to the mean weight, with class
+            weights, of all rows so far. Rows of weight 0 are left out, and a chunk of such rows
+            changes nothing.
 
         Returns
         -------

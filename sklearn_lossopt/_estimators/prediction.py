@@ -181,7 +181,7 @@ class FittedModelMixin:
 
     @available_if(is_linear)
     def sparsify(self):
-        """Keep ``coef_`` as a CSR matrix, (n_outputs, n_features) whatever its shape was.
+        """Convert ``coef_`` to a CSR matrix, always of shape (n_outputs, n_features).
 
         Predictions are the same, up to rounding. With mostly zeros, which ``l1_ratio`` brings, it
         takes less memory; with less than half of them, more.
@@ -197,7 +197,7 @@ class FittedModelMixin:
 
     @available_if(is_linear)
     def densify(self):
-        """Turn a ``coef_`` that ``sparsify`` made sparse back into an ndarray.
+        """Convert a sparse ``coef_`` back to an ndarray.
 
         Returns
         -------

@@ -331,7 +331,23 @@ def _has_formula(base):
 
 
 class RegressionLoss(Loss):
-    """Base of losses with a number as target."""
+    """Base of losses with a number as target.
+
+    A loss of your own defines ``loss_gradient`` for targets y and raw predictions of one shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_lossopt import GradientRegressor
+    >>> from sklearn_lossopt.losses import RegressionLoss
+    >>> class Quartic(RegressionLoss):
+    ...     def loss_gradient(self, y, raw):
+    ...         return (raw - y) ** 4, 4 * (raw - y) ** 3
+    >>> X, y = np.arange(8.0)[:, None], np.arange(8.0) ** 2
+    >>> model = GradientRegressor(Quartic(), random_state=0).fit(X, y)
+    >>> print(model.coef_.round(1))
+    [7.]
+    """
 
     regression = True
 
@@ -348,6 +364,21 @@ class ClassificationLoss(Loss):
     Two classes are y = -1 and +1. With more classes, ``raw`` has one column per class and y is the
     class index. If the class attribute ``joint`` is False, each column is a one-vs-rest problem
     with y = -1 or +1 instead.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_lossopt import GradientClassifier
+    >>> from sklearn_lossopt.losses import ClassificationLoss
+    >>> class Savage(ClassificationLoss):
+    ...     def loss_gradient(self, y, raw):
+    ...         p = 1 / (1 + np.exp(y * raw))
+    ...         return p**2, -2 * y * p**2 * (1 - p)
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = GradientClassifier(Savage(), random_state=0).fit(X, y)
+    >>> print(model.score(X, y) > 0.95)
+    True
     """
 
     classification = True

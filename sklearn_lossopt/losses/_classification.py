@@ -228,7 +228,7 @@ class SquaredHinge(_MarginLoss, name="squared_hinge"):
 
 
 class ModifiedHuber(_MarginLoss, name="modified_huber"):
-    r"""Squared hinge that turns linear for badly wrong rows; gives probabilities.
+    r"""Squared hinge loss that is linear for badly misclassified rows; gives probabilities.
 
     .. math::
 

@@ -247,7 +247,7 @@ class NAdam(_AdamLike, name="nadam"):
 
 
 class RAdam(_AdamLike, name="radam"):
-    r"""RAdam: Adam whose early steps allow for the variance of the running mean square.
+    r"""RAdam: Adam with smaller early steps, while the running mean square is uncertain.
 
     With m and v as in Adam, :math:`\rho_\infty = 2 / (1 - \beta_2) - 1` and
     :math:`\rho_t = \rho_\infty - 2 t \beta_2^t / (1 - \beta_2^t)`,

@@ -119,7 +119,7 @@ class Adagrad(Optimizer, name="adagrad"):
 
 
 class Adadelta(Optimizer, name="adadelta"):
-    r"""Adadelta: steps of the size of a parameter's recent moves over that of its gradients.
+    r"""Adadelta: steps scaled by a parameter's recent moves over its recent gradients.
 
     .. math::
 

@@ -14,6 +14,20 @@ class Optimizer(Component, family="optimizer"):
     A registered optimizer has a compiled kernel of the same name. A user's optimizer overrides
     ``step`` in NumPy and sets ``n_slots`` to the number of state arrays that it needs. The engine
     calls ``step`` once per batch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_lossopt import GradientRegressor
+    >>> from sklearn_lossopt.optimizers import Optimizer
+    >>> class SignDescent(Optimizer):
+    ...     def step(self, parameters, gradient, state, t, learning_rate):
+    ...         parameters -= learning_rate * np.sign(gradient)
+    >>> X, y = load_diabetes(return_X_y=True, scaled=False)
+    >>> model = GradientRegressor(optimizer=SignDescent(), random_state=0).fit(X, y)
+    >>> print(model.converged_)
+    True
     """
 
     # Number of state arrays, each of the parameters' size and zero before the first step.

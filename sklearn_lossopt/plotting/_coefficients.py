@@ -18,7 +18,7 @@ class CoefficientPathDisplay:
 
     ``from_estimator`` fits the models, ``from_estimators`` takes fitted ones, and ``from_search``
     draws the alphas that a search tried. Coefficients are in the units of X, or ``standardized``:
-    each times the standard deviation of its column, so that they compare.
+    each is multiplied by the standard deviation of its column, which makes them comparable.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ class CoefficientPathDisplay:
     coef : array-like of shape (n_alphas, n_features)
         The coefficients.
     feature_names : list of str
-        Their labels.
+        Labels of the features.
     best_alpha : float, default=None
-        Marked by a vertical line: the best of a search.
+        The best alpha of a search, marked by a vertical line.
     standardized : bool, default=False
-        Whether ``coef`` is; a matter of labels.
+        Whether ``coef`` is standardised; this changes the label only.
 
     Attributes
     ----------
@@ -76,7 +76,8 @@ class CoefficientPathDisplay:
         Parameters
         ----------
         estimator : estimator or Pipeline
-            With a parameter ``alpha`` and a ``coef_`` of one output; of a pipeline the last step.
+            An estimator with a parameter ``alpha`` and a ``coef_`` of one output, or a pipeline
+            that ends in one.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data.
         y : array-like of shape (n_samples,)
@@ -106,7 +107,8 @@ class CoefficientPathDisplay:
         Parameters
         ----------
         estimators : list of estimator or Pipeline
-            Fitted, with ``alpha`` and a ``coef_`` of one output.
+            Fitted estimators with ``alpha`` and a ``coef_`` of one output, or pipelines that end in
+            one.
         ax : matplotlib Axes, default=None
             Axes to draw on; a new figure if None.
         curve_kwargs : dict or list of dict, default=None
@@ -223,17 +225,17 @@ def coef_table(estimator, feature_names=None):
     Parameters
     ----------
     estimator : estimator or Pipeline
-        Fitted, with ``coef_``; of a pipeline the last step, and the names are those of what the
-        steps before it return.
+        A fitted estimator with ``coef_``, or a pipeline that ends in one; the names are then those
+        of the transformed columns.
     feature_names : list of str, default=None
-        The names; those of the columns of X if None, and otherwise x0, x1 and so on.
+        The names. None means the names of the columns of X or, if they have none, x0, x1 and so on.
 
     Returns
     -------
     table : pandas.DataFrame, or dict of str to ndarray
-        A row for each feature, by the size of its coefficients, and last the intercept; a column
-        "coefficient", or one for each class or target. A dict where pandas is not installed, whose
-        first entry "feature" has the names.
+        A row for each feature, sorted by the size of its coefficients, and last the intercept. It
+        has a column "coefficient", or one for each class or target. Without pandas it is a dict,
+        whose first entry "feature" has the names.
 
     Examples
     --------

@@ -59,7 +59,7 @@ class LiftDisplay:
         estimator : estimator
             A fitted regressor.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data, better not those of the fit.
+            Data; preferably not the training data.
         y : array-like of shape (n_samples,)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None

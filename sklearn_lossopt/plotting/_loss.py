@@ -31,7 +31,7 @@ class LossDisplay:
     derivative : list of array-like of shape (n_points,)
         The derivative of each, as drawn: by the residual or the margin.
     name : list of str
-        Their labels.
+        Labels of the curves.
     kind : {"regression", "classification"}
         What ``at`` means.
 

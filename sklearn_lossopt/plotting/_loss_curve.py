@@ -53,17 +53,17 @@ class LossCurveDisplay:
         The kind of the validation curves. Losses share the axis of the training curves unless
         there is a reference; scores have an axis of their own.
     abscissa : array-like of shape (n_points,), list of these or None, default=None
-        Where the points of the training curves are; None means epochs 1, 2 and so on. A curve
-        that begins at 0 has a mark there: the start.
+        Abscissas of the training curves; None means epochs 1, 2 and so on. A curve that begins at
+        0, the start, has a mark there.
     abscissa_name : str, default="Epoch"
-        What they are.
+        Label of the abscissa.
     panel : list of str or None, default=None
-        The loss that each curve is of. Curves of different losses have no axis in common: they are
-        drawn in panels, unless ``plot`` gets an ``ax``.
+        The loss of each curve. Different losses have panels of their own, unless ``plot`` gets an
+        ``ax``.
     loss_name : str, default="Loss"
         Label of the losses' axis.
     diverged : list of bool or None, default=None
-        Which fits ended as divergences. Their curves leave the axes, which show the others.
+        Which fits diverged. Their curves leave the axes, which fit the other curves.
 
     Attributes
     ----------
@@ -181,7 +181,7 @@ class LossCurveDisplay:
         reference=None,
         curve_kwargs=None,
     ):
-        """Draw the curves of several fitted estimators, those of each loss into one plot.
+        """Draw the curves of several fitted estimators, with one plot for each loss.
 
         Parameters
         ----------

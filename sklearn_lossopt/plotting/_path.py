@@ -53,7 +53,7 @@ class OptimizerPathDisplay:
     optimum : tuple of float
         The two parameters at the optimum, and F.
     diverged : list of bool
-        Whether the fit ended as a divergence.
+        Whether the fit diverged.
     parameter_names : tuple of str
         Labels of the axes.
 
@@ -110,14 +110,14 @@ class OptimizerPathDisplay:
         cls, estimators, X, y, *, features=(0, 1), others="fixed", every="update",
         sample_weight=None, n_grid=None, ax=None, contour_kwargs=None, path_kwargs=None,
     ):  # fmt: skip
-        """Fit clones of estimators, record their ways and draw them.
+        """Fit clones of estimators, record their paths and draw them.
 
         Parameters
         ----------
         estimators : dict of str to estimator, or list of estimators
             ``GradientRegressor`` or ``GradientClassifier``, linear, with one output, and all with
-            the same objective: they differ in how they minimise it. Or pipelines that end in them,
-            which must transform alike.
+            the same objective. They may differ in how they minimise it. Pipelines that end in them
+            must have the same transformers.
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data.
         y : array-like of shape (n_samples,)
@@ -127,11 +127,11 @@ class OptimizerPathDisplay:
             the intercept.
         others : {"fixed", "free"}, default="fixed"
             What the contours assume of all other parameters: they stay at the optimum, or they go
-            to where F is smallest for each pair of the two, which takes a minimisation a point and
-            needs a smooth loss. Free parameters show how far a path is from the best that its two
-            parameters allow, and fixed ones show a cut through the valley.
+            to where F is smallest for each pair of the two. The latter takes one minimisation per
+            point and needs a smooth loss. Fixed parameters show a cut through the valley. Free ones
+            show how far a path is from the best that its two parameters allow.
         every : {"update", "epoch"}, default="update"
-            What a point of a path stands for.
+            Whether a path has a point for each update or for each epoch.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         n_grid : int, default=None

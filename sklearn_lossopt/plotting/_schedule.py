@@ -11,9 +11,9 @@ from sklearn_lossopt.schedules import Schedule
 
 
 class ScheduleDisplay:
-    """The learning rate by epoch, and where fits were made, the objective F below it.
+    """The learning rate by epoch and, after fits, the objective F below it.
 
-    ``from_schedules`` draws rules as they are. ``from_estimators`` fits estimators and draws the
+    ``from_schedules`` draws the rules alone. ``from_estimators`` fits estimators, and draws the
     rates that they used and the F that they reached.
 
     Parameters
@@ -57,14 +57,15 @@ class ScheduleDisplay:
         cls, schedules, *, learning_rate=1.0, max_iter=100, steps_per_epoch=10, ax=None,
         curve_kwargs=None,
     ):  # fmt: skip
-        """Draw schedules as they are.
+        """Draw schedules without fits.
 
         Parameters
         ----------
         schedules : list of (str or Schedule), or dict of str to these
-            Names or objects. One that reacts to the objective has no curve of its own: draw fits.
+            Names or objects. A schedule that reacts to the objective needs fits: see
+            ``from_estimators``.
         learning_rate : float, default=1.0
-            What the factors multiply.
+            The learning rate that the factors multiply.
         max_iter : int, default=100
             Epochs.
         steps_per_epoch : int, default=10
@@ -112,7 +113,7 @@ class ScheduleDisplay:
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         every : {"update", "epoch"}, default="epoch"
-            What a point of a curve stands for.
+            Whether a curve has a point for each update or for each epoch.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         ax : array-like of two matplotlib Axes, default=None

@@ -32,8 +32,8 @@ class SearchDisplay:
     parameters. A cell has the score and the loss curves of the best candidate with both settings,
     whatever its other parameters are. There are three kinds of plot.
 
-    - ``"heatmap"``: the table, with the best score in bold. A note says why settings of an
-      optimizer have equal scores, where they do: they have led to one optimum.
+    - ``"heatmap"``: the table, with the best score in bold. Where optimizers have equal scores, a
+      note says why: they have reached the same optimum.
     - ``"sensitivity"``: a curve per row over the numeric settings of the columns, with a band of
       one standard deviation over the folds. Any other setting, such as ``"auto"``, is a horizontal
       line. A triangle on an edge is a score beyond it. A cross on the rug below is a number at

@@ -31,12 +31,12 @@ def rungs(n_candidates, factor, least, most):
 
 
 class GradientHalvingSearchCV(GradientSearch):
-    r"""Successive halving over epochs, whose survivors train on where they were.
+    r"""Successive halving over epochs: survivors continue their training.
 
-    All candidates train for a few epochs, the best of them for a few times as many, and so on;
-    the last few train to their end. scikit-learn's halving fits the survivors anew each time, and
-    makes other models of them, since the parameter that it varies is the estimator's own. Here
-    training pauses: a survivor is the model that it would be without the search.
+    All candidates train for a few epochs, the best of them for several times as many, and so on.
+    The last few train to their end. scikit-learn's halving fits the survivors anew each time. They
+    become other models, because the resource that it varies is a parameter of the estimator. Here
+    training pauses and continues: a survivor is the same model as without halving.
 
     With R the most epochs, :math:`\eta` the factor and n candidates, iteration i of 0 to s scores
     :math:`n_i` of them after :math:`r_i` epochs (Jamieson and Talwalkar, 2016):
@@ -63,35 +63,36 @@ class GradientHalvingSearchCV(GradientSearch):
     n_iter : int or None, default=None
         Candidates to draw, at least 1; None takes all combinations of a grid.
     factor : float, default=3
-        Of the candidates of an iteration, one in so many goes on, for so many times the epochs.
+        One in ``factor`` candidates of an iteration continues, for ``factor`` times as many epochs.
         Above 1.
     min_epochs : int or "auto", default="auto"
-        The fewest epochs after which candidates may be compared, at least 1. Comparisons begin
-        no sooner than is needed for the last one to be between about ``factor`` candidates, as
-        with ``min_resources="exhaust"`` of scikit-learn's halving, and never before
-        ``min_epochs``: more then train to the end. "auto" is 3, or in short searches
-        ``max_epochs / factor``, since scores after a single epoch say little.
+        The fewest epochs after which candidates may be compared, at least 1. The first comparison
+        is as late as possible such that the last one is still between about ``factor`` candidates,
+        as with ``min_resources="exhaust"`` of scikit-learn's halving. It is never before
+        ``min_epochs``; more candidates then train to the end. "auto" is 3, or in short searches
+        ``max_epochs / factor``, because scores after a single epoch say little.
     max_epochs : int or "auto", default="auto"
-        Epochs of the last iteration, at most the greatest ``max_iter`` of a candidate, which is
-        what "auto" stands for. Candidates' schedules always count their own ``max_iter``.
+        Epochs of the last iteration. "auto" is the greatest ``max_iter`` of a candidate, and more
+        is not allowed. Candidates' schedules always count their own ``max_iter``.
     scoring : str, callable, list, tuple or dict, default=None
-        What to judge the models by, as for ``GridSearchCV``; None is the method ``score``.
+        The score of the models, as for ``GridSearchCV``; None is the method ``score``.
     cv : int, splitter or iterable, default=None
         The folds; None is five of them.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate of the last iteration to all rows, for its own
-        ``max_iter``. With several scores, the name of the one by which candidates go on. A callable
-        gets ``cv_results_`` and returns ``best_index_``; candidates then go on by the only score.
+        ``max_iter``. With several scores, it is the name of the one that decides which candidates
+        continue. A callable gets ``cv_results_`` and returns ``best_index_``; the only score then
+        decides which candidates continue.
     n_jobs : int or None, default=None
-        Folds at a time; where there are more jobs than folds, parts of the candidates too. Jobs
-        are threads under every backend of joblib, since models that pause stay where they are.
+        Number of folds at a time; with more jobs than folds, parts of the candidates too. Jobs are
+        threads under every backend of joblib, because paused models stay in memory.
     return_train_score : bool, default=False
         Whether ``cv_results_`` has the scores of the training rows.
     error_score : "raise" or float, default=nan
-        Score of a fit that failed or diverged, which ends its candidate whatever the number;
-        "raise" raises the error.
+        Score of a fit that failed or diverged; "raise" raises the error. Whatever the number, the
+        candidate does not continue.
     verbose : int, default=0
-        1 prints the iterations; 2 each score when its fold has come so far, 3 the score itself.
+        1 prints the iterations; 2 each fit when its fold is done; 3 its scores too.
     random_state : int, RandomState instance or None, default=None
         Seeds the drawing of candidates.
 
@@ -139,25 +140,26 @@ class GradientHalvingSearchCV(GradientSearch):
 
     Notes
     -----
-    *What is equal.* Each model of the last iteration is that of ``GradientSearchCV`` to the last
-    bit, whatever the others do; those of the other iterations are what training had come to after
-    so many epochs. A candidate that ends sooner, by its ``max_iter`` or its tolerance, is compared
-    as it ended. Of equal scores the earlier candidate goes on; one that failed in any fold never.
+    *What is equal.* Each model of the last iteration is bit for bit that of
+    ``GradientSearchCV``, whatever the others do. A model of an earlier iteration is that of a fit
+    after so many epochs. A candidate whose training has ended, by its ``max_iter`` or its
+    tolerance, is compared as it ended. Of candidates with equal scores the earlier one continues. A
+    candidate that failed in any fold does not.
 
-    *What cannot pause.* L-BFGS, and optimizers of your own with ``minimize``, go on to their end at
-    the first iteration, and are scored as they were after so many epochs: halving finds the same,
-    but spares nothing of their training. Other estimators, subclasses with a ``fit`` of their own
-    and callbacks that are told of each fit are refused.
+    *What cannot pause.* L-BFGS, and optimizers of your own with ``minimize``, train to their end in
+    the first iteration. They are scored with their weights after the epochs of each iteration:
+    halving finds the same, but saves none of their training. Other estimators, subclasses with a
+    ``fit`` of their own and callbacks that reach each fit are refused.
 
     *Networks* with ``schedule="auto"`` choose a number of epochs, which can be less than their
-    ``max_iter``. Set ``max_epochs`` to it where halving is to spare more.
+    ``max_iter``. Set ``max_epochs`` to this number to save more.
 
-    *Memory.* All candidates of all folds are in training at once, in this process: copies of each
-    fold's rows, and for each candidate and fold its parameters, its optimizer's memory and room
+    *Memory.* All candidates of all folds train at once, in this process. It holds a copy of each
+    fold's rows and, for each candidate and fold, the parameters, the optimizer's state and a buffer
     for a chunk of rows.
 
-    Diverged fits are counted in one ``FitFailedWarning``, those that stopped short of the tolerance
-    in one ``ConvergenceWarning``.
+    One ``FitFailedWarning`` counts the fits that diverged, and one ``ConvergenceWarning`` those
+    that stopped above their tolerance.
 
     References
     ----------

@@ -9,9 +9,9 @@ from sklearn_lossopt.search._folds import evaluate_alone, evaluate_group
 class GradientSearchCV(GradientSearch):
     r"""Cross-validated search that trains its candidates together.
 
-    It finds what ``GridSearchCV`` or ``RandomizedSearchCV`` find, sooner: losses, optimizers,
-    learning rates and penalties are searched on one copy of each fold's rows, which is checked,
-    centred and decomposed once instead of once a candidate.
+    It finds what ``GridSearchCV`` or ``RandomizedSearchCV`` find, in less time. All losses,
+    optimizers, learning rates and penalties share one copy of each fold's rows. This copy is
+    checked, centred and decomposed once instead of once per candidate.
 
     With P the candidates, K the folds and S the score, it maximises
 
@@ -19,14 +19,14 @@ class GradientSearchCV(GradientSearch):
 
         \bar S(p) = \frac 1 K \sum_{k=1}^K S\bigl(\hat w_p(T_k), V_k\bigr), \qquad p \in P
 
-    where :math:`\hat w_p(T_k)` is what ``fit`` with the parameters p makes of the training rows
-    :math:`T_k`, and :math:`V_k` are the rows left out (Stone, 1974).
+    where :math:`\hat w_p(T_k)` is the model that ``fit`` with the parameters p finds on the
+    training rows :math:`T_k`, and :math:`V_k` are the rows left out (Stone, 1974).
 
     Parameters
     ----------
     estimator : estimator
-        A ``GradientRegressor`` or ``GradientClassifier``, or a ``Pipeline`` that ends in one. All
-        others can be searched too, but their candidates are fitted one by one.
+        A ``GradientRegressor`` or ``GradientClassifier``, or a ``Pipeline`` that ends in one. Other
+        estimators can be searched too, but their candidates are fitted one by one.
     param_grid : dict or list of dict, default=None
         Values to try of each parameter, such as ``{"loss": ["huber"], "alpha": [0.1, 1.0]}``: all
         combinations, or with ``n_iter`` random ones. Components' parameters are those behind two
@@ -37,22 +37,22 @@ class GradientSearchCV(GradientSearch):
     n_iter : int or None, default=None
         Candidates to draw, at least 1; None takes all combinations of a grid.
     scoring : str, callable, list, tuple or dict, default=None
-        What to judge the models by, as for ``GridSearchCV``; None is the method ``score``.
+        The score of the models, as for ``GridSearchCV``; None is the method ``score``.
     cv : int, splitter or iterable, default=None
         The folds; None is five of them.
     refit : bool, str or callable, default=True
         Whether to fit the best candidate to all rows. With several scores, the name of the one
         that decides; a callable gets ``cv_results_`` and returns ``best_index_``.
     n_jobs : int or None, default=None
-        Folds at a time; where there are more jobs than folds, parts of the candidates too. Jobs
-        are threads, since training holds no lock of Python's; ``joblib.parallel_config`` with
+        Number of folds at a time; with more jobs than folds, parts of the candidates too. Jobs are
+        threads, because training does not hold Python's lock. ``joblib.parallel_config`` with
         another backend, such as "loky" or "dask", makes them processes or sends them to a cluster.
     return_train_score : bool, default=False
         Whether ``cv_results_`` has the scores of the training rows.
     error_score : "raise" or float, default=nan
         Score of a fit that failed or diverged; "raise" raises the error.
     verbose : int, default=0
-        1 prints the number of fits; 2 each fit when its fold is done, 3 its scores too.
+        1 prints the number of fits; 2 each fit when its fold is done; 3 its scores too.
     random_state : int, RandomState instance or None, default=None
         Seeds the drawing of candidates.
 
@@ -94,19 +94,19 @@ class GradientSearchCV(GradientSearch):
 
     Notes
     -----
-    *What is shared.* Candidates of one fold share its rows, checked and copied once, and whatever
-    training computes of the rows alone. In a pipeline the transformers are fitted once for each of
-    their own settings and each fold. What draws random numbers with ``random_state=None``,
-    transformers and models, then draws the same ones for all candidates of a fold. Values of
-    parameters are not copied for each fit if they are strings, numbers or components of this
-    package.
+    *What is shared.* Candidates of one fold share its rows, which are checked and
+    copied once, and all that training computes from the rows alone. In a pipeline, the transformers
+    are fitted once for each of their own settings and each fold. Transformers and models with
+    ``random_state=None`` therefore draw the same random numbers for all candidates of a fold.
+    Values of parameters are not copied for each fit if they are strings, numbers or components of
+    this package.
 
-    *What is equal.* Each model is the one that a separate fit with its ``random_state`` gives, to
-    the last bit, and its score is computed as ``score`` computes it.
+    *What is equal.* Each model is bit for bit the one of a separate fit with its ``random_state``,
+    and its score is the result of ``score``.
 
-    *What is not trained together.* Other estimators, subclasses with a ``fit`` of their own, and
-    all candidates if callbacks are set on the estimator or passed down to it, such as
-    ``ProgressBar()`` (``ProgressBar(max_propagation_depth=0)`` is not).
+    *What is not trained together.* Other estimators, and subclasses with a ``fit`` of their own,
+    are fitted one by one. So are all candidates if a callback reaches the estimator, as
+    ``ProgressBar()`` does and ``ProgressBar(max_propagation_depth=0)`` does not.
 
     *Memory.* With J jobs at a time and rows of :math:`|X|` bytes, a search needs at most about
 
@@ -114,16 +114,16 @@ class GradientSearchCV(GradientSearch):
 
         J \bigl(c |X| + 0.1 |X| + 50\ \mathrm{MB} + \min(m r, 256\ \mathrm{MB} + r)\bigr)
 
-    beyond what it is given: a fold's rows (c = 1, or 2 in a pipeline, for the transformed ones),
-    what one fit needs besides them, and the m models in training, which hold r bytes each. Of a
-    linear model with k outputs, d features and an optimizer that keeps s numbers a coefficient,
-    r is about :math:`8 k (d + 1)(s + 8) + 2^{18} + 2048 k`, one block of at most 256 kB of rows
-    included; with ``schedule="auto"`` and d < 800 :math:`32 k (d + 1)^2` more, or for each kink
-    of the loss :math:`33 k n`. Models beyond the 256 MB begin when those have ended, are scored
-    and dropped, which changes no result. The user guide lists more of r.
+    beyond its input. This is the sum of a fold's rows (c = 1, or c = 2 in a pipeline, for the
+    transformed ones), the other memory of one fit, and the m models in training, of r bytes each.
+    For a linear model with k outputs, d features and an optimizer that keeps s numbers per
+    coefficient, r is about :math:`8 k (d + 1)(s + 8) + 2^{18} + 2048 k`, including one block of at
+    most 256 kB of rows; with ``schedule="auto"`` and d < 800 :math:`32 k (d + 1)^2` more, or for
+    each kink of the loss :math:`33 k n`. Models beyond the 256 MB begin when the others have been
+    scored and dropped, which changes no result. The user guide lists the other parts of r.
 
-    Diverged fits are counted in one ``FitFailedWarning``, those that stopped short of the tolerance
-    in one ``ConvergenceWarning``.
+    One ``FitFailedWarning`` counts the fits that diverged, and one ``ConvergenceWarning`` those
+    that stopped above their tolerance.
 
     References
     ----------

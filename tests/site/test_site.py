@@ -5,6 +5,7 @@ playwright and a Chromium that is installed, and is skipped without them.
 """
 
 import functools
+import html
 import http.server
 import re
 import shutil
@@ -21,6 +22,7 @@ import pytest
 pytest.importorskip("sphinx_gallery", reason="needs the extra docs")
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
 COMMAND = "sphinx-build -W -b html docs build/html"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 PAGES = [
@@ -110,6 +112,49 @@ def test_every_public_name_has_a_page(site):
                 assert (site / "api" / "generated" / f"{module.__name__}.{name}.html").exists()
 
 
+def test_api_pages_describe_what_is_ours(site):
+    from make_reference import as_string, methods
+
+    import sklearn_lossopt
+    from sklearn_lossopt import losses, optimizers, plotting, schedules
+
+    for module in (sklearn_lossopt, losses, optimizers, plotting, schedules):
+        for name in module.__all__:
+            found = getattr(module, name)
+            if not isinstance(found, type):
+                continue
+            full = f"{module.__name__}.{name}"
+            page = (site / "api" / "generated" / f"{full}.html").read_text(encoding="utf-8")
+            described = {f"{full}.{method}" for method in methods(found)}
+            if getattr(found, "name", None):
+                assert as_string(found, "").split(":")[0] in page, name
+                described = set()
+            assert set(re.findall(rf'<dt class="sig[^>]*id="({full}\.\w+)"', page)) == described
+            # Every one has an example, and no code has what reStructuredText escapes.
+            examples = re.findall("<pre>.*?</pre>", page, re.S)
+            assert examples or name in ("Loss", "Trace"), name
+            assert not any("\\_" in example for example in examples), name
+
+
+def test_every_loss_of_the_gallery_has_its_pictures(site):
+    page = site / "api" / "generated" / "sklearn_lossopt.losses.Huber.html"
+    assert "plot_03_huber.html" in page.read_text(encoding="utf-8")
+
+
+def test_no_formula_has_rests_of_its_source(site):
+    formulas = []
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        formulas += [(path.name, found) for found in re.findall("<math.*?</math>", text, re.S)]
+    assert len(formulas) > 100
+    for name, formula in formulas:
+        shown = html.unescape(re.sub("<[^>]*>", "", formula))
+        assert not re.search(r"[\\&^_]", shown), (name, shown)
+    # Adam's three lines are lines.
+    adam = [found for name, found in formulas if name == "sklearn_lossopt.optimizers.Adam.html"]
+    assert adam[0].count("<mtr>") == 3
+
+
 def test_every_gallery_page_has_its_picture(site):
     scripts = sorted((ROOT / "docs" / "gallery").glob("*/plot_*.py"))
     assert len([path for path in scripts if path.parent.name == "track"]) == 10
@@ -117,6 +162,7 @@ def test_every_gallery_page_has_its_picture(site):
         page = site / "auto_gallery" / script.parent.name / f"{script.stem}.html"
         pictures = re.findall(rf'src="[^"]*sphx_glr_{script.stem}_\d+\.png', page.read_text())
         assert pictures, script.name
+        assert 'alt="plot' not in page.read_text(), script.name
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
@@ -169,9 +215,11 @@ def test_pages_in_a_browser(browser, address, width, scheme):
         missing = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
         assert page.evaluate(missing) == 0, name
         assert page.evaluate(CUT_OFF) == [], name
-        for picture in page.locator(".picture img").all():
-            # Pictures scroll before their text gets too small.
-            assert picture.bounding_box()["width"] >= min(600, width), name
+        for picture in page.locator(".picture").all():
+            # One plot is seen whole. Several side by side scroll before their text gets too small.
+            frame, drawn = picture.evaluate("e => [e.clientWidth, e.scrollWidth]")
+            wide = "wide" in picture.get_attribute("class")
+            assert drawn >= min(600, width) if wide else drawn <= frame, name
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
         assert contrast(page) > 4.5, name
         assert not problems, f"{name}: {problems}"
@@ -200,6 +248,13 @@ def test_formulas_are_drawn_and_search_finds(browser, address):
     page.goto(address + "api/generated/sklearn_lossopt.losses.Huber.html")
     box = page.locator("math").first.bounding_box()
     assert box["width"] > 50 and box["height"] > 10
+    page.goto(address + "api/generated/sklearn_lossopt.losses.LogLoss.html")
+    assert page.evaluate("document.fonts.ready.then(() => document.fonts.check('16px formulas'))")
+    # An index stands lower than its letter, and an exponent higher.
+    for kind, lower in (("msub", True), ("msup", False)):
+        letter, index = (page.locator(f"{kind} > *").nth(i).bounding_box() for i in (0, 1))
+        middle = [box["y"] + box["height"] / 2 for box in (letter, index)]
+        assert (middle[1] > middle[0] + 1) if lower else (middle[1] < middle[0] - 1), kind
     page.goto(address + "search.html?q=Huber", wait_until="networkidle")
     page.wait_for_selector("#search-results li")
     assert "Huber" in page.inner_text("#search-results")

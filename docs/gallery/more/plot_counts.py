@@ -33,9 +33,19 @@ for ax, (loss, model) in zip(axes, models.items(), strict=True):
 plt.show()
 
 # %%
-# The total cost of a contract is zero for most and positive for some: Tweedie's losses are for it.
+# The cost of a claim is positive: the Gamma loss fits the mean cost of a contract's claims, with
+# their number as weights. The total cost of a contract is zero for most and positive for some.
+# Tweedie losses are made for such targets.
 
-cost = np.array([rng.gamma(2, 300, n).sum() for n in claims])
-tweedie = GradientRegressor("tweedie").fit(X, cost / exposure, sample_weight=exposure)
-LiftDisplay.from_estimator(tweedie, X, cost / exposure, sample_weight=exposure)
+size = 300 * np.exp(X[:, 0] / 3)
+cost = np.array([rng.gamma(2, s, n).sum() for s, n in zip(size, claims, strict=True)])
+some = claims > 0
+data = {
+    "gamma": (X[some], cost[some] / claims[some], claims[some]),
+    "tweedie": (X, cost / exposure, exposure),
+}
+figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+for ax, (loss, (rows, target, weight)) in zip(axes, data.items(), strict=True):
+    model = GradientRegressor(loss).fit(rows, target, sample_weight=weight)
+    LiftDisplay.from_estimator(model, rows, target, sample_weight=weight, name=loss, ax=ax)
 plt.show()

@@ -2,9 +2,9 @@
 The path of an L1 penalty
 =========================
 
-The larger ``alpha``, the fewer coefficients are left. ``SelectFromModel`` keeps the columns whose
-coefficients are not zero: give it ``threshold=1e-10``, as its default for other estimators is the
-mean size of the coefficients.
+The larger ``alpha`` is, the fewer coefficients are left. ``SelectFromModel`` keeps the columns
+whose coefficients are not zero if its threshold is just above 0: its default is the mean size of
+the coefficients.
 """
 
 import matplotlib.pyplot as plt

@@ -3,7 +3,7 @@ Networks: activations and depth
 ===============================
 
 With ``hidden_layer_sizes`` the same estimators are neural networks. The activation decides what
-pieces the boundary is made of, and depth how freely they combine.
+pieces make up the boundary, and depth how freely they combine.
 """
 
 import matplotlib.pyplot as plt

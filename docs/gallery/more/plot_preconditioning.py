@@ -2,9 +2,9 @@
 Why preconditioning
 ===================
 
-Raw columns have units, and columns that go together make valleys. ``precondition="whiten"`` trains
-in variables in which the landscape is round, and gives the model back in the units of X: it is the
-same minimum, reached in a few steps. ``"scale"`` only evens out the units.
+Raw columns have units, and correlated columns make valleys. ``precondition="whiten"`` trains in
+variables in which the landscape is round, and returns the model in the units of X. The minimum is
+the same, and a few steps reach it. ``"scale"`` only evens out the units.
 """
 
 import matplotlib.pyplot as plt

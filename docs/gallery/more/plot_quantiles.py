@@ -2,8 +2,8 @@
 A band of quantiles
 ===================
 
-The pinball loss asks for a quantile instead of the mean. Two of them make a band that is to hold
-80% of the rows, wide where the data are.
+The pinball loss fits a quantile instead of the mean. Two quantiles make a band for 80% of the rows,
+which is wide where the targets vary much.
 """
 
 import matplotlib.pyplot as plt

@@ -2,7 +2,7 @@
 Schedules
 =========
 
-A schedule changes the learning rate as training goes on: large steps first, small ones to settle.
+A schedule changes the learning rate during training: large steps first, then small ones to settle.
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +16,8 @@ ScheduleDisplay.from_schedules(["constant", "invscaling", "exponential", "cosine
 plt.show()
 
 # %%
-# What they do to SGD: at a constant rate the objective stays noisy, which is looked at closely
-# here. ``"plateau"`` lowers the rate when the objective stops falling.
+# What they do to SGD: at a constant rate the objective stays noisy. Its axis shows only the lowest
+# part. ``"plateau"`` lowers the rate when the objective stops falling.
 
 X, y = load_diabetes(return_X_y=True)
 models = {

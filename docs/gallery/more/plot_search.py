@@ -34,7 +34,8 @@ SearchDisplay.from_search(search, kind="sensitivity")
 plt.show()
 
 # %%
-# Successive halving trains all for a few epochs, keeps the best and trains these further.
+# Successive halving trains all candidates for a few epochs, keeps the best and trains only these
+# further.
 
 halving = GradientHalvingSearchCV(model, grid, cv=3, random_state=0).fit(X, y)
 print(halving.best_params_, round(halving.best_score_, 3))

@@ -3,7 +3,7 @@ A stream
 ========
 
 ``partial_fit`` takes one chunk after another and never sees a row twice. The model comes close to
-the one that ``fit`` makes of all rows.
+that of ``fit`` on all rows.
 """
 
 import matplotlib.pyplot as plt

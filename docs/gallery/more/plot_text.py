@@ -31,6 +31,6 @@ ConfusionMatrixDisplay.from_predictions(names, predicted, xticks_rotation=30, ax
 plt.show()
 
 # %%
-# The words that speak most clearly:
+# The words with the largest coefficients:
 
 print(coef_table(model.fit(lines, names)).head(8).round(1))

@@ -4,7 +4,7 @@
 
 A straight line is fitted to the progress of diabetes by the body mass index. Every pair of a slope
 and an intercept has a mean squared error. The pairs make a landscape, and the fit is its lowest
-point. All else in these pages is about other landscapes, and about ways down.
+point. The other pages show other landscapes, and ways down.
 """
 
 import matplotlib.pyplot as plt

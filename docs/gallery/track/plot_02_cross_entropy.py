@@ -2,8 +2,9 @@
 2. Cross-entropy
 ================
 
-A class is 0 or 1. The model says how likely a 1 is, and cross-entropy, ``"log_loss"``, is minus
-the logarithm of the probability that it gave to what came. A confident mistake costs most.
+A class is 0 or 1, and the model gives the probability of a 1. Cross-entropy, ``"log_loss"``, is
+minus the logarithm of the probability that the model gave to the true class. Confident mistakes
+cost most.
 """
 
 import matplotlib.pyplot as plt

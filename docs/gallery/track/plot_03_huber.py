@@ -2,9 +2,9 @@
 3. Huber: what outliers do
 ==========================
 
-The squared error of an outlier is huge, and the fit gives way to it. The absolute error grows
-with the distance alone. Huber's loss is the squared error for small residuals and the absolute one
-for large ones: it is smooth, and outliers hardly move it.
+The squared error of an outlier is huge, so it pulls the line towards itself. The absolute error
+grows only in proportion to the distance. Huber's loss is the squared error for small residuals, and
+grows like the absolute error for large ones. It is smooth, and outliers hardly move the line.
 """
 
 import matplotlib.pyplot as plt

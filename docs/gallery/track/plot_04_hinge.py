@@ -2,10 +2,10 @@
 4. Hinge and the other losses of the margin
 ===========================================
 
-The margin is y times the raw prediction, with y = -1 or +1: positive where the prediction is right.
-The hinge loss of support vector machines is 0 beyond a margin of 1, so that only the rows near the
-boundary, and those beyond it, decide where it lies. The right-hand side shows how hard each loss
-pushes: exponential pushes a mistake the harder the larger it is.
+The margin is y times the raw prediction, with y = -1 or +1. It is positive where the prediction is
+right. The hinge loss of support vector machines is 0 beyond a margin of 1, so only the rows near
+the boundary, or on its wrong side, decide where it lies. The derivatives on the right show how hard
+each loss pushes: the exponential loss pushes large mistakes hardest.
 """
 
 import matplotlib.pyplot as plt

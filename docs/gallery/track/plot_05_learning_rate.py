@@ -2,9 +2,9 @@
 5. Gradient descent: the learning rate
 ======================================
 
-Gradient descent takes steps against the gradient. The learning rate is the length of a step for
-each unit of slope. Too small, and it hardly moves; too large, and every step overshoots more than
-the one before. ``trace`` records each step, also of a fit that diverges.
+Gradient descent takes steps against the gradient. The length of a step is the learning rate times
+the slope. If the rate is too small, the fit hardly moves. If it is too large, every step overshoots
+more than the one before. ``trace`` records each step, also of a fit that diverges.
 """
 
 import matplotlib.pyplot as plt

@@ -2,9 +2,9 @@
 6. Stochastic gradient descent: batches and noise
 =================================================
 
-A step needs no more than a guess of the gradient. Stochastic gradient descent takes it from a few
-rows, the batch. Steps are cheap and noisy: with a batch of one row the path staggers down and then
-keeps walking around the optimum, in a cloud that is the smaller the larger the batch.
+A step needs no more than an estimate of the gradient. Stochastic gradient descent takes it from a
+few rows, the batch. Its steps are cheap and noisy: with 4 rows per batch, the path staggers down
+and then keeps walking around the optimum. The larger the batch, the smaller is this cloud.
 """
 
 import matplotlib.pyplot as plt

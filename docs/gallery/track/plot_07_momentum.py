@@ -2,9 +2,9 @@
 7. Momentum
 ===========
 
-In a long, narrow valley gradient descent is in trouble: the rate must be small for the steep
-walls, and is then far too small for the floor. Momentum adds up the gradients of past steps. Those
-across the valley cancel, those along it grow. Nesterov's form looks ahead before it steps.
+In a long, narrow valley gradient descent is slow: the rate must be small for the steep walls, and
+is then too small for the flat floor. Momentum adds up the gradients of past steps. Those across the
+valley cancel, and those along it add up. Nesterov's form looks ahead before it steps.
 """
 
 import matplotlib.pyplot as plt

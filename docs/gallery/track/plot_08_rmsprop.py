@@ -3,7 +3,7 @@
 ==========
 
 RMSprop gives each coefficient a rate of its own: it divides the gradient by the root of a running
-mean of its square. Steep directions get short steps and flat ones long steps, so that all
+mean of its square. Steep directions get short steps, and flat ones get long steps. So all
 coefficients move at about the same pace, whatever the units of their columns are.
 """
 

@@ -2,8 +2,11 @@
 9. Adam, and all five on one landscape
 ======================================
 
-Adam is both: the momentum of page 7 and the rates of page 8, with a correction for the first steps.
-Gradient descent, SGD, momentum, RMSprop and Adam start from the same place here.
+Adam combines the momentum of page 7 with the rates of page 8, and corrects the first steps. Here
+gradient descent, SGD, momentum, RMSprop and Adam make 80 steps each from the same start. Gradient
+descent drops to the floor of the valley and creeps along it, and SGD does the same with noise.
+Momentum swings across the floor and is fast along it. RMSprop moves both coefficients at about the
+same pace. Adam starts like RMSprop, swings like momentum, and ends nearest to the optimum.
 """
 
 import matplotlib.pyplot as plt

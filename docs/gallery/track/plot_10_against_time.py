@@ -2,9 +2,9 @@
 10. The same five against epochs and against time
 =================================================
 
-An epoch is one visit to every row. Small batches make many steps in one, and so SGD gains most from
-the first epochs; per second the picture is another one. The curves are distances to the optimum,
-on a logarithmic axis.
+An epoch visits every row once. Small batches make many steps per epoch, so SGD gains most from the
+first epochs. Against seconds the picture is a different one. The curves are distances to the
+optimum, on a logarithmic axis.
 """
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,8 @@ plt.show()
 
 # %%
 # None of this has to be tuned. By default the package measures the data, picks the rate, whitens
-# the columns and says when it has arrived:
+# the columns and says whether it has reached the optimum:
 
 model = GradientClassifier(alpha=0.01, random_state=0).fit(X, y)
-print(model.n_iter_, model.converged_, model.loss_curve_[-1] - optimum)
+gap = model.loss_curve_[-1] - optimum
+print(f"{model.n_iter_} epochs, at the optimum: {model.converged_}, distance {gap:.0e}")

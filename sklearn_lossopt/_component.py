@@ -70,8 +70,8 @@ class Component(DocLinkMixin, BaseEstimator):
     without a name is given as an object.
     """
 
-    _parameter_constraints: dict = {}
-    _kernel_params: tuple = ()
+    _parameter_constraints: dict[str, Any] = {}
+    _kernel_params: tuple[str, ...] = ()
     name: str | None = None
     aliases: dict[str, dict[str, Any]] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, Literal
 
@@ -125,7 +126,7 @@ class Trace:
 
     def plane(
         self,
-        features: tuple[int | str, int | str],
+        features: Sequence[int | str],
         first: ArrayLike,
         second: ArrayLike,
         coef: ArrayLike,

@@ -245,7 +245,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         scoring: str | Callable[..., Any] | None = "loss",
         precondition: Literal["auto", "whiten", "scale", False] = "auto",
         shuffle: bool = True,
-        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        class_weight: dict[Any, Any] | Literal["balanced"] | None = None,
         warm_start: bool = False,
         random_state: RandomState = None,
         verbose: int = 0,

@@ -1,5 +1,7 @@
 """Base class of optimizers."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sklearn_lossopt._component import Component
@@ -25,9 +27,9 @@ class Optimizer(Component, family="optimizer"):
     needs_smooth: bool = False
     # ``minimize(objective, start, max_iter, after)`` of methods that minimise the full objective
     # by themselves, without batches, learning rate and ``step``.
-    minimize = None
+    minimize: Callable[..., None] | None = None
     # Name of the compiled kernel, if it differs from the optimizer's.
-    _kernel_name = None
+    _kernel_name: str | None = None
 
     def _kernel(self):
         """Name of the compiled kernel, the Python method if there is none, or None if the
@@ -85,7 +87,7 @@ class Optimizer(Component, family="optimizer"):
         return parameters
 
     # The state arrays that hold points in parameter space, for predictions from their mean.
-    _position_slots = ()
+    _position_slots: tuple[int, ...] = ()
 
     @property
     def _has_average(self):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -94,7 +94,7 @@ class LossDisplay:
     @classmethod
     def from_losses(
         cls,
-        losses: Sequence[str | Loss] | dict[str, str | Loss],
+        losses: Sequence[str | Loss] | dict[str, Any],
         *,
         kind: Literal["regression", "classification"] | None = None,
         limits: tuple[float, float] | None = None,

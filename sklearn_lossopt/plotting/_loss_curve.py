@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -226,7 +226,7 @@ class LossCurveDisplay:
 
     @classmethod
     def from_traces(
-        cls, traces: dict[str, Trace] | Sequence[Trace], *,
+        cls, traces: dict[str, Any] | Sequence[Trace], *,
         against: Literal["epoch", "update", "seconds"] = "epoch", ax: Axes | None = None,
         yscale: str | None = None, reference: float | Sequence[float] | None = None,
         curve_kwargs: Styles | None = None,

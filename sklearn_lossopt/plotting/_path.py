@@ -142,7 +142,7 @@ class OptimizerPathDisplay:
         X: MatrixLike,
         y: ArrayLike,
         *,
-        features: tuple[int | str, int | str] = (0, 1),
+        features: Sequence[int | str] = (0, 1),
         others: Literal["fixed", "free"] = "fixed",
         every: Literal["update", "epoch"] = "update",
         sample_weight: ArrayLike | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -80,7 +80,7 @@ class ScheduleDisplay:
     @classmethod
     def from_schedules(
         cls,
-        schedules: Sequence[str | Schedule] | dict[str, str | Schedule],
+        schedules: Sequence[str | Schedule] | dict[str, Any],
         *,
         learning_rate: float = 1.0,
         max_iter: int = 100,

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 # Arguments of matplotlib, for one curve; for all, or for each.
 Style: TypeAlias = dict[str, Any]
 Styles: TypeAlias = Style | list[Style]
-Estimators: TypeAlias = dict[str, BaseEstimator] | Sequence[BaseEstimator]
+Estimators: TypeAlias = dict[str, Any] | Sequence[BaseEstimator]
 
 
 def last_step(estimator):

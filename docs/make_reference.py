@@ -82,16 +82,31 @@ def listed(parameters):
     return lines
 
 
+def bare_signature(function, skip=0):
+    """A signature without its types, which the lists of parameters state in words.
+
+    Parameters
+    ----------
+    function : callable
+    skip : int, default=0
+        Number of parameters to leave out, from the first on.
+
+    Returns
+    -------
+    signature : inspect.Signature
+    """
+    parameters = list(inspect.signature(function).parameters.values())[skip:]
+    return inspect.Signature(
+        [found.replace(annotation=inspect.Parameter.empty) for found in parameters]
+    )
+
+
 def method(owner, name):
     """A method's signature, summary and parameters."""
     doc = NumpyDocString(inspect.getdoc(getattr(owner, name)))
-    signature = inspect.signature(getattr(owner, name))
-    parameters = list(signature.parameters.values())
-    if not isinstance(inspect.getattr_static(owner, name), classmethod):
-        parameters = parameters[1:]
-    bare = [found.replace(annotation=inspect.Parameter.empty) for found in parameters]
+    bound = isinstance(inspect.getattr_static(owner, name), classmethod)
     # With the star before what is keyword-only.
-    shown = str(inspect.Signature(bare))[1:-1]
+    shown = str(bare_signature(getattr(owner, name), skip=0 if bound else 1))[1:-1]
     label = f"({shown})" if name == "__call__" else f".{name}({shown})"
     lines = [f"**`{label}`** {' '.join(markdown(doc['Summary']).split())}", ""]
     return [*lines, *listed(doc["Parameters"]), *returned(doc), ""]
@@ -107,7 +122,7 @@ def returned(doc):
 def function_section(name, function):
     """A function: signature, description, parameters and what it returns."""
     doc = NumpyDocString(inspect.getdoc(function))
-    lines = [f"### {name}", "", f"```python\n{name}{inspect.signature(function)}\n```", ""]
+    lines = [f"### {name}", "", f"```python\n{name}{bare_signature(function)}\n```", ""]
     lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), ""]
     lines += ["Parameters:", ""] if doc["Parameters"] else []
     return [*lines, *listed(doc["Parameters"]), *returned(doc), ""]
@@ -179,7 +194,7 @@ def signature(cls):
     """A constructor's arguments, on several lines if they are many."""
     if issubclass(cls, Exception):
         return ""
-    text = str(inspect.signature(cls)) if cls.__init__ is not object.__init__ else "()"
+    text = str(bare_signature(cls)) if cls.__init__ is not object.__init__ else "()"
     text = text.replace("'", '"')  # as ruff writes the page's code
     if len(text) < 80:
         return text

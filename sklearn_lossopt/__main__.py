@@ -7,6 +7,7 @@ come from the registries, and so a new one appears by itself.
 import argparse
 import time
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -16,6 +17,8 @@ from sklearn_lossopt._comparison import (
     ALPHA,
     HEADER,
     SAME,
+    Row,
+    Task,
     optimizers,
     our_row,
     peer_row,
@@ -46,7 +49,7 @@ SUMMARY_HEADER = SUMMARY.format(
     "loss", "scikit-learn", "objective", "ms", "ours", "worst", "ms", "converged"
 )
 # Of the picture: learning rates and batch sizes of the textbook's optimizers.
-PICTURED = {
+PICTURED: dict[str, tuple[float, Any]] = {
     "gradient_descent": (0.15, "auto"),
     "sgd": (0.05, 8),
     "momentum": (0.05, 442),
@@ -55,7 +58,7 @@ PICTURED = {
 }
 
 
-def report(task, counts, show):
+def report(task: Task, counts: Counter[str], show: bool) -> list[str]:
     """Fit one data set with everything.
 
     Parameters
@@ -92,7 +95,7 @@ def report(task, counts, show):
     return summary
 
 
-def summarised(loss, theirs, ours):
+def summarised(loss: str, theirs: list[Row], ours: list[Row]) -> str:
     """A line of the summary: the best of scikit-learn's fits of a loss, and all of ours.
 
     Parameters
@@ -119,7 +122,7 @@ def summarised(loss, theirs, ours):
     )
 
 
-def draw(path):
+def draw(path: str) -> None:
     """Draw the shapes of the losses, and the ways of five optimizers.
 
     Parameters
@@ -156,7 +159,7 @@ def draw(path):
     figure.savefig(path)
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> int:
     """Fit everything; print a summary, and with ``--all`` a line for each fit.
 
     Parameters

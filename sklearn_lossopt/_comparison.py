@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.linear_model import (
     GammaRegressor,
@@ -77,7 +78,7 @@ class Task:
     estimator: type
     sgd: type
 
-    def objective(self, loss, coef, intercept):
+    def objective(self, loss: Loss, coef: ArrayLike, intercept: ArrayLike) -> float:
         """The documented objective at the given coefficients."""
         coef = np.atleast_2d(coef)
         raw, y = self.X @ coef.T + intercept, self.y
@@ -103,9 +104,9 @@ class Row:
     epochs: str
     seconds: float
     converged: bool
-    warnings: list
+    warnings: list[str]
 
-    def above(self, best):
+    def above(self, best: float) -> float:
         """The objective's distance from the lowest, relative to that.
 
         Parameters
@@ -120,7 +121,7 @@ class Row:
         # The lowest objective can be 0.
         return (self.objective - best) / max(abs(best), 1e-9)
 
-    def line(self, best):
+    def line(self, best: float) -> str:
         """The line as text.
 
         Parameters

@@ -1,8 +1,10 @@
 """Components: losses, optimizers and schedules as searchable configurations with a registry."""
 
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from numbers import Integral, Real
+from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
@@ -68,17 +70,24 @@ class Component(DocLinkMixin, BaseEstimator):
     without a name is given as an object.
     """
 
-    _parameter_constraints: dict = {}
-    _kernel_params: tuple = ()
+    _parameter_constraints: dict[str, Any] = {}
+    _kernel_params: tuple[str, ...] = ()
     name: str | None = None
-    aliases: dict = {}
+    aliases: dict[str, dict[str, Any]] = {}
 
     @classmethod
     @cache
     def _get_param_names(cls):
         return super()._get_param_names()
 
-    def __init_subclass__(cls, *, family=None, name=None, aliases=None, **kwargs):
+    def __init_subclass__(
+        cls,
+        *,
+        family: str | None = None,
+        name: str | None = None,
+        aliases: Mapping[str, dict[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init_subclass__(**kwargs)
         if family is not None:
             cls._family = family
@@ -96,7 +105,7 @@ class Component(DocLinkMixin, BaseEstimator):
             cls._names[alias] = (cls, arguments)
 
     @classmethod
-    def registry(cls):
+    def registry(cls) -> dict[str, type[Self]]:
         """The registered names and their classes.
 
         Returns
@@ -108,7 +117,9 @@ class Component(DocLinkMixin, BaseEstimator):
         return dict(sorted(members.items()))
 
     @classmethod
-    def resolve(cls, value, also=(), accepts=None):
+    def resolve(
+        cls, value: object, also: Sequence[str] = (), accepts: Callable[[type], bool] | None = None
+    ) -> Self:
         """Turn a string or an object into a validated member of the family.
 
         Parameters

@@ -26,7 +26,7 @@ class DivergenceError(ValueError):
     """
 
 
-def warn_user(message, category):
+def warn_user(message: str, category: type[Warning]) -> None:
     """Warn of the line in the user's code that has led here.
 
     ``skip_file_prefixes`` of ``warnings.warn`` does the same from Python 3.12 on.

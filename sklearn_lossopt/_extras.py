@@ -1,7 +1,7 @@
 """Optional packages: who needs one names the extra that brings it."""
 
 
-def missing_extra(who, package, extra):
+def missing_extra(who: str, package: str, extra: str) -> ImportError:
     """The error for a package that is not installed.
 
     Parameters
@@ -21,7 +21,7 @@ def missing_extra(who, package, extra):
     )
 
 
-def require_matplotlib(who):
+def require_matplotlib(who: str) -> None:
     """Raise ImportError if matplotlib is not installed."""
     try:
         import matplotlib  # noqa: F401

@@ -17,7 +17,7 @@ ESTIMATORS = (GradientClassifier, GradientRegressor)
 PARTS = (Memory, Moments, QuadraticSum, Reservoir, Sample, State, Stream)
 
 
-def skops_types():
+def skops_types() -> list[str]:
     """Names of the types that a saved estimator of this package may contain.
 
     ``skops.io.load`` makes only objects of types that it is told to trust. These are estimators,

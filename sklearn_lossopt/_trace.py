@@ -1,9 +1,14 @@
 """The way of a fit: parameters and objective after each update or epoch."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from time import perf_counter
+from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
@@ -14,6 +19,7 @@ from sklearn_lossopt._preconditioning.network import forward
 from sklearn_lossopt._solvers.profile import Profile
 from sklearn_lossopt._training.averaging import IterateAverage
 from sklearn_lossopt._training.bank import alone
+from sklearn_lossopt._typing import Array, FloatArray, MatrixLike
 
 EVERY = ("update", "epoch")
 OTHERS = ("fixed", "free")
@@ -63,7 +69,19 @@ class Trace:
     sklearn_lossopt.trace : Makes one.
     """
 
-    def __init__(self, recorder, estimator, error):
+    update: Array
+    epoch: FloatArray
+    coef: FloatArray | Any  # a list for a network
+    intercept: FloatArray | Any
+    learning_rate: FloatArray
+    seconds: FloatArray
+    objective: FloatArray
+    error: DivergenceError | None
+    estimator: BaseEstimator
+
+    def __init__(
+        self, recorder: Any, estimator: BaseEstimator, error: DivergenceError | None
+    ) -> None:
         updates, epochs, coefs, intercepts, rates, seconds = zip(*recorder.points, strict=True)
         self.update, self.epoch = np.array(updates), np.array(epochs)
         self.learning_rate, self.seconds = np.array(rates), np.array(seconds)
@@ -82,11 +100,11 @@ class Trace:
             self.coef = [np.array(layer) for layer in zip(*coefs, strict=True)]
             self.intercept = [np.array(layer) for layer in zip(*intercepts, strict=True)]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         name = type(self.estimator).__name__
         return f"<Trace of {name}: {len(self.update)} points, {self.update[-1]} updates>"
 
-    def evaluate(self, coef, intercept):
+    def evaluate(self, coef: ArrayLike | list[Array], intercept: ArrayLike | list[Array]) -> float:
         """The objective F of other parameters, on the rows that were traced.
 
         Parameters
@@ -105,7 +123,15 @@ class Trace:
             intercept = np.reshape(np.asarray(intercept, dtype=np.float64), k)
         return self._evaluate(coef, intercept)
 
-    def plane(self, features, first, second, coef, intercept, others="fixed"):
+    def plane(
+        self,
+        features: Sequence[int | str],
+        first: ArrayLike,
+        second: ArrayLike,
+        coef: ArrayLike,
+        intercept: ArrayLike,
+        others: Literal["fixed", "free"] = "fixed",
+    ) -> FloatArray:
         """The objective F over two parameters of a linear model of one output.
 
         Parameters
@@ -193,7 +219,7 @@ class Recorder:
 
     wants_epochs = True
 
-    def __init__(self, every):
+    def __init__(self, every: Literal["update", "epoch"]) -> None:
         self.every, self.points = every, []
         # When the fit began, later by the time that recording has taken.
         self.began = perf_counter()
@@ -261,7 +287,14 @@ def _same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def trace(estimator, X, y, sample_weight=None, *, every="update"):
+def trace(
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    *,
+    every: Literal["update", "epoch"] = "update",
+) -> Trace:
     """Fit a clone and record its path: parameters and objective after each update or epoch.
 
     The fit is the one that ``estimator.fit(X, y)`` makes, with the same order of the rows, learning

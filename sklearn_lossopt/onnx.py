@@ -17,9 +17,12 @@ Examples
 ['label', 'probabilities']
 """
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.special import erfcx
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -28,6 +31,8 @@ from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.prediction import FittedParameters
 from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt._extras import missing_extra
+from sklearn_lossopt._typing import Array
+from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._links import Clipped, Identity, Log, Logistic
 from sklearn_lossopt.search import GradientHalvingSearchCV, GradientSearchCV
 
@@ -49,10 +54,10 @@ try:
         guess_tensor_type,
     )
     from skl2onnx.common.utils_classifier import get_label_classes
-except ImportError as error:
-    raise missing_extra("sklearn_lossopt.onnx", "skl2onnx", "onnx") from error
+except ImportError as _error:
+    raise missing_extra("sklearn_lossopt.onnx", "skl2onnx", "onnx") from _error
 
-__all__ = []
+__all__: list[str] = []
 
 # Reductions took their axes as an attribute before these versions.
 AXES_ARE_INPUTS = {"ReduceSum": 13, "ReduceMax": 18}
@@ -66,7 +71,11 @@ class Graph:
     constants of the graph's precision.
     """
 
-    def __init__(self, scope, container, dtype):
+    scope: Any
+    container: Any
+    dtype: np.dtype[Any]
+
+    def __init__(self, scope: Any, container: Any, dtype: DTypeLike) -> None:
         if container.target_opset < OLDEST_OPSET:
             raise ValueError(
                 f"target_opset={container.target_opset} is too old for sklearn_lossopt: it must be "
@@ -74,7 +83,7 @@ class Graph:
             )
         self.scope, self.container, self.dtype = scope, container, np.dtype(dtype)
 
-    def constant(self, values):
+    def constant(self, values: Array | list[str]) -> str:
         """An array or a list of strings, in its own type."""
         name = self.scope.get_unique_variable_name("constant")
         if isinstance(values, np.ndarray):
@@ -86,7 +95,9 @@ class Graph:
             self.container.add_initializer(name, TensorProto.STRING, [len(text)], text)
         return name
 
-    def add(self, kind, *inputs, output=None, **attributes):
+    def add(
+        self, kind: str, *inputs: str | ArrayLike, output: str | None = None, **attributes: Any
+    ) -> str:
         """One node."""
         names = [
             given if isinstance(given, str) else self.constant(np.asarray(given, self.dtype))
@@ -97,13 +108,13 @@ class Graph:
         self.container.add_node(kind, names, [output], name=name, **attributes)
         return output
 
-    def reduce(self, kind, x):
+    def reduce(self, kind: str, x: str) -> str:
         """A reduction over the columns of x (n, k), which stay as one."""
         if self.container.target_opset < AXES_ARE_INPUTS[kind]:
             return self.add(kind, x, axes=[1], keepdims=1)
         return self.add(kind, x, self.constant(np.array([1])), keepdims=1)
 
-    def cast(self, x, kind, output=None):
+    def cast(self, x: str, kind: int, output: str | None = None) -> str:
         """x in another type, given as ONNX numbers it."""
         return self.add("Cast", x, to=kind, output=output)
 
@@ -111,12 +122,12 @@ class Graph:
 # Hidden units -------------------------------------------------------------------------------------
 
 
-def logistic(g, x):
+def logistic(g: Graph, x: str) -> str:
     return g.add("Reciprocal", g.add("Add", g.add("Exp", g.add("Neg", x)), 1))
 
 
 @cache
-def normal_tail():
+def normal_tail() -> Array:
     """The polynomial P in t = (u - 3.75) / (u + 3.75) with erfcx(u) = P(t) / (1 + 2 u), from the
     highest power down. t maps all u >= 0 to [-1, 1] (Schonfelder 1978)."""
 
@@ -128,7 +139,7 @@ def normal_tail():
     return np.polynomial.chebyshev.cheb2poly(series)[::-1]
 
 
-def normal(g, x):
+def normal(g: Graph, x: str) -> str:
     """The normal distribution function; there is no runtime with an error function of doubles."""
     u = g.add("Mul", g.add("Abs", x), np.sqrt(0.5))
     t = g.add("Div", g.add("Sub", u, 3.75), g.add("Add", u, 3.75))
@@ -143,7 +154,7 @@ def normal(g, x):
 
 
 # By the names that the engine has for them.
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "identity": lambda g, x: x,
     "relu": lambda g, x: g.add("Max", x, 0),
     "leaky_relu": lambda g, x: g.add("Max", x, g.add("Mul", x, 0.01)),
@@ -157,7 +168,7 @@ ACTIVATIONS = {
 # Predictions --------------------------------------------------------------------------------------
 
 
-def raw_predictions(g, x, model):
+def raw_predictions(g: Graph, x: str, model: Any) -> str:
     """Raw predictions (n, k)."""
     coef, intercept = FittedParameters.of(model)
     if not isinstance(coef, list):
@@ -170,20 +181,20 @@ def raw_predictions(g, x, model):
     return x
 
 
-def log_expit(g, x):
+def log_expit(g: Graph, x: str) -> str:
     """The logarithm of 1 / (1 + exp(-x)), without overflow."""
     rest = g.add("Log", g.add("Add", g.add("Exp", g.add("Neg", g.add("Abs", x))), 1))
     return g.add("Sub", g.add("Min", x, 0), rest)
 
 
-def logistic_probabilities(g, raw, n_classes, link, joint):
+def logistic_probabilities(g: Graph, raw: str, n_classes: int, link: Any, joint: bool) -> str:
     raw = g.add("Mul", raw, link.slope)
     if n_classes == 2:
         return g.add("Concat", logistic(g, g.add("Neg", raw)), logistic(g, raw), axis=1)
     return g.add("Softmax", raw if joint else log_expit(g, raw), axis=1)
 
 
-def clipped_probabilities(g, raw, n_classes, link, joint):
+def clipped_probabilities(g: Graph, raw: str, n_classes: int, link: Any, joint: bool) -> str:
     p = g.add("Mul", g.add("Add", g.add("Min", g.add("Max", raw, -1), 1), 1), 0.5)
     if n_classes == 2:
         return g.add("Concat", g.add("Sub", 1, p), p, axis=1)
@@ -194,14 +205,19 @@ def clipped_probabilities(g, raw, n_classes, link, joint):
 
 
 # By what a loss states as `_link` and as `_probability_link`.
-LINKS = {
+LINKS: dict[Any, Callable[..., str]] = {
     Identity: lambda g, raw: raw,
     Log: lambda g, raw: g.add("Exp", raw),
 }
-PROBABILITY_LINKS = {Logistic: logistic_probabilities, Clipped: clipped_probabilities}
+PROBABILITY_LINKS: dict[Any, Callable[..., str]] = {
+    Logistic: logistic_probabilities,
+    Clipped: clipped_probabilities,
+}
 
 
-def known_form(table, loss, link, method, remedy):
+def known_form(
+    table: dict[Any, Callable[..., str]], loss: Loss, link: Any, method: str, remedy: str
+) -> Callable[..., str]:
     """The entry of a table for a loss's link, or an error that says what to do without one."""
     if type(link) not in table:
         raise ValueError(
@@ -211,7 +227,7 @@ def known_form(table, loss, link, method, remedy):
     return table[type(link)]
 
 
-def scores_or_probabilities(g, raw, model, raw_scores):
+def scores_or_probabilities(g: Graph, raw: str, model: Any, raw_scores: bool) -> str:
     """Numbers (n, n_classes): probabilities where the loss has them, or the decision function,
     which for two classes is that of each."""
     loss, n_classes = model._loss, len(model.classes_)
@@ -226,7 +242,7 @@ def scores_or_probabilities(g, raw, model, raw_scores):
     return form(g, raw, n_classes, loss._probability_link, loss.joint)
 
 
-def predicted_class(g, raw):
+def predicted_class(g: Graph, raw: str) -> str:
     """The indices (n,) that ``GradientClassifier.predict`` finds, ties included."""
     top, size = g.reduce("ReduceMax", raw), g.reduce("ReduceMax", g.add("Abs", raw))
     rounding = g.add("Mul", size, np.finfo(g.dtype).eps ** 0.75)
@@ -237,7 +253,7 @@ def predicted_class(g, raw):
 # What skl2onnx calls ------------------------------------------------------------------------------
 
 
-def begin(scope, operator, container):
+def begin(scope: Any, operator: Any, container: Any) -> tuple[Graph, str]:
     """The graph to add to, and the features (n, d) in the precision of the predictions."""
     model = operator.raw_operator
     given = [FloatTensorType if type(x.type) is FloatTensorType else None for x in operator.inputs]
@@ -249,13 +265,13 @@ def begin(scope, operator, container):
     return g, raw_predictions(g, x, model)
 
 
-def regressor_shapes(operator):
+def regressor_shapes(operator: Any) -> None:
     n, model = check_inputs(operator), operator.raw_operator
     kind = type(guess_tensor_type(operator.inputs[0].type))
     operator.outputs[0].set_type(kind([n, FittedParameters.of(model).widths[-1]]))
 
 
-def convert_regressor(scope, operator, container):
+def convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     loss = operator.raw_operator._loss
     form = known_form(
         LINKS, loss, loss._link, "_predict",
@@ -267,7 +283,7 @@ def convert_regressor(scope, operator, container):
     g.cast(form(g, raw), guess_proto_type(output.type), output=output.full_name)
 
 
-def classifier_shapes(operator):
+def classifier_shapes(operator: Any) -> None:
     n = check_inputs(operator)
     classes = get_label_classes(operator.scope_inst, operator.raw_operator)
     kind = StringTensorType if classes.dtype.kind in "OUT" else Int64TensorType
@@ -275,7 +291,7 @@ def classifier_shapes(operator):
     operator.outputs[1].type.shape = [n, len(classes)]
 
 
-def convert_classifier(scope, operator, container):
+def convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     model = operator.raw_operator
     g, raw = begin(scope, operator, container)
     label, numbers = operator.outputs
@@ -299,7 +315,7 @@ def convert_classifier(scope, operator, container):
     g.add("Gather", labels, index, output=label.full_name)
 
 
-def check_inputs(operator):
+def check_inputs(operator: Any) -> int | None:
     """The number of rows, if it is fixed, of a fitted model's inputs."""
     check_is_fitted(operator.raw_operator)
     for x in operator.inputs:
@@ -311,13 +327,13 @@ def check_inputs(operator):
     return operator.inputs[0].get_first_dimension()
 
 
-def parse_classifier(scope, model, inputs, custom_parsers=None):
+def parse_classifier(scope: Any, model: Any, inputs: Any, custom_parsers: Any | None = None) -> Any:
     """skl2onnx's own parser, which finds labels only in a fitted model."""
     check_is_fitted(model)
     return _parse_sklearn_classifier(scope, model, inputs, custom_parsers=custom_parsers)
 
 
-def parse_search(scope, model, inputs, custom_parsers=None):
+def parse_search(scope: Any, model: Any, inputs: Any, custom_parsers: Any | None = None) -> Any:
     """A search is its best model, whose last step has the options of the search."""
     check_is_fitted(model)
     last = model.best_estimator_
@@ -327,7 +343,7 @@ def parse_search(scope, model, inputs, custom_parsers=None):
     return parse_sklearn(scope, model.best_estimator_, inputs, custom_parsers=custom_parsers)
 
 
-CLASSIFIER_OPTIONS = {
+CLASSIFIER_OPTIONS: dict[str, list[Any]] = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
     "output_class_labels": [False, True],
@@ -335,7 +351,7 @@ CLASSIFIER_OPTIONS = {
 }
 
 
-def register():
+def register() -> None:
     """Tell skl2onnx of the converters; importing the module does it."""
     update_registered_converter(
         GradientRegressor, "SklearnLossoptRegressor", regressor_shapes, convert_regressor

@@ -1,15 +1,18 @@
 """Schedules: factors of the learning rate over the updates of a fit."""
 
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 
 from sklearn_lossopt._compat import Interval
 from sklearn_lossopt._component import COUNT, NON_NEGATIVE, PROPORTION, Component, as_objects
+from sklearn_lossopt._typing import Array
 
 # A range with both ends, for factors.
-FACTOR = [Interval(Real, 0, 1, closed="both")]
+FACTOR: list[Any] = [Interval(Real, 0, 1, closed="both")]
 
 __all__ = [
     "Constant",
@@ -42,9 +45,9 @@ class Schedule(Component, family="schedule"):
     [1.   0.75 0.5  0.25]
     """
 
-    reacts = False
+    reacts: bool = False
 
-    def remember(self, memory, value):
+    def remember(self, memory: Any, value: float) -> Any:
         """The memory after an epoch.
 
         Parameters
@@ -66,7 +69,7 @@ class Schedule(Component, family="schedule"):
         """
         raise NotImplementedError(f"{type(self).__name__} must override remember()")
 
-    def __call__(self, step, steps_per_epoch, max_iter):
+    def __call__(self, step: Array, steps_per_epoch: int, max_iter: int) -> Array:
         """Factors of the learning rate.
 
         Parameters
@@ -102,7 +105,7 @@ class Constant(Schedule, name="constant"):
     [1. 1. 1.]
     """
 
-    def __call__(self, step, steps_per_epoch, max_iter):
+    def __call__(self, step: Array, steps_per_epoch: int, max_iter: int) -> Array:
         return np.ones(len(step))
 
 
@@ -124,10 +127,10 @@ class InverseScaling(Schedule, name="invscaling"):
 
     _parameter_constraints = {"power": NON_NEGATIVE}
 
-    def __init__(self, power=0.5):
+    def __init__(self, power: float = 0.5) -> None:
         self.power = power
 
-    def __call__(self, step, steps_per_epoch, max_iter):
+    def __call__(self, step: Array, steps_per_epoch: int, max_iter: int) -> Array:
         return (step + 1) ** -self.power
 
 
@@ -150,10 +153,10 @@ class Exponential(Schedule, name="exponential"):
 
     _parameter_constraints = {"decay": [Interval(Real, 0, 1, closed="right")]}
 
-    def __init__(self, decay=0.95):
+    def __init__(self, decay: float = 0.95) -> None:
         self.decay = decay
 
-    def __call__(self, step, steps_per_epoch, max_iter):
+    def __call__(self, step: Array, steps_per_epoch: int, max_iter: int) -> Array:
         return self.decay ** (step / steps_per_epoch)
 
 
@@ -180,10 +183,10 @@ class Cosine(Schedule, name="cosine"):
 
     _parameter_constraints = {"floor": FACTOR}
 
-    def __init__(self, floor=0.0):
+    def __init__(self, floor: float = 0.0) -> None:
         self.floor = floor
 
-    def __call__(self, step, steps_per_epoch, max_iter):
+    def __call__(self, step: Array, steps_per_epoch: int, max_iter: int) -> Array:
         done = np.minimum(step / (steps_per_epoch * max_iter), 1.0)
         return self.floor + (1 - self.floor) * 0.5 * (1 + np.cos(np.pi * done))
 
@@ -219,12 +222,12 @@ class OneCycle(Schedule, name="one_cycle"):
         "floor": FACTOR,
     }
 
-    def __init__(self, warm_up=0.3, start=0.04, floor=1e-4):
+    def __init__(self, warm_up: float = 0.3, start: float = 0.04, floor: float = 1e-4) -> None:
         self.warm_up = warm_up
         self.start = start
         self.floor = floor
 
-    def __call__(self, step, steps_per_epoch, max_iter):
+    def __call__(self, step: Array, steps_per_epoch: int, max_iter: int) -> Array:
         done = np.minimum(step / (steps_per_epoch * max_iter), 1.0)
         rise = self.start + (1 - self.start) * done / self.warm_up
         fall = np.clip((done - self.warm_up) / (1 - self.warm_up), 0, 1)
@@ -281,13 +284,15 @@ class Plateau(Schedule, name="plateau"):
         "floor": FACTOR,
     }
 
-    def __init__(self, factor=0.5, patience=2, threshold=1e-4, floor=0.0):
+    def __init__(
+        self, factor: float = 0.5, patience: int = 2, threshold: float = 1e-4, floor: float = 0.0
+    ) -> None:
         self.factor = factor
         self.patience = patience
         self.threshold = threshold
         self.floor = floor
 
-    def remember(self, memory, value):
+    def remember(self, memory: Any, value: float) -> Any:
         factor, best, since = memory or (1.0, math.inf, 0)
         if best == math.inf or value < best - self.threshold * abs(best):
             return factor, value, 0
@@ -295,7 +300,9 @@ class Plateau(Schedule, name="plateau"):
             return factor, best, since + 1
         return max(self.factor * factor, self.floor), best, 0
 
-    def __call__(self, step, steps_per_epoch, max_iter, memory=None):
+    def __call__(
+        self, step: Array, steps_per_epoch: int, max_iter: int, memory: Any = None
+    ) -> Array:
         return np.full(len(step), 1.0 if memory is None else memory[0])
 
 
@@ -335,19 +342,21 @@ class WarmUp(Schedule, name="warm_up"):
         "start": FACTOR,
     }
 
-    def __init__(self, then="constant", epochs=5, start=0.1):
+    def __init__(
+        self, then: str | Schedule = "constant", epochs: int = 5, start: float = 0.1
+    ) -> None:
         self.then = then
         self.epochs = epochs
         self.start = start
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         return super().set_params(**as_objects(self, {"then": Schedule}, params))
 
     @property
-    def reacts(self):
+    def reacts(self) -> bool:
         return Schedule.resolve(self.then).reacts
 
-    def remember(self, memory, value):
+    def remember(self, memory: Any, value: float) -> Any:
         # The number of epochs so far, and the memory of ``then``.
         epoch, rest = memory or (0, None)
         if epoch >= self.epochs:
@@ -358,7 +367,9 @@ class WarmUp(Schedule, name="warm_up"):
         super()._check()
         Schedule.resolve(self.then)
 
-    def __call__(self, step, steps_per_epoch, max_iter, memory=None):
+    def __call__(
+        self, step: Array, steps_per_epoch: int, max_iter: int, memory: Any = None
+    ) -> Array:
         then, rise = Schedule.resolve(self.then), self.epochs * steps_per_epoch
         seen = {"memory": memory and memory[1]} if then.reacts else {}
         after = then(
@@ -367,4 +378,4 @@ class WarmUp(Schedule, name="warm_up"):
         return after * (self.start + (1 - self.start) * np.minimum(step / rise, 1.0))
 
 
-registry = Schedule.registry
+registry: Callable[[], dict[str, type[Schedule]]] = Schedule.registry

@@ -30,6 +30,7 @@ FLOORS = [
     ("_engine",),
     ("_blas",),
     ("_linalg", "_cache", "_compat", "_doc_link", "_exceptions", "_extras"),
+    ("_typing",),
 ]
 FILE_LINES = 450
 FUNCTION_LINES = 70

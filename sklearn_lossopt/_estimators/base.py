@@ -3,21 +3,22 @@
 import functools
 import math
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sklearn_lossopt._cache import Cache
-from sklearn_lossopt._compat import Interval, Options, StrOptions
+from sklearn_lossopt._compat import CallbackSupportMixin, Interval, Options, StrOptions
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._doc_link import DocLinkMixin
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
@@ -50,6 +51,7 @@ from sklearn_lossopt._training.bank import alone
 from sklearn_lossopt._training.monitor import Validation
 from sklearn_lossopt._training.run import train
 from sklearn_lossopt._training.state import State
+from sklearn_lossopt._typing import Auto, RandomState
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
@@ -105,31 +107,15 @@ class BaseGradientEstimator(
     _component_families = {"loss": Loss, "optimizer": Optimizer, "schedule": Schedule}
 
     def __init__(
-        self,
-        loss,
-        optimizer,
-        *,
-        hidden_layer_sizes,
-        activation,
-        dropout,
-        alpha,
-        l1_ratio,
-        fit_intercept,
-        learning_rate,
-        schedule,
-        batch_size,
-        max_iter,
-        tol,
-        n_iter_no_change,
-        early_stopping,
-        validation_fraction,
-        scoring,
-        precondition,
-        shuffle,
-        warm_start,
-        random_state,
-        verbose,
-    ):
+        self, loss: str | Loss, optimizer: str | Optimizer, *,
+        hidden_layer_sizes: int | Sequence[int], activation: str, dropout: float | Auto,
+        alpha: float, l1_ratio: float, fit_intercept: bool, learning_rate: float | Auto,
+        schedule: str | Schedule, batch_size: int | Auto, max_iter: int, tol: float,
+        n_iter_no_change: int, early_stopping: bool, validation_fraction: float,
+        scoring: str | Callable[..., Any] | None,
+        precondition: Literal["auto", "whiten", "scale", False], shuffle: bool, warm_start: bool,
+        random_state: RandomState, verbose: int,
+    ) -> None:  # fmt: skip
         self.loss = loss
         self.optimizer = optimizer
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -159,7 +145,7 @@ class BaseGradientEstimator(
         # Cloning and validation ask for it many times, and it inspects the signature.
         return super()._get_param_names()
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, including those of components.
 
         A component given as a string is first replaced by its object where one of its own
@@ -177,7 +163,7 @@ class BaseGradientEstimator(
         params = as_objects(self, self._component_families, params)
         return super().set_params(**params)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

@@ -1,10 +1,13 @@
 """GradientClassifier."""
 
-import numpy as np
-from sklearn.base import ClassifierMixin
-from sklearn.utils.metaestimators import available_if
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Self
 
-from sklearn_lossopt._compat import StrOptions, fit_context
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin
+
+from sklearn_lossopt._compat import StrOptions, available_if, fit_context
 from sklearn_lossopt._estimators.base import BaseGradientEstimator
 from sklearn_lossopt._estimators.data import RowSet
 from sklearn_lossopt._estimators.labels import (
@@ -16,7 +19,10 @@ from sklearn_lossopt._estimators.labels import (
 from sklearn_lossopt._estimators.partial_fit import takes_chunks
 from sklearn_lossopt._estimators.rollback import all_or_nothing
 from sklearn_lossopt._estimators.validation_data import GivenValidation
+from sklearn_lossopt._typing import Array, Auto, FloatArray, MatrixLike, RandomState
 from sklearn_lossopt.losses import Loss
+from sklearn_lossopt.optimizers import Optimizer
+from sklearn_lossopt.schedules import Schedule
 
 __all__ = ["GradientClassifier"]
 
@@ -213,7 +219,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     _task = "classification"
     _other = "GradientRegressor"
     _target_checks: dict = {}
-    classes_: np.ndarray
+    classes_: Array
     _parameter_constraints: dict = {
         **BaseGradientEstimator._parameter_constraints,
         "class_weight": [StrOptions({"balanced"}), dict, None],
@@ -221,31 +227,31 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
 
     def __init__(
         self,
-        loss="log_loss",
-        optimizer="adam",
+        loss: str | Loss = "log_loss",
+        optimizer: str | Optimizer = "adam",
         *,
-        hidden_layer_sizes=(),
-        activation="relu",
-        dropout="auto",
-        alpha=1e-4,
-        l1_ratio=0.0,
-        fit_intercept=True,
-        learning_rate="auto",
-        schedule="auto",
-        batch_size="auto",
-        max_iter=1000,
-        tol=1e-6,
-        n_iter_no_change=5,
-        early_stopping=False,
-        validation_fraction=0.1,
-        scoring="loss",
-        precondition="auto",
-        shuffle=True,
-        class_weight=None,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        hidden_layer_sizes: int | Sequence[int] = (),
+        activation: str = "relu",
+        dropout: float | Auto = "auto",
+        alpha: float = 1e-4,
+        l1_ratio: float = 0.0,
+        fit_intercept: bool = True,
+        learning_rate: float | Auto = "auto",
+        schedule: str | Schedule = "auto",
+        batch_size: int | Auto = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-6,
+        n_iter_no_change: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        scoring: str | Callable[..., Any] | None = "loss",
+        precondition: Literal["auto", "whiten", "scale", False] = "auto",
+        shuffle: bool = True,
+        class_weight: dict[Any, Any] | Literal["balanced"] | None = None,
+        warm_start: bool = False,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(
             loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
             dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
@@ -259,7 +265,16 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
 
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -312,7 +327,13 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     @available_if(takes_chunks)
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train on one more chunk of a stream: one pass over its rows, in their order.
 
         The optimizer's memory, the schedule and the statistics behind the preconditioning go on
@@ -348,7 +369,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         classes = announced_classes(getattr(self, "classes_", None), classes)
         return self._partial_fit(X, y, sample_weight, classes)
 
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> FloatArray:
         """Raw predictions.
 
         Parameters
@@ -364,7 +385,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         raw = self._raw_predict(X)
         return raw[:, 0] if raw.shape[1] == 1 else raw
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> Array:
         """Predict labels.
 
         Parameters
@@ -387,7 +408,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         return self.classes_[(scores >= top - rounding).argmax(axis=1)]
 
     @available_if(_has_probabilities)
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> FloatArray:
         """Probabilities of the classes; only for losses that define them.
 
         Parameters
@@ -404,7 +425,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         return self._loss._probabilities(scores)
 
     @available_if(_has_probabilities)
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> FloatArray:
         """Logarithms of the probabilities, exact where these round to 0.
 
         Parameters

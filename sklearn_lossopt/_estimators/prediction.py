@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.extmath import safe_sparse_dot
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sklearn_lossopt._compat import available_if
 from sklearn_lossopt._preconditioning.network import forward
+from sklearn_lossopt._typing import Array, FloatArray
 
 # Fitted attributes of the one kind of model and of the other.
 LINEAR = ("coef_", "intercept_")
@@ -148,11 +149,23 @@ class FittedModelMixin:
     the first two for a linear model, the others for a network.
     """
 
-    hidden_layer_sizes: object
-    coef_: np.ndarray | sparse.csr_matrix
-    intercept_: np.ndarray
-    coefs_: list
-    intercepts_: list
+    hidden_layer_sizes: Any
+    coef_: FloatArray | Any  # a csr_matrix after sparsify
+    intercept_: FloatArray | Any  # a float for one target
+    coefs_: list[FloatArray]
+    intercepts_: list[FloatArray]
+    n_layers_: int
+    n_outputs_: int
+    n_features_in_: int
+    feature_names_in_: Array
+    n_iter_: int
+    t_: int
+    loss_curve_: FloatArray
+    validation_curve_: FloatArray
+    best_iter_: int
+    learning_rate_: float
+    converged_: bool
+    delta_: float | FloatArray
     _activation: str
     _flat: bool  # whether raw predictions have one dimension
 
@@ -180,7 +193,7 @@ class FittedModelMixin:
         return raw + self.intercept_
 
     @available_if(is_linear)
-    def sparsify(self):
+    def sparsify(self) -> Self:
         """Convert ``coef_`` to a CSR matrix, always of shape (n_outputs, n_features).
 
         Predictions are the same, up to rounding. With mostly zeros, which ``l1_ratio`` brings, it
@@ -196,7 +209,7 @@ class FittedModelMixin:
         return self
 
     @available_if(is_linear)
-    def densify(self):
+    def densify(self) -> Self:
         """Convert a sparse ``coef_`` back to an ndarray.
 
         Returns

@@ -1,11 +1,14 @@
 """GradientRegressor."""
 
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils import column_or_1d
-from sklearn.utils.metaestimators import available_if
 
-from sklearn_lossopt._compat import fit_context
+from sklearn_lossopt._compat import available_if, fit_context
 from sklearn_lossopt._estimators.base import BaseGradientEstimator
 from sklearn_lossopt._estimators.data import RowSet
 from sklearn_lossopt._estimators.partial_fit import takes_chunks
@@ -16,7 +19,10 @@ from sklearn_lossopt._estimators.targets import (
     squares_leave_float32,
 )
 from sklearn_lossopt._estimators.validation_data import GivenValidation
+from sklearn_lossopt._typing import Auto, FloatArray, MatrixLike, RandomState
 from sklearn_lossopt.losses import Loss
+from sklearn_lossopt.optimizers import Optimizer
+from sklearn_lossopt.schedules import Schedule
 
 __all__ = ["GradientRegressor"]
 
@@ -199,30 +205,30 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
 
     def __init__(
         self,
-        loss="squared_error",
-        optimizer="adam",
+        loss: str | Loss = "squared_error",
+        optimizer: str | Optimizer = "adam",
         *,
-        hidden_layer_sizes=(),
-        activation="relu",
-        dropout="auto",
-        alpha=1e-4,
-        l1_ratio=0.0,
-        fit_intercept=True,
-        learning_rate="auto",
-        schedule="auto",
-        batch_size="auto",
-        max_iter=1000,
-        tol=1e-6,
-        n_iter_no_change=5,
-        early_stopping=False,
-        validation_fraction=0.1,
-        scoring="loss",
-        precondition="auto",
-        shuffle=True,
-        warm_start=False,
-        random_state=None,
-        verbose=0,
-    ):
+        hidden_layer_sizes: int | Sequence[int] = (),
+        activation: str = "relu",
+        dropout: float | Auto = "auto",
+        alpha: float = 1e-4,
+        l1_ratio: float = 0.0,
+        fit_intercept: bool = True,
+        learning_rate: float | Auto = "auto",
+        schedule: str | Schedule = "auto",
+        batch_size: int | Auto = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-6,
+        n_iter_no_change: int = 5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        scoring: str | Callable[..., Any] | None = "loss",
+        precondition: Literal["auto", "whiten", "scale", False] = "auto",
+        shuffle: bool = True,
+        warm_start: bool = False,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(
             loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
             dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
@@ -233,7 +239,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
             random_state=random_state, verbose=verbose,
         )  # fmt: skip
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.single_output = True
         # Tools take the tag for a promise about targets of any sign; such y may still be (n, k).
@@ -254,7 +260,16 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
 
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the model.
 
         Parameters
@@ -309,7 +324,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     @available_if(takes_chunks)
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train on one more chunk of a stream: one pass over its rows, in their order.
 
         The optimizer's memory, the schedule and the statistics behind the preconditioning go on
@@ -341,7 +358,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         """
         return self._partial_fit(X, y, sample_weight)
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> FloatArray:
         """Predict targets.
 
         Parameters

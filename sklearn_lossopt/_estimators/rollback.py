@@ -2,8 +2,11 @@
 
 from contextlib import contextmanager
 from functools import wraps
+from typing import cast
 
 import numpy as np
+
+from sklearn_lossopt._typing import Method
 
 
 @contextmanager
@@ -19,7 +22,7 @@ def restored(estimator):
         raise
 
 
-def all_or_nothing(method):
+def all_or_nothing(method: Method) -> Method:
     """A method that leaves the estimator as it was when it fails.
 
     It says nothing of overflow on the way: what comes of it is refused, or a step is not taken.
@@ -30,4 +33,4 @@ def all_or_nothing(method):
         with restored(self), np.errstate(all="ignore"):
             return method(self, *args, **kwargs)
 
-    return guarded
+    return cast(Method, guarded)

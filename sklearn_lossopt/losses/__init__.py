@@ -6,6 +6,8 @@ Imports: `_component`, `_engine`, `_compat`.
 Read first: `_base.py`, then `_regression.py`.
 """
 
+from collections.abc import Callable
+
 from sklearn_lossopt.losses._base import ClassificationLoss, Loss, RegressionLoss
 from sklearn_lossopt.losses._check import check_loss
 from sklearn_lossopt.losses._classification import *
@@ -15,7 +17,7 @@ from sklearn_lossopt.losses._deviance import __all__ as _deviance
 from sklearn_lossopt.losses._regression import *
 from sklearn_lossopt.losses._regression import __all__ as _regression
 
-registry = Loss.registry
+registry: Callable[[], dict[str, type[Loss]]] = Loss.registry
 
 __all__ = ["ClassificationLoss", "Loss", "RegressionLoss", "check_loss", "registry"]
 __all__ += _classification + _deviance + _regression

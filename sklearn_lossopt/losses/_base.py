@@ -1,10 +1,13 @@
 """Base classes of losses."""
 
+from typing import Any
+
 import numpy as np
 
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._engine import LOSS_KERNELS
-from sklearn_lossopt.losses._links import Identity
+from sklearn_lossopt._typing import Array
+from sklearn_lossopt.losses._links import Identity, Link, ProbabilityLink
 from sklearn_lossopt.losses._statistics import (
     piecewise_linear_constant,
     root_constant,
@@ -43,13 +46,13 @@ class Loss(Component, family="loss"):
     learns_at_optimum = True
     # The second derivative, where it is one number for all rows, columns and raw predictions: one
     # factor of the Hessian then serves every output and every step.
-    _constant_curvature = None
+    _constant_curvature: float | None = None
     # How raw predictions become predictions on the scale of y; None if only `_predict` knows.
-    _link = Identity()
+    _link: Link | None = Identity()
     # How they become class probabilities; None if only `_probabilities` knows, or nothing does.
-    _probability_link = None
+    _probability_link: ProbabilityLink | None = None
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         # A method of another formula does not have the link that a base class states.
         for method, link in (("_predict", "_link"), ("_probabilities", "_probability_link")):
@@ -77,7 +80,7 @@ class Loss(Component, family="loss"):
     def _compiled(self, n_outputs):
         return self.name
 
-    def loss_gradient(self, y, raw):
+    def loss_gradient(self, y: Array, raw: Array) -> tuple[Array, Array]:
         """Loss and derivative of each row.
 
         Parameters

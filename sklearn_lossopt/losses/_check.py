@@ -1,8 +1,11 @@
 """A check of a loss on a few rows, for all that estimators rely on."""
 
 import pickle
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from sklearn_lossopt.losses._base import Loss
@@ -20,7 +23,14 @@ DOMAINS = {
 }
 
 
-def check_loss(loss, *, n_outputs=(1, 3), y=None, raw=None, random_state=0):
+def check_loss(
+    loss: str | Loss,
+    *,
+    n_outputs: int | Sequence[int] = (1, 3),
+    y: ArrayLike | None = None,
+    raw: ArrayLike | None = None,
+    random_state: int = 0,
+) -> dict[str, Any]:
     """Try a loss as estimators use it, and raise an error if something is wrong with it.
 
     The check covers

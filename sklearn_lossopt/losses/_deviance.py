@@ -186,7 +186,7 @@ class Tweedie(_LogLink, name="tweedie"):
     }
     _kernel_params = ("power",)
 
-    def __init__(self, power=1.5):
+    def __init__(self, power: float = 1.5) -> None:
         self.power = power
 
     @property

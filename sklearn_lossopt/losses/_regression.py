@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE
+from sklearn_lossopt._typing import Auto
 from sklearn_lossopt.losses._base import RegressionLoss
 from sklearn_lossopt.losses._conjugates import DualForm, Entropy, Quadratic
 from sklearn_lossopt.losses._statistics import weighted_quantile
@@ -145,7 +146,7 @@ class Huber(_ResidualLoss, name="huber"):
     _kernel_params = ("delta",)
     classification = True
 
-    def __init__(self, delta="auto"):
+    def __init__(self, delta: float | Auto = "auto") -> None:
         self.delta = delta
 
     @property
@@ -257,7 +258,7 @@ class Quantile(_PiecewiseLinear, name="quantile", aliases={"pinball": {}}):
     _parameter_constraints = {"quantile": [Interval(Real, 0, 1, closed="neither")]}
     _kernel_params = ("quantile",)
 
-    def __init__(self, quantile=0.5):
+    def __init__(self, quantile: float = 0.5) -> None:
         self.quantile = quantile
 
     def _breakpoints(self, y):
@@ -294,7 +295,7 @@ class EpsilonInsensitive(_PiecewiseLinear, name="epsilon_insensitive"):
     _parameter_constraints = {"epsilon": NON_NEGATIVE}
     _kernel_params = ("epsilon",)
 
-    def __init__(self, epsilon=0.1):
+    def __init__(self, epsilon: float = 0.1) -> None:
         self.epsilon = epsilon
 
     def _breakpoints(self, y):
@@ -333,7 +334,7 @@ class SquaredEpsilonInsensitive(_ResidualLoss, name="squared_epsilon_insensitive
     _parameter_constraints = {"epsilon": NON_NEGATIVE}
     _kernel_params = ("epsilon",)
 
-    def __init__(self, epsilon=0.1):
+    def __init__(self, epsilon: float = 0.1) -> None:
         self.epsilon = epsilon
 
     def _curvature_bound(self, y_scale, n_outputs=1):

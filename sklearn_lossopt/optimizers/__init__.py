@@ -6,6 +6,8 @@ Imports: `_component`, `_engine`, `_compat`.
 Read first: `_base.py`, then `_momentum.py`.
 """
 
+from collections.abc import Callable
+
 from sklearn_lossopt.optimizers._adam import *
 from sklearn_lossopt.optimizers._adam import __all__ as _adam
 from sklearn_lossopt.optimizers._adaptive import *
@@ -18,7 +20,7 @@ from sklearn_lossopt.optimizers._lbfgs import __all__ as _lbfgs
 from sklearn_lossopt.optimizers._momentum import *
 from sklearn_lossopt.optimizers._momentum import __all__ as _momentum
 
-registry = Optimizer.registry
+registry: Callable[[], dict[str, type[Optimizer]]] = Optimizer.registry
 
 __all__ = ["Optimizer", "registry"]
 __all__ += _adam + _adaptive + _averaging + _lbfgs + _momentum

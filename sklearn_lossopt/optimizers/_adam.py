@@ -17,7 +17,7 @@ class _AdamLike(Optimizer):
     _kernel_params = ("beta_1", "beta_2", "epsilon")
     n_slots = 2
 
-    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    def __init__(self, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> None:
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -86,12 +86,18 @@ class Adam(_AdamLike, name="adam"):
     _parameter_constraints = CONSTRAINTS | {"amsgrad": ["boolean"]}
     _kernel_params = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
-    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False):
+    def __init__(
+        self,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        amsgrad: bool = False,
+    ) -> None:
         super().__init__(beta_1, beta_2, epsilon)
         self.amsgrad = amsgrad
 
     @property
-    def n_slots(self):
+    def n_slots(self) -> int:
         return 3 if self.amsgrad else 2
 
     def _root(self, state, t):
@@ -189,7 +195,14 @@ class AdamW(Adam, name="adamw"):
     }
     _kernel_params = ("beta_1", "beta_2", "epsilon", "amsgrad", "weight_decay")
 
-    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.01, amsgrad=False):
+    def __init__(
+        self,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+    ) -> None:
         super().__init__(beta_1, beta_2, epsilon, amsgrad)
         self.weight_decay = weight_decay
 
@@ -236,7 +249,13 @@ class NAdam(_AdamLike, name="nadam"):
     _kernel_params = ("beta_1", "beta_2", "epsilon", "momentum_decay")
     n_slots = 3
 
-    def __init__(self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, momentum_decay=0.004):
+    def __init__(
+        self,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        momentum_decay: float = 0.004,
+    ) -> None:
         super().__init__(beta_1, beta_2, epsilon)
         self.momentum_decay = momentum_decay
 

@@ -54,14 +54,16 @@ class RMSprop(Optimizer, name="rmsprop"):
     }
     _kernel_params = ("rho", "epsilon", "momentum", "centered")
 
-    def __init__(self, rho=0.9, epsilon=1e-8, momentum=0.0, centered=False):
+    def __init__(
+        self, rho: float = 0.9, epsilon: float = 1e-8, momentum: float = 0.0, centered: bool = False
+    ) -> None:
         self.rho = rho
         self.epsilon = epsilon
         self.momentum = momentum
         self.centered = centered
 
     @property
-    def n_slots(self):
+    def n_slots(self) -> int:
         return 1 + (self.momentum != 0) + bool(self.centered)
 
     def _auto_rate(self, smoothness, noise):
@@ -110,7 +112,7 @@ class Adagrad(Optimizer, name="adagrad"):
     _kernel_params = ("epsilon", "initial_accumulator_value")
     n_slots = 1
 
-    def __init__(self, epsilon=1e-10, initial_accumulator_value=0.0):
+    def __init__(self, epsilon: float = 1e-10, initial_accumulator_value: float = 0.0) -> None:
         self.epsilon = epsilon
         self.initial_accumulator_value = initial_accumulator_value
 
@@ -155,7 +157,7 @@ class Adadelta(Optimizer, name="adadelta"):
     _kernel_params = ("rho", "epsilon")
     n_slots = 2
 
-    def __init__(self, rho=0.9, epsilon=1e-6):
+    def __init__(self, rho: float = 0.9, epsilon: float = 1e-6) -> None:
         self.rho = rho
         self.epsilon = epsilon
 

@@ -1,9 +1,12 @@
 """Optimizers whose model is a mean of the points that training visits."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from sklearn_lossopt._component import COUNT, NON_NEGATIVE, POSITIVE, PROPORTION, as_objects
 from sklearn_lossopt._engine import STEP_KERNELS
+from sklearn_lossopt._typing import Array
 from sklearn_lossopt.optimizers._base import Optimizer
 
 __all__ = ["Averaged", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
@@ -73,12 +76,14 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
     _kernel_params = ("start", "power")
     _position_slots = (0,)
 
-    def __init__(self, optimizer="sgd", start=0, power=0.0):
+    def __init__(
+        self, optimizer: str | Optimizer = "sgd", start: int = 0, power: float = 0.0
+    ) -> None:
         self.optimizer = optimizer
         self.start = start
         self.power = power
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, including those of ``optimizer``.
 
         Parameters
@@ -109,15 +114,15 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
         return Optimizer.resolve(self.optimizer)
 
     @property
-    def n_slots(self):
+    def n_slots(self) -> int:
         return 3 + self._inner.n_slots
 
     @property
-    def full_batch(self):
+    def full_batch(self) -> bool:
         return self._inner.full_batch
 
     @property
-    def needs_smooth(self):
+    def needs_smooth(self) -> bool:
         return self._inner.needs_smooth
 
     def _kernel(self):
@@ -129,7 +134,9 @@ class Averaged(Optimizer, name="averaged", aliases={"asgd": {}}):
         number = [*STEP_KERNELS].index(inner._kernel()) if isinstance(inner._kernel(), str) else -1
         return [float(number), *super()._kernel_row(), *inner._kernel_row()]
 
-    def step(self, parameters, gradient, state, t, learning_rate):
+    def step(
+        self, parameters: Array, gradient: Array, state: Array, t: int, learning_rate: float
+    ) -> None:
         """Make one update with an optimizer that has no compiled kernel; see ``Optimizer.step``.
 
         Parameters
@@ -235,7 +242,7 @@ class ScheduleFreeSGD(_ScheduleFree, name="schedule_free_sgd", aliases={"schedul
     _kernel_params = ("momentum", "warmup_steps", "r")
     n_slots = 4
 
-    def __init__(self, momentum=0.9, warmup_steps=0, r=0.0):
+    def __init__(self, momentum: float = 0.9, warmup_steps: int = 0, r: float = 0.0) -> None:
         self.momentum = momentum
         self.warmup_steps = warmup_steps
         self.r = r
@@ -304,8 +311,14 @@ class ScheduleFreeAdamW(_ScheduleFree, name="schedule_free_adamw"):
     n_slots = 5
 
     def __init__(
-        self, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.0, warmup_steps=0, r=0.0
-    ):
+        self,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+        r: float = 0.0,
+    ) -> None:
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon

@@ -1,8 +1,11 @@
 """Base class of optimizers."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sklearn_lossopt._component import Component
+from sklearn_lossopt._typing import Array
 
 # Parameters that overflow are found by the training loop, as divergence.
 quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -31,16 +34,16 @@ class Optimizer(Component, family="optimizer"):
     """
 
     # Number of state arrays, each of the parameters' size and zero before the first step.
-    n_slots = 0
+    n_slots: int = 0
     # Whether every update uses the gradient of all rows.
-    full_batch = False
+    full_batch: bool = False
     # Whether the loss must be smooth and the penalty free of L1.
-    needs_smooth = False
+    needs_smooth: bool = False
     # ``minimize(objective, start, max_iter, after)`` of methods that minimise the full objective
     # by themselves, without batches, learning rate and ``step``.
-    minimize = None
+    minimize: Callable[..., None] | None = None
     # Name of the compiled kernel, if it differs from the optimizer's.
-    _kernel_name = None
+    _kernel_name: str | None = None
 
     def _kernel(self):
         """Name of the compiled kernel, the Python method if there is none, or None if the
@@ -52,7 +55,9 @@ class Optimizer(Component, family="optimizer"):
             return self.step
         return compiled
 
-    def step(self, parameters, gradient, state, t, learning_rate):
+    def step(
+        self, parameters: Array, gradient: Array, state: Array, t: int, learning_rate: float
+    ) -> None:
         """Make one update, in place.
 
         Parameters
@@ -96,7 +101,7 @@ class Optimizer(Component, family="optimizer"):
         return parameters
 
     # The state arrays that hold points in parameter space, for predictions from their mean.
-    _position_slots = ()
+    _position_slots: tuple[int, ...] = ()
 
     @property
     def _has_average(self):

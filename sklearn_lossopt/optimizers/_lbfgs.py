@@ -1,10 +1,12 @@
 """Quasi-Newton methods."""
 
+from collections.abc import Callable
 from numbers import Integral
 
 from scipy.optimize import minimize
 
 from sklearn_lossopt._compat import Interval
+from sklearn_lossopt._typing import Array
 from sklearn_lossopt.optimizers._base import Optimizer
 
 __all__ = ["LBFGS"]
@@ -67,10 +69,16 @@ class LBFGS(Optimizer, name="lbfgs"):
     full_batch = True
     needs_smooth = True
 
-    def __init__(self, memory=10):
+    def __init__(self, memory: int = 10) -> None:
         self.memory = memory
 
-    def minimize(self, objective, start, max_iter, after):
+    def minimize(
+        self,
+        objective: Callable[[Array], tuple[float, Array]],
+        start: Array,
+        max_iter: int,
+        after: Callable[[Array, float], object],
+    ) -> None:
         """Minimise a function of a vector.
 
         Parameters

@@ -95,7 +95,7 @@ class Momentum(Optimizer, name="momentum", aliases={"nesterov": {"nesterov": Tru
     _kernel_params = ("momentum", "nesterov")
     n_slots = 1
 
-    def __init__(self, momentum=0.9, nesterov=False):
+    def __init__(self, momentum: float = 0.9, nesterov: bool = False) -> None:
         self.momentum = momentum
         self.nesterov = nesterov
 
@@ -155,7 +155,9 @@ class Lion(Optimizer, name="lion"):
     _kernel_params = ("beta_1", "beta_2", "weight_decay")
     n_slots = 1
 
-    def __init__(self, beta_1=0.9, beta_2=0.99, weight_decay=0.0):
+    def __init__(
+        self, beta_1: float = 0.9, beta_2: float = 0.99, weight_decay: float = 0.0
+    ) -> None:
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.weight_decay = weight_decay

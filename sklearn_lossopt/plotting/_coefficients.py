@@ -1,13 +1,25 @@
 """Coefficients by the strength of the penalty, and as a table."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_lossopt._extras import require_matplotlib
+from sklearn_lossopt._typing import MatrixLike
 from sklearn_lossopt.plotting._legends import with_legend, write_legend
-from sklearn_lossopt.plotting._shared import last_step, one_each, styled
+from sklearn_lossopt.plotting._shared import Styles, last_step, one_each, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # Curves that get a label of their own; others are named by their largest coefficients.
 MOST_LABELS = 12
@@ -60,7 +72,20 @@ class CoefficientPathDisplay:
     array([10,  7,  3,  0])
     """
 
-    def __init__(self, *, alpha, coef, feature_names, best_alpha=None, standardized=False):
+    ax_: Axes
+    figure_: Figure
+    lines_: list[Line2D]
+    best_line_: Line2D | None
+
+    def __init__(
+        self,
+        *,
+        alpha: ArrayLike,
+        coef: ArrayLike,
+        feature_names: Sequence[str],
+        best_alpha: float | None = None,
+        standardized: bool = False,
+    ) -> None:
         self.alpha = alpha
         self.coef = coef
         self.feature_names = feature_names
@@ -69,8 +94,16 @@ class CoefficientPathDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, alphas, standardized=True, ax=None, curve_kwargs=None
-    ):
+        cls,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike,
+        *,
+        alphas: ArrayLike,
+        standardized: bool = True,
+        ax: Axes | None = None,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:
         """Fit a clone for each alpha and draw the coefficients.
 
         Parameters
@@ -101,7 +134,13 @@ class CoefficientPathDisplay:
         return display.plot(ax, curve_kwargs=curve_kwargs)
 
     @classmethod
-    def from_estimators(cls, estimators, *, ax=None, curve_kwargs=None):
+    def from_estimators(
+        cls,
+        estimators: Sequence[BaseEstimator],
+        *,
+        ax: Axes | None = None,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:
         """Draw the coefficients of fitted estimators, in the units of X.
 
         Parameters
@@ -126,7 +165,16 @@ class CoefficientPathDisplay:
         return cls._of(estimators, None, None).plot(ax, curve_kwargs=curve_kwargs)
 
     @classmethod
-    def from_search(cls, search, X, y, *, standardized=True, ax=None, curve_kwargs=None):
+    def from_search(
+        cls,
+        search: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike,
+        *,
+        standardized: bool = True,
+        ax: Axes | None = None,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:
         """Fit the best candidate of a search with each alpha that it tried; draw the coefficients.
 
         Parameters
@@ -177,7 +225,7 @@ class CoefficientPathDisplay:
             standardized=scale is not None,
         )
 
-    def plot(self, ax=None, *, curve_kwargs=None):
+    def plot(self, ax: Axes | None = None, *, curve_kwargs: Styles | None = None) -> Self:
         """Draw the coefficients.
 
         Parameters
@@ -219,7 +267,7 @@ class CoefficientPathDisplay:
         return self
 
 
-def coef_table(estimator, feature_names=None):
+def coef_table(estimator: BaseEstimator, feature_names: Sequence[str] | None = None) -> Any:
     """The coefficients of a fitted linear model by the names of its features.
 
     Parameters

@@ -1,12 +1,24 @@
 """Lift charts: observed against predicted means, by the size of the prediction."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length
 
 from sklearn_lossopt._compat import check_sample_weight
 from sklearn_lossopt._extras import require_matplotlib
+from sklearn_lossopt._typing import MatrixLike
 from sklearn_lossopt.plotting._legends import write_legend
-from sklearn_lossopt.plotting._shared import labels_of
+from sklearn_lossopt.plotting._shared import Style, labels_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 class LiftDisplay:
@@ -42,16 +54,31 @@ class LiftDisplay:
     (array([0.5, 5.5]), array([1.5, 3.5]))
     """
 
-    def __init__(self, *, observed, predicted, name=None):
+    ax_: Axes
+    figure_: Figure
+    observed_line_: Line2D
+    predicted_line_: Line2D
+
+    def __init__(
+        self, *, observed: ArrayLike, predicted: ArrayLike, name: str | None = None
+    ) -> None:
         self.observed = observed
         self.predicted = predicted
         self.name = name
 
     @classmethod
     def from_estimator(
-        cls, estimator, X, y, *, sample_weight=None, n_bins=10, name=None, ax=None,
-        curve_kwargs=None,
-    ):  # fmt: skip
+        cls,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        n_bins: int = 10,
+        name: str | None = None,
+        ax: Axes | None = None,
+        curve_kwargs: Style | None = None,
+    ) -> Self:
         """Predict and draw.
 
         Parameters
@@ -85,9 +112,16 @@ class LiftDisplay:
 
     @classmethod
     def from_predictions(
-        cls, y_true, y_pred, *, sample_weight=None, n_bins=10, name=None, ax=None,
-        curve_kwargs=None,
-    ):  # fmt: skip
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        n_bins: int = 10,
+        name: str | None = None,
+        ax: Axes | None = None,
+        curve_kwargs: Style | None = None,
+    ) -> Self:
         """Draw predictions.
 
         Parameters
@@ -125,7 +159,7 @@ class LiftDisplay:
         display = cls(observed=observed, predicted=predicted, name=name)
         return display.plot(ax, curve_kwargs=curve_kwargs)
 
-    def plot(self, ax=None, *, curve_kwargs=None):
+    def plot(self, ax: Axes | None = None, *, curve_kwargs: Style | None = None) -> Self:
         """Draw the two curves.
 
         Parameters

@@ -1,12 +1,24 @@
 """The shapes of losses, and their derivatives."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_lossopt._extras import require_matplotlib
+from sklearn_lossopt._typing import Array
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.plotting._legends import BESIDE, cycled, height, with_legend, write_legend
 from sklearn_lossopt.plotting._results import component_label
-from sklearn_lossopt.plotting._shared import styled
+from sklearn_lossopt.plotting._shared import Styles, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # Of each kind: where it is drawn by default, and the label of the abscissa.
 KINDS = {
@@ -58,7 +70,21 @@ class LossDisplay:
     ['squared_error', 'Huber(delta=1.345)', 'absolute_error']
     """
 
-    def __init__(self, *, at, value, derivative, name, kind="regression"):
+    ax_: Axes
+    derivative_ax_: Axes | None
+    figure_: Figure
+    lines_: list[Line2D]
+    derivative_lines_: list[Line2D]
+
+    def __init__(
+        self,
+        *,
+        at: ArrayLike,
+        value: Sequence[ArrayLike],
+        derivative: Sequence[ArrayLike],
+        name: Sequence[str],
+        kind: Literal["regression", "classification"] = "regression",
+    ) -> None:
         self.at = at
         self.value = value
         self.derivative = derivative
@@ -67,8 +93,15 @@ class LossDisplay:
 
     @classmethod
     def from_losses(
-        cls, losses, *, kind=None, limits=None, derivative=True, ax=None, curve_kwargs=None
-    ):
+        cls,
+        losses: Sequence[str | Loss] | dict[str, Any],
+        *,
+        kind: Literal["regression", "classification"] | None = None,
+        limits: tuple[float, float] | None = None,
+        derivative: bool = True,
+        ax: Axes | Sequence[Axes] | Array | None = None,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:
         """Draw losses.
 
         Parameters
@@ -110,7 +143,13 @@ class LossDisplay:
         display = cls(at=at, value=values, derivative=slopes, name=names, kind=kind)
         return display.plot(ax, derivative=derivative, curve_kwargs=curve_kwargs)
 
-    def plot(self, ax=None, *, derivative=True, curve_kwargs=None):
+    def plot(
+        self,
+        ax: Axes | Sequence[Axes] | Array | None = None,
+        *,
+        derivative: bool = True,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:
         """Draw the losses.
 
         Parameters

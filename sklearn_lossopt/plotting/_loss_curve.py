@@ -1,8 +1,17 @@
 """Loss curves of fitted estimators."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from sklearn_lossopt._extras import require_matplotlib
+from sklearn_lossopt._trace import Trace
+from sklearn_lossopt._typing import Array
 from sklearn_lossopt.plotting._curves import (
     has_running_means,
     loss_curve,
@@ -13,6 +22,9 @@ from sklearn_lossopt.plotting._curves import (
 )
 from sklearn_lossopt.plotting._legends import cycled, write_legend
 from sklearn_lossopt.plotting._shared import (
+    Estimators,
+    Style,
+    Styles,
     check_positive,
     check_scale,
     labels_of,
@@ -21,6 +33,11 @@ from sklearn_lossopt.plotting._shared import (
     one_each,
     styled,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # matplotlib's axes overflow where numbers end.
 HUGE = 1e200
@@ -96,21 +113,24 @@ class LossCurveDisplay:
     True
     """
 
+    ax_: Axes
+    axes_: list[Axes]
+    validation_ax_: Axes | None
+    figure_: Figure
+    lines_: list[Line2D]
+    validation_lines_: list[Line2D | None]
+
     def __init__(
-        self,
-        *,
-        loss_curve,
-        validation_curve=None,
-        best_iter=None,
-        name=None,
-        reference=None,
-        validation_kind="loss",
-        abscissa=None,
-        abscissa_name="Epoch",
-        panel=None,
-        loss_name="Loss",
-        diverged=None,
-    ):
+        self, *, loss_curve: ArrayLike | Sequence[ArrayLike],
+        validation_curve: ArrayLike | Sequence[ArrayLike | None] | None = None,
+        best_iter: int | Sequence[int | None] | None = None,
+        name: str | Sequence[str] | None = None,
+        reference: float | Sequence[float | None] | None = None,
+        validation_kind: Literal["loss", "score"] = "loss",
+        abscissa: ArrayLike | Sequence[ArrayLike | None] | None = None,
+        abscissa_name: str = "Epoch", panel: Sequence[str] | None = None, loss_name: str = "Loss",
+        diverged: Sequence[bool] | None = None,
+    ) -> None:  # fmt: skip
         self.loss_curve = loss_curve
         self.validation_curve = validation_curve
         self.best_iter = best_iter
@@ -125,16 +145,10 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator,
-        *,
-        ax=None,
-        name=None,
-        validation=True,
-        yscale=None,
-        reference=None,
-        curve_kwargs=None,
-    ):
+        cls, estimator: BaseEstimator, *, ax: Axes | None = None, name: str | None = None,
+        validation: bool | Literal["loss", "score"] = True, yscale: str | None = None,
+        reference: float | None = None, curve_kwargs: Style | None = None,
+    ) -> Self:  # fmt: skip
         """Draw the curves of a fitted estimator.
 
         Parameters
@@ -172,15 +186,10 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimators(
-        cls,
-        estimators,
-        *,
-        ax=None,
-        validation=True,
-        yscale=None,
-        reference=None,
-        curve_kwargs=None,
-    ):
+        cls, estimators: Estimators, *, ax: Axes | None = None,
+        validation: bool | Literal["loss", "score"] = True, yscale: str | None = None,
+        reference: float | Sequence[float] | None = None, curve_kwargs: Styles | None = None,
+    ) -> Self:  # fmt: skip
         """Draw the curves of several fitted estimators, with one plot for each loss.
 
         Parameters
@@ -217,8 +226,11 @@ class LossCurveDisplay:
 
     @classmethod
     def from_traces(
-        cls, traces, *, against="epoch", ax=None, yscale=None, reference=None, curve_kwargs=None
-    ):
+        cls, traces: dict[str, Any] | Sequence[Trace], *,
+        against: Literal["epoch", "update", "seconds"] = "epoch", ax: Axes | None = None,
+        yscale: str | None = None, reference: float | Sequence[float] | None = None,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:  # fmt: skip
         """Draw the objective along traces, from the start on.
 
         Parameters
@@ -294,7 +306,11 @@ class LossCurveDisplay:
         )
         return display.plot(**drawing)
 
-    def plot(self, ax=None, *, name=None, yscale=None, curve_kwargs=None, validation_kwargs=None):
+    def plot(
+        self, ax: Axes | Sequence[Axes] | Array | None = None, *,
+        name: str | Sequence[str] | None = None, yscale: str | None = None,
+        curve_kwargs: Styles | None = None, validation_kwargs: Styles | None = None,
+    ) -> Self:  # fmt: skip
         """Draw the curves.
 
         Parameters

@@ -1,11 +1,18 @@
 """The paths of optimizers over the contours of the objective."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt._trace import trace
+from sklearn_lossopt._typing import MatrixLike
 from sklearn_lossopt.plotting._legends import (
     LABEL_WIDTH,
     cycled,
@@ -13,7 +20,13 @@ from sklearn_lossopt.plotting._legends import (
     wrapped,
     write_legend,
 )
-from sklearn_lossopt.plotting._shared import named, styled
+from sklearn_lossopt.plotting._shared import Estimators, Style, Styles, named, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.contour import QuadContourSet
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # What defines the objective that estimators minimise.
 OBJECTIVE = (
@@ -90,10 +103,27 @@ class OptimizerPathDisplay:
     (['sgd', 'adam'], ('coef_[0]', 'coef_[1]'))
     """
 
+    ax_: Axes
+    figure_: Figure
+    contours_: QuadContourSet
+    lines_: list[Line2D]
+    start_: Line2D
+    optimum_: Line2D
+
     def __init__(
-        self, *, first, second, objective, name, first_grid, second_grid, surface, optimum,
-        diverged, parameter_names,
-    ):  # fmt: skip
+        self,
+        *,
+        first: Sequence[ArrayLike],
+        second: Sequence[ArrayLike],
+        objective: Sequence[ArrayLike],
+        name: Sequence[str],
+        first_grid: ArrayLike,
+        second_grid: ArrayLike,
+        surface: ArrayLike,
+        optimum: tuple[float, float],
+        diverged: Sequence[bool],
+        parameter_names: tuple[str, str],
+    ) -> None:
         self.first = first
         self.second = second
         self.objective = objective
@@ -107,9 +137,20 @@ class OptimizerPathDisplay:
 
     @classmethod
     def from_estimators(
-        cls, estimators, X, y, *, features=(0, 1), others="fixed", every="update",
-        sample_weight=None, n_grid=None, ax=None, contour_kwargs=None, path_kwargs=None,
-    ):  # fmt: skip
+        cls,
+        estimators: Estimators,
+        X: MatrixLike,
+        y: ArrayLike,
+        *,
+        features: Sequence[int | str] = (0, 1),
+        others: Literal["fixed", "free"] = "fixed",
+        every: Literal["update", "epoch"] = "update",
+        sample_weight: ArrayLike | None = None,
+        n_grid: int | None = None,
+        ax: Axes | None = None,
+        contour_kwargs: Style | None = None,
+        path_kwargs: Styles | None = None,
+    ) -> Self:
         """Fit clones of estimators, record their paths and draw them.
 
         Parameters
@@ -187,7 +228,13 @@ class OptimizerPathDisplay:
         )
         return display.plot(ax, contour_kwargs=contour_kwargs, path_kwargs=path_kwargs)
 
-    def plot(self, ax=None, *, contour_kwargs=None, path_kwargs=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        contour_kwargs: Style | None = None,
+        path_kwargs: Styles | None = None,
+    ) -> Self:
         """Draw contours and paths.
 
         Parameters

@@ -1,13 +1,25 @@
 """Learning rates by epoch, and the objective that they lead to."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sklearn_lossopt._extras import require_matplotlib
 from sklearn_lossopt._trace import trace
+from sklearn_lossopt._typing import Array, MatrixLike
 from sklearn_lossopt.plotting._legends import cycled, write_legend
 from sklearn_lossopt.plotting._results import component_label
-from sklearn_lossopt.plotting._shared import check_scale, named, styled
+from sklearn_lossopt.plotting._shared import Estimators, Styles, check_scale, named, styled
 from sklearn_lossopt.schedules import Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 class ScheduleDisplay:
@@ -46,7 +58,20 @@ class ScheduleDisplay:
     array([1. , 0.5])
     """
 
-    def __init__(self, *, epoch, learning_rate, objective=None, name):
+    ax_: Axes
+    objective_ax_: Axes | None
+    figure_: Figure
+    lines_: list[Line2D]
+    objective_lines_: list[Line2D]
+
+    def __init__(
+        self,
+        *,
+        epoch: Sequence[ArrayLike],
+        learning_rate: Sequence[ArrayLike],
+        objective: Sequence[ArrayLike] | None = None,
+        name: Sequence[str],
+    ) -> None:
         self.epoch = epoch
         self.learning_rate = learning_rate
         self.objective = objective
@@ -54,9 +79,15 @@ class ScheduleDisplay:
 
     @classmethod
     def from_schedules(
-        cls, schedules, *, learning_rate=1.0, max_iter=100, steps_per_epoch=10, ax=None,
-        curve_kwargs=None,
-    ):  # fmt: skip
+        cls,
+        schedules: Sequence[str | Schedule] | dict[str, Any],
+        *,
+        learning_rate: float = 1.0,
+        max_iter: int = 100,
+        steps_per_epoch: int = 10,
+        ax: Axes | None = None,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:
         """Draw schedules without fits.
 
         Parameters
@@ -99,9 +130,17 @@ class ScheduleDisplay:
 
     @classmethod
     def from_estimators(
-        cls, estimators, X, y, *, every="epoch", sample_weight=None, ax=None, yscale=None,
-        curve_kwargs=None,
-    ):  # fmt: skip
+        cls,
+        estimators: Estimators,
+        X: MatrixLike,
+        y: ArrayLike,
+        *,
+        every: Literal["update", "epoch"] = "epoch",
+        sample_weight: ArrayLike | None = None,
+        ax: Sequence[Axes] | Array | None = None,
+        yscale: str | None = None,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:
         """Fit clones of estimators; draw their learning rates and objectives.
 
         Parameters
@@ -139,7 +178,13 @@ class ScheduleDisplay:
         )
         return display.plot(ax, yscale=yscale, curve_kwargs=curve_kwargs)
 
-    def plot(self, ax=None, *, yscale=None, curve_kwargs=None):
+    def plot(
+        self,
+        ax: Axes | Sequence[Axes] | Array | None = None,
+        *,
+        yscale: str | None = None,
+        curve_kwargs: Styles | None = None,
+    ) -> Self:
         """Draw the curves.
 
         Parameters

@@ -1,15 +1,31 @@
 """Scores and loss curves of a search over losses and optimizers."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from sklearn_lossopt._extras import require_matplotlib
+from sklearn_lossopt._typing import Array
 from sklearn_lossopt.plotting._compat import score_label
 from sklearn_lossopt.plotting._legends import cycled, with_legend, write_legend
 from sklearn_lossopt.plotting._loss_curve import LossCurveDisplay
 from sklearn_lossopt.plotting._results import Results, setting_labels
 from sklearn_lossopt.plotting._scales import ink, limits_of, number_format
 from sklearn_lossopt.plotting._sensitivity import draw_sensitivity
-from sklearn_lossopt.plotting._shared import check_positive, check_scale
+from sklearn_lossopt.plotting._shared import Style, Styles, check_positive, check_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
 
 # Of each kind of plot: the parameters of its rows and columns, and the arguments of `plot`.
 HEATMAP = {"negate_score", "values_format", "colorbar", "image_kwargs", "text_kwargs"}
@@ -114,20 +130,30 @@ class SearchDisplay:
     True
     """
 
+    ax_: Axes
+    figure_: Figure
+    im_: AxesImage | None
+    text_: Array | None
+    lines_: list[Line2D | None] | None
+    level_lines_: list[dict[str, Line2D]] | None
+    bands_: list[PolyCollection | None] | None
+    note_: Text | None
+    rug_ax_: Axes | None
+
     def __init__(
         self,
         *,
-        score,
-        x_values,
-        y_values,
-        x_name=None,
-        y_name=None,
-        failed=None,
-        score_name=None,
-        spread=None,
-        loss_curves=None,
-        kind="heatmap",
-    ):
+        score: ArrayLike,
+        x_values: Sequence[str | float],
+        y_values: Sequence[str | float],
+        x_name: str | None = None,
+        y_name: str | None = None,
+        failed: ArrayLike | None = None,
+        score_name: str | None = None,
+        spread: ArrayLike | None = None,
+        loss_curves: Sequence[Sequence[Sequence[ArrayLike | None] | None]] | None = None,
+        kind: Literal["heatmap", "sensitivity", "loss_curves"] = "heatmap",
+    ) -> None:
         self.score = score
         self.x_values = x_values
         self.y_values = y_values
@@ -141,8 +167,16 @@ class SearchDisplay:
 
     @classmethod
     def from_search(
-        cls, search, *, kind="heatmap", x=None, y=None, metric=None, ax=None, **plot_kwargs
-    ):
+        cls,
+        search: BaseEstimator,
+        *,
+        kind: Literal["heatmap", "sensitivity", "loss_curves"] = "heatmap",
+        x: str | Sequence[str] | None = None,
+        y: str | Sequence[str] | None = None,
+        metric: str | None = None,
+        ax: Axes | None = None,
+        **plot_kwargs: Any,
+    ) -> Self:
         """Draw the results of a fitted search.
 
         Parameters
@@ -192,19 +226,19 @@ class SearchDisplay:
 
     def plot(
         self,
-        ax=None,
+        ax: Axes | None = None,
         *,
-        kind=None,
-        negate_score=None,
-        xscale=None,
-        yscale=None,
-        values_format=None,
-        colorbar=None,
-        image_kwargs=None,
-        text_kwargs=None,
-        curve_kwargs=None,
-        band_kwargs=None,
-    ):
+        kind: Literal["heatmap", "sensitivity", "loss_curves"] | None = None,
+        negate_score: bool | None = None,
+        xscale: str | None = None,
+        yscale: str | None = None,
+        values_format: str | None = None,
+        colorbar: bool | None = None,
+        image_kwargs: Style | None = None,
+        text_kwargs: Style | None = None,
+        curve_kwargs: Styles | None = None,
+        band_kwargs: Style | None = None,
+    ) -> Self:
         """Draw the table.
 
         Parameters

@@ -1,7 +1,16 @@
 """Functions that several displays use."""
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
+
+# Arguments of matplotlib, for one curve; for all, or for each.
+Style: TypeAlias = dict[str, Any]
+Styles: TypeAlias = Style | list[Style]
+Estimators: TypeAlias = dict[str, Any] | Sequence[BaseEstimator]
 
 
 def last_step(estimator):

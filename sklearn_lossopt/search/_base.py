@@ -1,14 +1,16 @@
 """What the searches share."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from joblib import effective_n_jobs
-from sklearn.base import clone, is_classifier
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterGrid, ParameterSampler, check_cv
 from sklearn.utils import get_tags, indexable
@@ -20,6 +22,7 @@ from sklearn_lossopt._engine import StopFlag, Stopped
 from sklearn_lossopt._estimators.callbacks import callback_kwargs
 from sklearn_lossopt._estimators.rollback import all_or_nothing
 from sklearn_lossopt._exceptions import DivergenceError, warn_user
+from sklearn_lossopt._typing import Array, RandomState, Splitter
 from sklearn_lossopt.search._candidates import sort_out
 from sklearn_lossopt.search._compat import (
     BaseSearchCV,
@@ -35,6 +38,9 @@ FITTED = (
     "best_estimator_", "best_index_", "best_params_", "best_score_", "feature_names_in_",
     "refit_time_",
 )  # fmt: skip
+# Values to search by the names of parameters; what candidates are scored by.
+Grid: TypeAlias = dict[str, Any] | list[dict[str, Any]]
+Scoring: TypeAlias = str | Callable[..., Any] | list[str] | tuple[str, ...] | dict[str, Any]
 
 
 @dataclass
@@ -64,22 +70,34 @@ class GradientSearch(DocLinkMixin, BaseSearchCV):
     }
     _parameter_constraints.pop("pre_dispatch")
 
+    cv_results_: dict[str, Any]
+    loss_curves_: list[list[Array | None]]
+    best_estimator_: Any
+    best_score_: float
+    best_params_: dict[str, Any]
+    best_index_: int
+    scorer_: Callable[..., Any] | dict[str, Any]
+    n_splits_: int
+    refit_time_: float
+    multimetric_: bool
+    feature_names_in_: Array
+
     def __init__(
         self,
-        estimator,
-        param_grid=None,
+        estimator: BaseEstimator,
+        param_grid: Grid | None = None,
         *,
-        param_distributions=None,
-        n_iter=None,
-        scoring=None,
-        cv=None,
-        refit=True,
-        n_jobs=None,
-        return_train_score=False,
-        error_score=np.nan,
-        verbose=0,
-        random_state=None,
-    ):
+        param_distributions: Grid | None = None,
+        n_iter: int | None = None,
+        scoring: Scoring | None = None,
+        cv: int | Splitter | Iterable[Any] | None = None,
+        refit: bool | str | Callable[..., Any] = True,
+        n_jobs: int | None = None,
+        return_train_score: bool = False,
+        error_score: float | Literal["raise"] = np.nan,
+        verbose: int = 0,
+        random_state: RandomState = None,
+    ) -> None:
         self.estimator = estimator
         self.param_grid = param_grid
         self.param_distributions = param_distributions
@@ -93,7 +111,7 @@ class GradientSearch(DocLinkMixin, BaseSearchCV):
         self.verbose = verbose
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         # Those of targets too, which scikit-learn's searches leave out.
         tags.target_tags = deepcopy(get_tags(self.estimator).target_tags)
@@ -101,7 +119,7 @@ class GradientSearch(DocLinkMixin, BaseSearchCV):
 
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None, **params):
+    def fit(self, X: Any, y: ArrayLike | None = None, **params: Any) -> Self:
         """Search, and fit the best candidate to all rows.
 
         Parameters

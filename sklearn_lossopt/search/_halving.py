@@ -1,13 +1,16 @@
 """GradientHalvingSearchCV."""
 
+from collections.abc import Callable, Iterable
 from math import ceil
 from numbers import Integral, Real
+from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
-from sklearn_lossopt.search._base import GradientSearch
+from sklearn_lossopt._typing import Auto, RandomState, Splitter
+from sklearn_lossopt.search._base import GradientSearch, Grid, Scoring
 from sklearn_lossopt.search._candidates import last_step
 from sklearn_lossopt.search._compat import (
     BaseSearchCV,
@@ -190,25 +193,29 @@ class GradientHalvingSearchCV(GradientSearch):
         "max_epochs": EPOCHS,
     }
 
+    n_resources_: list[int]
+    n_candidates_: list[int]
+    n_iterations_: int
+
     def __init__(
         self,
-        estimator,
-        param_grid=None,
+        estimator: BaseEstimator,
+        param_grid: Grid | None = None,
         *,
-        param_distributions=None,
-        n_iter=None,
-        factor=3,
-        min_epochs="auto",
-        max_epochs="auto",
-        scoring=None,
-        cv=None,
-        refit=True,
-        n_jobs=None,
-        return_train_score=False,
-        error_score=np.nan,
-        verbose=0,
-        random_state=None,
-    ):
+        param_distributions: Grid | None = None,
+        n_iter: int | None = None,
+        factor: float = 3,
+        min_epochs: int | Auto = "auto",
+        max_epochs: int | Auto = "auto",
+        scoring: Scoring | None = None,
+        cv: int | Splitter | Iterable[Any] | None = None,
+        refit: bool | str | Callable[..., Any] = True,
+        n_jobs: int | None = None,
+        return_train_score: bool = False,
+        error_score: float | Literal["raise"] = np.nan,
+        verbose: int = 0,
+        random_state: RandomState = None,
+    ) -> None:
         super().__init__(
             estimator, param_grid, param_distributions=param_distributions, n_iter=n_iter,
             scoring=scoring, cv=cv, refit=refit, n_jobs=n_jobs,

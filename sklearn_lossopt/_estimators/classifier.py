@@ -239,6 +239,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         scoring="loss",
         precondition="auto",
         shuffle=True,
+        n_members=1,
         class_weight=None,
         warm_start=False,
         random_state=None,
@@ -250,8 +251,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
             learning_rate=learning_rate, schedule=schedule, batch_size=batch_size,
             max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
             early_stopping=early_stopping, validation_fraction=validation_fraction,
-            scoring=scoring, precondition=precondition, shuffle=shuffle, warm_start=warm_start,
-            random_state=random_state, verbose=verbose,
+            scoring=scoring, precondition=precondition, shuffle=shuffle, n_members=n_members,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
         )  # fmt: skip
         self.class_weight = class_weight
 

@@ -66,17 +66,19 @@ class CallbackReporter:
         """A fit of ``objective`` in up to ``max_iter`` epochs begins; ``attributes`` makes the
         fitted attributes of a FitResult, and y are valid targets."""
         self.attributes = attributes
-        self.task = callback_kwargs(self.model, self.X, y, self.weight)
+        # Callbacks know the estimator by its identity.
+        estimator = self.model if self.parent is None else self.parent.estimator
+        self.task = callback_kwargs(estimator, self.X, y, self.weight)
         if self.parent is None:
             # Without callbacks too: tasks of a pipeline or a search are linked by it.
-            self.root = self.model._init_callback_context(max_subtasks=max_iter)
+            self.root = estimator._init_callback_context(max_subtasks=max_iter)
         else:
             self.root = self.parent.member_context(self.number, y, max_iter)
         self.root.call_on_fit_task_begin(**self.task)
 
     def end_fit(self):
-        """The fit has ended, and the estimator has its attributes."""
-        self.root.call_on_fit_task_end(**self.task, reconstruction_attributes={})
+        """The fit has ended, and the model has its attributes."""
+        self.root.call_on_fit_task_end(**self.task, reconstruction_attributes=self._own())
 
     def begin(self, result):
         """An epoch begins; ``result`` makes the FitResult of a fit that ended now."""
@@ -89,7 +91,16 @@ class CallbackReporter:
 
     def _callback_kwargs(self, result):
         # A function, which is called only for a callback that wants the fitted estimator.
-        return {**self.task, "reconstruction_attributes": lambda: self.attributes(result())}
+        return {
+            **self.task,
+            "reconstruction_attributes": lambda: self._own() | self.attributes(result()),
+        }
+
+    def _own(self):
+        """What makes a copy of the estimator that callbacks know one of the model."""
+        if self.parent is None:
+            return {}
+        return {"n_members": 1, "random_state": self.model.random_state, **self.model._fitted()}
 
 
 class SnapshotRecorder:

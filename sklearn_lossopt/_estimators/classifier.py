@@ -129,6 +129,10 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         ``intercepts_`` are for X and y as they are all the same.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
+    n_members : int, default=1
+        How many models to fit, at least 1, whose raw predictions are averaged. Each has a seed of
+        its own: for its start, its order of the rows and, with ``early_stopping``, the rows set
+        aside. The first is the model that 1 gives. See Notes.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied with the sample weights; "balanced" makes them
         inversely proportional to the classes' (weighted) frequencies.
@@ -137,7 +141,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         all that its optimizer knew, unless data or settings changed its coordinates: k epochs and
         k more are then 2k epochs.
     random_state : int, RandomState instance or None, default=None
-        Seeds the order of the rows; an int makes fits reproducible bit for bit.
+        Seeds the order of the rows; an int makes fits reproducible bit for bit. It is the seed of
+        the first member, from which those of the others are drawn.
     verbose : int, default=0
         With 1, a line is printed after each epoch and, where one takes long, every five seconds;
         with 2, it also has the batch size and the seconds.
@@ -153,7 +158,11 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     coefs_ : list of ndarray of shape (n_in, n_out)
         With hidden layers, instead of ``coef_``: each layer's weights, for X as it is.
     intercepts_ : list of ndarray of shape (n_out,)
-        With hidden layers, instead of ``intercept_``.
+        With hidden layers, instead of ``intercept_``. In these two, arrays of several members have
+        an axis of members in front.
+    estimators_ : list of GradientClassifier
+        Only with ``n_members`` above 1: the fitted members, each with ``n_members=1`` and its seed
+        as ``random_state``.
     n_layers_, n_outputs_ : int
         With hidden layers: their number plus 2, and the number of outputs.
     n_features_in_ : int
@@ -185,6 +194,18 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     GradientRegressor : The same for numbers.
     sklearn.linear_model.LogisticRegression : Second-order solvers for the log loss.
 
+    Notes
+    -----
+    *Members.* Member i is, bit for bit, what ``clone(model.estimators_[i]).fit(X, y)`` gives. What
+    is predicted follows from the mean of raw predictions, probabilities too: they are not the mean
+    of the members'. ``coef_`` and ``intercept_`` are the means of the members'.
+    ``n_iter_``, ``t_`` and ``best_iter_`` are the largest of the members', ``loss_curve_`` and
+    ``validation_curve_`` the means of theirs, where one that has ended stays at its last value,
+    ``learning_rate_`` and ``delta_`` the medians; ``converged_`` says whether all have converged.
+    Linear members that have are the same up to the tolerance, unless ``early_stopping`` gives each
+    other rows. ``partial_fit`` and warm starts go on from ``estimators_``; a warm start with more
+    of them fits the new ones from the start.
+
     References
     ----------
     Bottou, L., Curtis, F. E. and Nocedal, J. (2018). Optimization methods for large-scale machine
@@ -192,6 +213,9 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
 
     Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep feedforward
     neural networks. AISTATS.
+
+    Hansen, L. K. and Salamon, P. (1990). Neural network ensembles. IEEE Transactions on Pattern
+    Analysis and Machine Intelligence 12(10), 993-1001.
 
     He, K., Zhang, X., Ren, S. and Sun, J. (2015). Delving deep into rectifiers. ICCV.
 

@@ -127,6 +127,8 @@ class EstimatorFit:
             self.observers = [observers() for _ in self.members]
         else:
             if several:
+                # What callbacks see is of this fit.
+                estimator._become({})
                 self.parent = MembersReporter(estimator, X, weight)
             self.observers = [
                 CallbackReporter(member, X, weight, self.parent, number)

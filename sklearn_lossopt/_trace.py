@@ -12,7 +12,9 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
+from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._estimators.base import BaseGradientEstimator
+from sklearn_lossopt._estimators.members import make_members
 from sklearn_lossopt._estimators.validation_data import GivenValidation
 from sklearn_lossopt._exceptions import DivergenceError, warn_user
 from sklearn_lossopt._preconditioning.network import forward
@@ -225,7 +227,7 @@ class Recorder:
         self.began = perf_counter()
         self.rates, self.made = np.array([np.nan]), 0
 
-    def begin_fit(self, attributes, objective, max_iter):
+    def begin_fit(self, attributes, objective, max_iter, y):
         """As for CallbackReporter, like ``end_fit``, ``begin`` and ``end``."""
         self.attributes, self.objective = attributes, objective
 
@@ -311,7 +313,8 @@ def trace(
     ----------
     estimator : GradientRegressor, GradientClassifier or Pipeline
         Not changed. The steps of a pipeline before the last are fitted first, and the parameters
-        are then in the units of what they return.
+        are then in the units of what they return. Of several members (``n_members``) the first is
+        fitted and traced; the trace's ``estimator`` is that member.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Training data. Updates on sparse rows are made as on dense ones, with results equal up to
         rounding.
@@ -368,7 +371,9 @@ def trace(
         )
     model, recorder, error = clone(estimator), Recorder(every), None
     model._validate_params()
-    fitting = model._fitting(X, y, sample_weight, GivenValidation(), observer=recorder)
+    cache = Cache()
+    model = make_members(model, cache, [])[0]
+    fitting = model._fitting(X, y, sample_weight, GivenValidation(), cache, recorder)
     try:
         warning = alone(fitting, recorder.watch)
         if warning:

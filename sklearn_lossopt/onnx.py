@@ -169,14 +169,27 @@ ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
 
 
 def raw_predictions(g: Graph, x: str, model: Any) -> str:
-    """Raw predictions (n, k)."""
-    coef, intercept = FittedParameters.of(model)
-    if not isinstance(coef, list):
-        return g.add("Add", g.add("MatMul", x, coef.T), intercept)
+    """Raw predictions (n, k): the mean of those of the members."""
+    first, *others = FittedParameters.each(model)
+    if not isinstance(first.coef, list):
+        return g.add("Add", g.add("MatMul", x, first.coef.T), first.intercept)
     if model._activation not in ACTIVATIONS:
         raise ValueError(f"activation={model._activation!r} has no form in ONNX yet.")
-    for layer, (w, b) in enumerate(zip(coef, intercept, strict=True)):
-        x = x if layer == 0 else ACTIVATIONS[model._activation](g, x)
+    activate = ACTIVATIONS[model._activation]
+    if not others:
+        return network(g, x, first, activate)
+    share, total = 1 / (1 + len(others)), None
+    for member in (first, *others):
+        # Each is divided by their number before they are added up, as the estimator does it.
+        raw = g.add("Mul", network(g, x, member, activate), share)
+        total = raw if total is None else g.add("Add", total, raw)
+    return total
+
+
+def network(g: Graph, x: str, parameters: Any, activate: Callable[[Graph, str], str]) -> str:
+    """Raw predictions (n, k) of one network."""
+    for layer, (w, b) in enumerate(zip(*parameters, strict=True)):
+        x = x if layer == 0 else activate(g, x)
         x = g.add("Add", g.add("MatMul", x, w), b)
     return x
 
@@ -258,7 +271,7 @@ def begin(scope: Any, operator: Any, container: Any) -> tuple[Graph, str]:
     model = operator.raw_operator
     given = [FloatTensorType if type(x.type) is FloatTensorType else None for x in operator.inputs]
     dtype = np.float64 if None in given else np.float32
-    g = Graph(scope, container, np.result_type(dtype, FittedParameters.of(model).dtype))
+    g = Graph(scope, container, np.result_type(dtype, FittedParameters.each(model)[0].dtype))
     kind = np_dtype_to_tensor_dtype(g.dtype)
     columns = [g.cast(x.full_name, kind) for x in operator.inputs]
     x = columns[0] if len(columns) == 1 else g.add("Concat", *columns, axis=1)
@@ -268,7 +281,7 @@ def begin(scope: Any, operator: Any, container: Any) -> tuple[Graph, str]:
 def regressor_shapes(operator: Any) -> None:
     n, model = check_inputs(operator), operator.raw_operator
     kind = type(guess_tensor_type(operator.inputs[0].type))
-    operator.outputs[0].set_type(kind([n, FittedParameters.of(model).widths[-1]]))
+    operator.outputs[0].set_type(kind([n, FittedParameters.each(model)[0].widths[-1]]))
 
 
 def convert_regressor(scope: Any, operator: Any, container: Any) -> None:

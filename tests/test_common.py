@@ -112,7 +112,14 @@ def test_every_combination_conforms_to_scikit_learn(task, loss, optimizer):
 
 @quietly
 @each_task
-@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"hidden_layer_sizes": (8,)}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {}, {"early_stopping": True}, {"hidden_layer_sizes": (8,)},
+        {"n_members": 3, "early_stopping": True},
+        {"n_members": 3, "hidden_layer_sizes": (8,), "max_iter": 30},
+    ],
+)  # fmt: skip
 def test_every_kind_of_estimator_conforms_to_scikit_learn(task, settings):
     assert failed_checks(ESTIMATORS[task](**settings)) == {}
 

@@ -4,7 +4,6 @@ import functools
 import math
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -22,8 +21,8 @@ from sklearn_lossopt._compat import CallbackSupportMixin, Interval, Options, Str
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._doc_link import DocLinkMixin
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
-from sklearn_lossopt._estimators.callbacks import CallbackReporter
 from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, is_plain, select
+from sklearn_lossopt._estimators.members import EstimatorFit, train_members
 from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer, resolve_settings
 from sklearn_lossopt._estimators.partial_fit import (
     cast,
@@ -31,8 +30,6 @@ from sklearn_lossopt._estimators.partial_fit import (
     train_chunk,
 )
 from sklearn_lossopt._estimators.prediction import (
-    LINEAR,
-    NETWORK,
     FittedModelMixin,
     FittedParameters,
     fitted_attributes,
@@ -47,7 +44,7 @@ from sklearn_lossopt._estimators.validation_data import (
 from sklearn_lossopt._exceptions import warn_user
 from sklearn_lossopt._objective import Objective
 from sklearn_lossopt._solvers.huber_scale import residual_scale
-from sklearn_lossopt._training.bank import alone
+from sklearn_lossopt._training.bank import together
 from sklearn_lossopt._training.monitor import Validation
 from sklearn_lossopt._training.run import train
 from sklearn_lossopt._training.state import State
@@ -58,8 +55,6 @@ from sklearn_lossopt.schedules import Schedule
 
 # What validation of X sets.
 FEATURES = "n_features_in_", "feature_names_in_"
-# Fitted attributes that not every fit sets.
-OPTIONAL = "delta_", "validation_curve_", "best_iter_"
 
 
 class BaseGradientEstimator(
@@ -100,6 +95,7 @@ class BaseGradientEstimator(
         "scoring": [str, callable, None],
         "precondition": [StrOptions({"auto", "whiten", "scale"}), Options(bool, {False})],
         "shuffle": ["boolean"],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -113,8 +109,8 @@ class BaseGradientEstimator(
         schedule: str | Schedule, batch_size: int | Auto, max_iter: int, tol: float,
         n_iter_no_change: int, early_stopping: bool, validation_fraction: float,
         scoring: str | Callable[..., Any] | None,
-        precondition: Literal["auto", "whiten", "scale", False], shuffle: bool, warm_start: bool,
-        random_state: RandomState, verbose: int,
+        precondition: Literal["auto", "whiten", "scale", False], shuffle: bool, n_members: int,
+        warm_start: bool, random_state: RandomState, verbose: int,
     ) -> None:  # fmt: skip
         self.loss = loss
         self.optimizer = optimizer
@@ -135,6 +131,7 @@ class BaseGradientEstimator(
         self.scoring = scoring
         self.precondition = precondition
         self.shuffle = shuffle
+        self.n_members = n_members
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -202,22 +199,25 @@ class BaseGradientEstimator(
     # -- fit ----------------------------------------------------------------------------------
 
     def _fit(self, X, y, sample_weight, validation):
-        warning = alone(self._fitting(X, y, sample_weight, validation))
+        fit = EstimatorFit(self, X, y, sample_weight, validation, Cache())
+        warning = fit.conclude(together(fit.trainings))
         if warning:
             warn_user(warning, ConvergenceWarning)
         return self
 
-    def _fitting(self, X, y, sample_weight, validation, cache=None, observer=None):
-        """Fit: a generator of the Epochs to train, see ``_training.bank``.
+    def _fitting(self, X, y, sample_weight, validation, cache, observer, name=""):
+        """Fit one model: a generator of the Epochs to train, see ``_training.bank``.
 
         Parameters
         ----------
         X, y, sample_weight : array-like
         validation : GivenValidation
-        cache : Cache or None
+        cache : Cache
             Shared with other estimators that are fitted to the very same objects.
-        observer : object or None
-            Told of the fit in place of callbacks, see SnapshotRecorder.
+        observer : object
+            Told of the fit, see CallbackReporter.
+        name : str, default=""
+            Begins the lines that are printed of the fit.
 
         Returns
         -------
@@ -225,8 +225,7 @@ class BaseGradientEstimator(
             Of convergence.
         """
         loss = resolve_loss(self)
-        settings = resolve_settings(self, loss)
-        cache = cache or Cache()
+        settings = replace(resolve_settings(self, loss), name=name)
 
         data = self._training_data(X, y, sample_weight, validation, loss, cache)
         objective = self._objective(data.rows, data.encoding, loss, cache)
@@ -237,8 +236,7 @@ class BaseGradientEstimator(
 
         validated = data.validation is not None
         attributes = partial(fitted_attributes, loss, settings, objective, data.encoding, validated)
-        observer = observer or CallbackReporter(self, X, data.rows.y, sample_weight)
-        observer.begin_fit(attributes, objective, settings.max_iter)
+        observer.begin_fit(attributes, objective, settings.max_iter, data.rows.y)
         result = yield from train(
             objective, settings, data.seed, start, state,
             self._validation(data, objective, attributes) if validated else None,
@@ -309,9 +307,10 @@ class BaseGradientEstimator(
         do, all estimators that share the cache have the same."""
         if isinstance(self.random_state, Integral):
             return int(self.random_state)
-        if self.warm_start and hasattr(self, "_state"):
+        first = getattr(self, "estimators_", [self])[0]
+        if self.warm_start and hasattr(first, "_state"):
             # No row that was trained on is validated with later.
-            return self._state.seed
+            return first._state.seed
         draw = partial(check_random_state(self.random_state).randint, 2**31)
         return int(cache("seed", (), draw) if self.random_state is None else draw())
 
@@ -355,23 +354,15 @@ class BaseGradientEstimator(
         same = type(before) is type(optimizer) and before.get_params() == optimizer.get_params()
         return state if same else None
 
-    def _forget_fit(self, architecture):
-        """Drop fitted attributes that the next fit may not set: a model is linear or a network."""
-        for name in (*OPTIONAL, *(NETWORK if architecture is None else LINEAR)):
-            vars(self).pop(name, None)
-
-    def _as_fitted(self, attributes, nameless=False):
-        """A copy with these fitted attributes; ``nameless`` where it is to take X as an array."""
-        model = copy(self)
-        vars(model).update(attributes)
-        if nameless:
-            vars(model).pop("feature_names_in_", None)
-        return model
-
     # -- partial_fit ----------------------------------------------------------------------------
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
         """One pass over a chunk; ``classes`` are the labels announced of the stream."""
+        train_members(self, lambda member: member._chunk_fit(X, y, sample_weight, classes))
+        return self
+
+    def _chunk_fit(self, X, y, sample_weight, classes):
+        """The same for one model."""
         loss = resolve_loss(self)
         check_chunk_parameters(self)
         settings, cache = resolve_settings(self, loss), Cache()
@@ -409,7 +400,7 @@ class BaseGradientEstimator(
         if objective.n == 0:
             if before is None:
                 vars(self).update(untrained_attributes(loss, settings, objective, encoding))
-            return self
+            return
         start = last_state = memory = None
         if getattr(self, "t_", 0) > 0:
             start = self._start(objective, settings)
@@ -432,4 +423,3 @@ class BaseGradientEstimator(
         )
         self._forget_fit(settings.network)
         vars(self).update(fitted_attributes(loss, settings, objective, encoding, False, result))
-        return self

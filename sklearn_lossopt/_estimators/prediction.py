@@ -1,5 +1,6 @@
 """A fitted model: its parameters, its attributes, and predictions with them."""
 
+from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, Self
@@ -16,6 +17,10 @@ from sklearn_lossopt._typing import Array, FloatArray
 # Fitted attributes of the one kind of model and of the other.
 LINEAR = ("coef_", "intercept_")
 NETWORK = ("coefs_", "intercepts_", "n_layers_", "n_outputs_", "_activation", "_flat")
+# Fitted attributes that not every fit sets.
+OPTIONAL = ("delta_", "validation_curve_", "best_iter_", "estimators_")
+# Fitted attributes whose names do not end as those of scikit-learn do.
+PRIVATE = ("_loss", "_optimizer", "_state", "_stream", "_activation", "_flat")
 
 
 class FittedParameters(NamedTuple):
@@ -37,6 +42,18 @@ class FittedParameters(NamedTuple):
             dense = np.atleast_2d(dense_coef(estimator.coef_, estimator.intercept_))
             return cls(dense, np.atleast_1d(estimator.intercept_))
         return None
+
+    @classmethod
+    def each(cls, estimator):
+        """Those of the models whose raw predictions a fitted estimator averages: of several
+        networks, which have an axis of members in front, one for each; else of the only model."""
+        found = cls.of(estimator)
+        if np.ndim(found.coef[0]) < 3:
+            return [found]
+        return [
+            cls([layer[i] for layer in found.coef], [layer[i] for layer in found.intercept])
+            for i in range(len(found.coef[0]))
+        ]
 
     @classmethod
     def zeros(cls, widths, dtype):
@@ -143,13 +160,16 @@ class CheckedRows:
 
 
 class FittedModelMixin:
-    """What a fitted model does: raw predictions, and coefficients dense or sparse.
+    """What a fitted model is and does: its attributes, raw predictions, and coefficients dense or
+    sparse.
 
-    The estimator has the parameter ``hidden_layer_sizes`` and sets the attributes declared here:
-    the first two for a linear model, the others for a network.
+    The estimator has the parameters ``hidden_layer_sizes``, ``n_members`` and ``random_state``, and
+    sets the attributes declared here: the first two for a linear model, the others for a network.
     """
 
     hidden_layer_sizes: Any
+    n_members: int
+    random_state: Any
     coef_: FloatArray | Any  # a csr_matrix after sparsify
     intercept_: FloatArray | Any  # a float for one target
     coefs_: list[FloatArray]
@@ -169,6 +189,48 @@ class FittedModelMixin:
     _activation: str
     _flat: bool  # whether raw predictions have one dimension
 
+    def _fitted(self):
+        """All fitted attributes, by name."""
+        return {
+            name: value for name, value in vars(self).items()
+            if name in PRIVATE or (name.endswith("_") and not name.startswith("_"))
+        }  # fmt: skip
+
+    def _become(self, attributes):
+        """Have these fitted attributes and no others."""
+        for name in self._fitted():
+            del vars(self)[name]
+        vars(self).update(attributes)
+
+    def _forget_fit(self, architecture):
+        """Drop fitted attributes that the next fit may not set: a model is linear or a network."""
+        for name in (*OPTIONAL, *(NETWORK if architecture is None else LINEAR)):
+            vars(self).pop(name, None)
+
+    def _as_fitted(self, attributes, nameless=False):
+        """A copy with these fitted attributes; ``nameless`` where it is to take X as an array."""
+        model = copy(self)
+        vars(model).update(attributes)
+        if nameless:
+            vars(model).pop("feature_names_in_", None)
+        return model
+
+    def _member(self, seed, before=None):
+        """The estimator of one member, which goes on from the fitted ``before``."""
+        member = copy(self)
+        # What was given to the constructor, or set by its user: no callbacks, and no model.
+        vars(member).clear()
+        vars(member).update(
+            {
+                name: value for name, value in vars(self).items()
+                if not (name.startswith("_") or name.endswith("_"))
+            },
+            n_members=1, random_state=seed,
+        )  # fmt: skip
+        if before is not None:
+            member._become(before._fitted())
+        return member
+
     def _check_rows(self, X):
         """Rows to predict for, the same for all models of these features."""
         check_is_fitted(self)
@@ -184,7 +246,12 @@ class FittedModelMixin:
         """Raw predictions, (n,) for one output and (n, k) for more."""
         X = X.X if isinstance(X, CheckedRows) else self._check_rows(X).X
         if hasattr(self, "coefs_"):
-            raw = forward(X, self.coefs_, self.intercepts_, self._activation)
+            models = FittedParameters.each(self)
+            raws = (forward(X, *model, self._activation) for model in models)
+            raw = next(raws)
+            if len(models) > 1:
+                # One after the other, and small enough that the sum cannot overflow.
+                raw = sum((other / len(models) for other in raws), raw / len(models))
             return raw[:, 0] if self._flat else raw
         raw = safe_sparse_dot(X, self.coef_.T, dense_output=True)
         if np.ndim(self.intercept_) == 0:

@@ -125,12 +125,17 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         ``intercepts_`` still apply to X and y as they are.
     shuffle : bool, default=True
         Whether each epoch visits the rows in a new order.
+    n_members : int, default=1
+        How many models to fit, at least 1, whose raw predictions are averaged. Each has a seed of
+        its own: for its start, its order of the rows and, with ``early_stopping``, the rows set
+        aside. The first is the model that 1 gives. See Notes.
     warm_start : bool, default=False
         Whether ``fit`` continues from the coefficients of the last fit. Under a fixed schedule it
         also continues the optimizer's state, unless data or settings changed its coordinates: k
         epochs and k more are then 2k epochs.
     random_state : int, RandomState instance or None, default=None
-        Seeds the order of the rows; an int makes fits reproducible bit for bit.
+        Seeds the order of the rows; an int makes fits reproducible bit for bit. It is the seed of
+        the first member, from which those of the others are drawn.
     verbose : int, default=0
         1 prints a line after each epoch and, during a long one, every five seconds; 2 adds the
         batch size and the seconds.
@@ -144,7 +149,11 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     coefs_ : list of ndarray of shape (n_in, n_out)
         With hidden layers, instead of ``coef_``: each layer's weights, for X and y as they are.
     intercepts_ : list of ndarray of shape (n_out,)
-        With hidden layers, instead of ``intercept_``.
+        With hidden layers, instead of ``intercept_``. In these two, arrays of several members have
+        an axis of members in front.
+    estimators_ : list of GradientRegressor
+        Only with ``n_members`` above 1: the fitted members, each with ``n_members=1`` and its seed
+        as ``random_state``.
     n_layers_, n_outputs_ : int
         With hidden layers: their number plus 2, and the number of outputs.
     n_features_in_ : int
@@ -176,6 +185,18 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     GradientClassifier : The same for classes.
     sklearn.linear_model.Ridge : Closed form for the squared error.
 
+    Notes
+    -----
+    *Members.* Member i is, bit for bit, what ``clone(model.estimators_[i]).fit(X, y)`` gives. What
+    is predicted follows from the mean of raw predictions: with a log link, the geometric mean of
+    the members' predictions. ``coef_`` and ``intercept_`` are the means of the members'.
+    ``n_iter_``, ``t_`` and ``best_iter_`` are the largest of the members', ``loss_curve_`` and
+    ``validation_curve_`` the means of theirs, where one that has ended stays at its last value,
+    ``learning_rate_`` and ``delta_`` the medians; ``converged_`` says whether all have converged.
+    Linear members that have are the same up to the tolerance, unless ``early_stopping`` gives each
+    other rows. ``partial_fit`` and warm starts go on from ``estimators_``; a warm start with more
+    of them fits the new ones from the start.
+
     References
     ----------
     Bottou, L., Curtis, F. E. and Nocedal, J. (2018). Optimization methods for large-scale machine
@@ -183,6 +204,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
 
     Glorot, X. and Bengio, Y. (2010). Understanding the difficulty of training deep feedforward
     neural networks. AISTATS.
+
+    Hansen, L. K. and Salamon, P. (1990). Neural network ensembles. IEEE Transactions on Pattern
+    Analysis and Machine Intelligence 12(10), 993-1001.
 
     He, K., Zhang, X., Ren, S. and Sun, J. (2015). Delving deep into rectifiers. ICCV.
 
@@ -204,39 +228,25 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     _target_checks = {"multi_output": True, "y_numeric": True}
 
     def __init__(
-        self,
-        loss: str | Loss = "squared_error",
-        optimizer: str | Optimizer = "adam",
-        *,
-        hidden_layer_sizes: int | Sequence[int] = (),
-        activation: str = "relu",
-        dropout: float | Auto = "auto",
-        alpha: float = 1e-4,
-        l1_ratio: float = 0.0,
-        fit_intercept: bool = True,
-        learning_rate: float | Auto = "auto",
-        schedule: str | Schedule = "auto",
-        batch_size: int | Auto = "auto",
-        max_iter: int = 1000,
-        tol: float = 1e-6,
-        n_iter_no_change: int = 5,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        scoring: str | Callable[..., Any] | None = "loss",
-        precondition: Literal["auto", "whiten", "scale", False] = "auto",
-        shuffle: bool = True,
-        warm_start: bool = False,
-        random_state: RandomState = None,
+        self, loss: str | Loss = "squared_error", optimizer: str | Optimizer = "adam", *,
+        hidden_layer_sizes: int | Sequence[int] = (), activation: str = "relu",
+        dropout: float | Auto = "auto", alpha: float = 1e-4, l1_ratio: float = 0.0,
+        fit_intercept: bool = True, learning_rate: float | Auto = "auto",
+        schedule: str | Schedule = "auto", batch_size: int | Auto = "auto", max_iter: int = 1000,
+        tol: float = 1e-6, n_iter_no_change: int = 5, early_stopping: bool = False,
+        validation_fraction: float = 0.1, scoring: str | Callable[..., Any] | None = "loss",
+        precondition: Literal["auto", "whiten", "scale", False] = "auto", shuffle: bool = True,
+        n_members: int = 1, warm_start: bool = False, random_state: RandomState = None,
         verbose: int = 0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(
             loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
             dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
             learning_rate=learning_rate, schedule=schedule, batch_size=batch_size,
             max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
             early_stopping=early_stopping, validation_fraction=validation_fraction,
-            scoring=scoring, precondition=precondition, shuffle=shuffle, warm_start=warm_start,
-            random_state=random_state, verbose=verbose,
+            scoring=scoring, precondition=precondition, shuffle=shuffle, n_members=n_members,
+            warm_start=warm_start, random_state=random_state, verbose=verbose,
         )  # fmt: skip
 
     def __sklearn_tags__(self) -> Any:
@@ -261,15 +271,10 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self,
-        X: MatrixLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: MatrixLike | None = None,
-        y_val: ArrayLike | None = None,
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *,
+        X_val: MatrixLike | None = None, y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
-    ) -> Self:
+    ) -> Self:  # fmt: skip
         """Fit the model.
 
         Parameters

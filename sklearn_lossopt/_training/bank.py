@@ -14,7 +14,7 @@ or between two pieces of one, its driver may
 - end it, by closing the generator.
 
 The result is the same in each case, bit for bit. There are two drivers: ``alone``, for one fit, and
-``Bank``.
+``Bank``. ``together`` takes the one that suits.
 """
 
 import math
@@ -158,6 +158,29 @@ def alone(training, watch=None):
             epochs.train(after_update=watch and watch(epochs))
 
 
+def together(fits):
+    """Drive fits that stand or fall together, generators of Epochs, to their ends.
+
+    Returns
+    -------
+    results : list
+        What each returns.
+
+    Raises
+    ------
+    Exception
+        What the first to fail raises; the others are given up.
+    """
+    if len(fits) == 1:
+        return [alone(fits[0])]
+    bank = Bank(dict(enumerate(fits)), until_failure=True)
+    while len(bank.results) < len(fits):
+        bank.advance()
+        if bank.failure is not None:
+            raise bank.failure
+    return [bank.results[key] for key in range(len(fits))]
+
+
 class Bank:
     """Fits driven side by side, in waves that take up to ``WAVE_BYTES`` together.
 
@@ -165,17 +188,22 @@ class Bank:
     ----------
     fits : dict
         Generators of Epochs, by any key.
+    until_failure : bool, default=False
+        Whether to train no further once a fit has failed.
 
     Attributes
     ----------
     results : dict
         What the fits that have ended have returned, or the exceptions they raised.
+    failure : Exception or None
+        The first that was raised, if it is to end the training of all.
     seconds : dict
         The time that each took; of what was done for several at once, its share.
     """
 
-    def __init__(self, fits):
-        self.fits, self.results = fits, {}
+    def __init__(self, fits, until_failure=False):
+        self.fits, self.results, self.failure = fits, {}, None
+        self.until_failure = until_failure
         self.waiting = list(reversed(fits))
         # What the fits want that have begun and not ended, and on which streams.
         self.wanted, self.streams = {}, {}
@@ -195,13 +223,16 @@ class Bank:
                     key: epochs for key, epochs in self.wanted.items()
                     if until is None or epochs.made < until
                 }  # fmt: skip
-                if not ready:
+                if not ready or self.failure is not None:
                     return
                 self._train(ready, until)
 
     def drop(self, key):
-        """Train one fit no further."""
-        del self.wanted[key]
+        """Forget a fit, which may have ended; if not, it is trained no further."""
+        self.wanted.pop(key, None)
+        self.results.pop(key, None)
+        if key in self.waiting:
+            self.waiting.remove(key)
         self.fits.pop(key).close()
 
     def divergence(self, key):
@@ -212,7 +243,7 @@ class Bank:
         """Begin fits that wait, as long as those that have begun take less than ``most``."""
         metrics = set()
         size = sum(epochs.nbytes(metrics) for epochs in self.wanted.values())
-        while self.waiting and size < most:
+        while self.waiting and size < most and self.failure is None:
             key = self.waiting.pop()
             if self._resume(key):
                 size += self.wanted[key].nbytes(metrics)
@@ -228,6 +259,7 @@ class Bank:
             # What is kept is the error, not what its fit held.
             traceback.clear_frames(error.__traceback__)
             self.results[key] = error
+            self.failure = error if self.until_failure else None
         else:
             self.streams[key] = epochs.stream
             return True

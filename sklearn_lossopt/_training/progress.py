@@ -42,7 +42,7 @@ class ProgressPrinter:
     def end(self, rate, validation):
         """An epoch has ended; ``validation`` is the curve of validation."""
         curve, now = self.curve, time.monotonic()
-        parts = [f"epoch {len(curve):4d}  objective {curve[-1]:.8g}"]
+        parts = [f"{self.settings.name}epoch {len(curve):4d}  objective {curve[-1]:.8g}"]
         if validation:
             parts.append(f"validation {validation[-1]:.6g}")
         parts.append(f"rate {rate:.3g}")
@@ -63,7 +63,9 @@ class ProgressPrinter:
             share = updates * iterate.trainer.batch_size / iterate.objective.n
             share = min(1.0, max(0.0, share))
             self._print(
-                f"epoch {done + 1:4d}  {share:.0%} done  {self._time(now, done + share)}", now
+                f"{self.settings.name}epoch {done + 1:4d}  {share:.0%} done  "
+                f"{self._time(now, done + share)}",
+                now,
             )
 
     def _time(self, now, done):

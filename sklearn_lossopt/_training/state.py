@@ -24,6 +24,7 @@ class Settings:
     verbose: int
     network: object = None  # an Architecture; None for a linear model
     schedule_is_auto: bool = False  # whether the schedule is what "auto" stands for
+    name: str = ""  # begins the lines that are printed
 
     @property
     def not_auto(self):

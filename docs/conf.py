@@ -49,6 +49,8 @@ highlight_language = "none"
 numpydoc_show_class_members = False
 autosummary_generate = True
 autodoc_typehints = "none"
+# The list of a page's headings has room for a method's name, not for that of its class before it.
+toc_object_entries_show_parents = "hide"
 API = {
     "Estimators": (sklearn_lossopt, "``sklearn_lossopt``"),
     "Losses": (losses, "``sklearn_lossopt.losses``"),

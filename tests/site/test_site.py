@@ -45,6 +45,12 @@ CUT_OFF = """
     .filter(e => getComputedStyle(e).overflowX == 'hidden' && e.scrollWidth > e.clientWidth + 1)
     .map(e => e.innerText)
 """
+# Entries of the list of headings that leave the window.
+OUTSIDE = """
+[...document.querySelectorAll('.bd-sidebar-secondary a')]
+    .filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth)
+    .map(e => e.innerText)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +224,7 @@ def test_pages_in_a_browser(browser, address, width, scheme):
         missing = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
         assert page.evaluate(missing) == 0, name
         assert page.evaluate(CUT_OFF) == [], name
+        assert width < 1200 or page.evaluate(OUTSIDE) == [], name
         for picture in page.locator(".picture").all():
             # One plot is seen whole. Several side by side scroll before their text gets too small.
             frame, drawn = picture.evaluate("e => [e.clientWidth, e.scrollWidth]")

@@ -49,6 +49,8 @@ highlight_language = "none"
 numpydoc_show_class_members = False
 autosummary_generate = True
 autodoc_typehints = "none"
+# The list of a page's headings has room for a method's name, not for that of its class before it.
+toc_object_entries_show_parents = "hide"
 API = {
     "Estimators": (sklearn_lossopt, "``sklearn_lossopt``"),
     "Losses": (losses, "``sklearn_lossopt.losses``"),
@@ -126,6 +128,8 @@ def documented(name):
 def pictured(name):
     """The pages of the gallery that use an object, or a component by one of its strings.
 
+    Schedules are drawn by one display. Their strings on other pages are settings, or losses.
+
     Parameters
     ----------
     name : str
@@ -140,7 +144,9 @@ def pictured(name):
     if isclass(found) and issubclass(found, Component) and found.name is not None:
         strings = {f'"{string}"' for string in (found.name, *found.aliases)}
         for script in sorted((HERE / "gallery").glob("*/plot_*.py")):
-            if any(string in script.read_text(encoding="utf-8") for string in strings):
+            text = script.read_text(encoding="utf-8")
+            fits = ("ScheduleDisplay" in text) == issubclass(found, schedules.Schedule)
+            if fits and any(string in text for string in strings):
                 uses.append(script.relative_to(HERE).as_posix())
     return " ".join(uses)
 
@@ -217,7 +223,7 @@ def in_place(app, what, name, found, options, lines):
     for i, line in enumerate(lines):
         if re.match(r"\s*(>>>|\.\.\. )", line):
             continue
-        line = re.sub(r"^:obj:`([^`<]+?) <[^>]*>`", r"**\1**", line)
+        line = re.sub(r":obj:`([^`<]+?) <[^>]*>`", r"**\1**", line)
         line = re.sub(r":(?:term|ref):`([^`<]+?)\s*(?:<[^>]*>)?`", r"\1", line)
         lines[i] = re.sub(r"(?<![`\w])([a-z]\w*)_(?=[,)]|$)", r"\1\\_", line)
 

@@ -103,7 +103,11 @@ def test_fitted_attributes(task, kind):
     X, y, _ = data(task, kind)
     model = make(task, n_members=3, **KINDS[kind]).fit(X, y)
     members = model.estimators_
-    for name in ("n_iter_", "t_") + ("best_iter_",) * hasattr(members[0], "best_iter_"):
+    if "own rows" in kind:
+        assert model.best_iter_ == model.validation_curve_.argmin() + 1
+    if "scores" in kind:
+        assert model.best_iter_ == model.validation_curve_.argmax() + 1
+    for name in ("n_iter_", "t_"):
         assert getattr(model, name) == max(getattr(member, name) for member in members)
     assert model.converged_ is all(member.converged_ for member in members)
     for name in ("learning_rate_", "delta_"):

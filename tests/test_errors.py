@@ -285,6 +285,7 @@ OUT_OF_RANGE = {
     "max_iter": [0, -3, 2.5, np.inf, None],
     "tol": [-1e-9, np.nan, np.inf, None],
     "n_iter_no_change": [0, 1.5, None],
+    "n_members": [0, -1, 1.5, "2", None],
     "early_stopping": ["auto", 2, None],
     "validation_fraction": [0, 1, 1.5, -0.1, np.nan, "tenth", None],
     "scoring": [3, ["r2"], {"r2": "r2"}],

@@ -28,6 +28,7 @@ from sklearn_lossopt import (
     trace,
 )
 from sklearn_lossopt._compat import has_callbacks
+from sklearn_lossopt._training import bank
 from sklearn_lossopt.plotting import CoefficientPathDisplay, LossCurveDisplay
 from sklearn_lossopt.search._joint_fit import JointFit
 
@@ -103,7 +104,11 @@ def test_fitted_attributes(task, kind):
     X, y, _ = data(task, kind)
     model = make(task, n_members=3, **KINDS[kind]).fit(X, y)
     members = model.estimators_
-    for name in ("n_iter_", "t_") + ("best_iter_",) * hasattr(members[0], "best_iter_"):
+    if "own rows" in kind:
+        assert model.best_iter_ == model.validation_curve_.argmin() + 1
+    if "scores" in kind:
+        assert model.best_iter_ == model.validation_curve_.argmax() + 1
+    for name in ("n_iter_", "t_"):
         assert getattr(model, name) == max(getattr(member, name) for member in members)
     assert model.converged_ is all(member.converged_ for member in members)
     for name in ("learning_rate_", "delta_"):
@@ -379,7 +384,10 @@ def members(model):
     return getattr(model, "estimators_", [model])
 
 
-def test_a_member_that_diverges_fails_its_candidate_alone():
+@pytest.mark.parametrize("together", [bank.WAVE_BYTES, 1])
+def test_a_member_that_diverges_fails_its_candidate_alone(together, monkeypatch):
+    # With one fit at a time its other members have not begun.
+    monkeypatch.setattr(bank, "WAVE_BYTES", together)
     X, y, _ = data("regression")
     models = candidates("regression", hidden_layer_sizes=(4,))
     models[3].set_params(learning_rate=1e200)
@@ -420,6 +428,31 @@ def found_splits(X):
     half = len(X) // 2
     rows = np.arange(len(X))
     return [(rows[half:], rows[:half]), (rows[:half], rows[half:])]
+
+
+def test_members_that_cannot_pause_are_recorded():
+    X, y, _ = data("regression")
+    model = make("regression", None, "lbfgs", n_members=2, **NETWORK, tol=0)
+    joint = JointFit([clone(model)], X, y, {}, pauses=(2, 4))
+    for epochs in (2, 4):
+        (_, fit), *_ = joint.pause(epochs)
+        for found in fit.estimator.estimators_:
+            wanted = clone(found).set_params(max_iter=epochs).fit(X, y)
+            assert_array_equal(found.predict(X), wanted.predict(X))
+    ((_, fit),) = joint
+    for found, wanted in zip(fit.estimator.estimators_, model.fit(X, y).estimators_, strict=True):
+        assert_same(found, wanted)
+
+
+@pytest.mark.parametrize("settings", [{}, {"hidden_layer_sizes": (4,)}])
+def test_members_train_one_after_the_other_where_memory_is_short(settings, monkeypatch):
+    X, y, _ = data("regression")
+    model = make("regression", n_members=3, max_iter=5, **settings).fit(X, y)
+    monkeypatch.setattr(bank, "WAVE_BYTES", 1)
+    fits = dict(JointFit([clone(model), clone(model)], X, y, {}))
+    for each in (clone(model).fit(X, y), fits[0].estimator, fits[1].estimator):
+        for found, wanted in zip(each.estimators_, model.estimators_, strict=True):
+            assert_same(found, wanted)
 
 
 def test_a_pause_where_some_members_have_ended():

@@ -189,7 +189,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         ``scoring`` is not "loss".
     best_iter_ : int
         Only with validation data: the epoch, counted from 1, at which the validation curve is
-        best. With ``early_stopping``, the model is that of this epoch.
+        best. With ``early_stopping``, the model is that of this epoch; of several members, each is
+        that of its own.
     learning_rate_ : float
         The learning rate in use: the number that "auto" became.
     converged_ : bool
@@ -207,7 +208,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     *Members.* Member i is, bit for bit, what ``clone(model.estimators_[i]).fit(X, y)`` gives. What
     is predicted follows from the mean of raw predictions, probabilities too: they are not the mean
     of the members'. ``coef_`` and ``intercept_`` are the means of the members'.
-    ``n_iter_``, ``t_`` and ``best_iter_`` are the largest of the members', ``loss_curve_`` and
+    ``n_iter_`` and ``t_`` are the largest of the members', ``loss_curve_`` and
     ``validation_curve_`` the means of theirs, where one that has ended stays at its last value,
     ``learning_rate_`` and ``delta_`` the medians; ``converged_`` says whether all have converged.
     Linear members that have are the same up to the tolerance, unless ``early_stopping`` gives each

@@ -11,10 +11,11 @@ import numpy as np
 
 from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._estimators.callbacks import CallbackReporter, MembersReporter
+from sklearn_lossopt._estimators.parameters import resolve_scorer
 from sklearn_lossopt._estimators.prediction import FittedParameters, dense_coef
 
 # What a model is, rather than how it came to be: the same for all members, or combined below.
-LARGEST = "n_iter_", "t_", "best_iter_"
+LARGEST = "n_iter_", "t_"
 MEDIAN = "learning_rate_", "delta_"
 MEAN_CURVE = "loss_curve_", "validation_curve_"
 MEAN = "coef_", "intercept_"
@@ -81,6 +82,10 @@ def combined(members):
     combine(MEAN, lambda arrays: np.mean(arrays, axis=0))
     combine(STACKED, lambda models: [np.stack(layers) for layers in zip(*models, strict=True)])
     combine(["converged_"], all)
+    if "best_iter_" in found:
+        sign = 1 if resolve_scorer(members[0]) is None else -1
+        cost = sign * found["validation_curve_"]
+        found["best_iter_"] = int(np.where(np.isnan(cost), np.inf, cost).argmin()) + 1
     return found | {"estimators_": members}
 
 

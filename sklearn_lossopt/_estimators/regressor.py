@@ -172,7 +172,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         ``scoring`` is not "loss".
     best_iter_ : int
         Only with validation data: the epoch, counted from 1, at which the validation curve is
-        best. With ``early_stopping``, the model is that of this epoch.
+        best. With ``early_stopping``, the model is that of this epoch; of several members, each is
+        that of its own.
     learning_rate_ : float
         The learning rate in use: the number that "auto" became.
     converged_ : bool
@@ -190,7 +191,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     *Members.* Member i is, bit for bit, what ``clone(model.estimators_[i]).fit(X, y)`` gives. What
     is predicted follows from the mean of raw predictions: with a log link, the geometric mean of
     the members' predictions. ``coef_`` and ``intercept_`` are the means of the members'.
-    ``n_iter_``, ``t_`` and ``best_iter_`` are the largest of the members', ``loss_curve_`` and
+    ``n_iter_`` and ``t_`` are the largest of the members', ``loss_curve_`` and
     ``validation_curve_`` the means of theirs, where one that has ended stays at its last value,
     ``learning_rate_`` and ``delta_`` the medians; ``converged_`` says whether all have converged.
     Linear members that have are the same up to the tolerance, unless ``early_stopping`` gives each

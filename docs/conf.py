@@ -11,7 +11,7 @@ sys.path.insert(0, str(HERE / "_ext"))
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_lossopt
-from sklearn_lossopt import losses, optimizers, plotting, schedules
+from sklearn_lossopt import losses, optimizers, plotting, preprocessing, schedules
 
 project = "sklearn-lossopt"
 author = copyright = "The sklearn-lossopt developers"
@@ -49,6 +49,7 @@ API = {
     "Losses": (losses, "``sklearn_lossopt.losses``"),
     "Optimizers": (optimizers, "``sklearn_lossopt.optimizers``"),
     "Schedules": (schedules, "``sklearn_lossopt.schedules``"),
+    "Preprocessing": (preprocessing, "``sklearn_lossopt.preprocessing``"),
     "Displays": (plotting, "``sklearn_lossopt.plotting``"),
 }
 

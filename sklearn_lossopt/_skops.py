@@ -2,7 +2,7 @@
 
 from scipy.sparse import csr_matrix
 
-from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt import losses, optimizers, preprocessing, schedules
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt._streaming.estimate import QuadraticSum
@@ -21,8 +21,8 @@ def skops_types():
     """Names of the types that a file of one of this package's estimators may hold.
 
     ``skops.io.load`` makes only objects of types that it is told to trust. These are estimators,
-    their losses, optimizers and schedules, what lets a stream go on, and the matrix that
-    ``sparsify`` makes. Of a search, save ``best_estimator_``.
+    their losses, optimizers and schedules, transformers, what lets a stream go on, and the matrix
+    that ``sparsify`` makes. Of a search, save ``best_estimator_``.
 
     Returns
     -------
@@ -42,5 +42,6 @@ def skops_types():
         for component in family.registry().values()
         if component.__module__.startswith("sklearn_lossopt.")
     ]
-    types = (*ESTIMATORS, *PARTS, *registered, csr_matrix)
+    transformers = [getattr(preprocessing, name) for name in preprocessing.__all__]
+    types = (*ESTIMATORS, *transformers, *PARTS, *registered, csr_matrix)
     return sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in types)

@@ -24,11 +24,7 @@ from sklearn_lossopt._engine import ACTIVATION_KERNELS
 from sklearn_lossopt._estimators.callbacks import CallbackReporter
 from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, is_plain, select
 from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer, resolve_settings
-from sklearn_lossopt._estimators.partial_fit import (
-    cast,
-    check_chunk_parameters,
-    train_chunk,
-)
+from sklearn_lossopt._estimators.partial_fit import cast, check_chunk_parameters, train_chunk
 from sklearn_lossopt._estimators.prediction import (
     LINEAR,
     NETWORK,
@@ -84,6 +80,7 @@ class BaseGradientEstimator(
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATION_KERNELS))],
         "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "schedule": "no_validation",
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
@@ -112,6 +109,7 @@ class BaseGradientEstimator(
         hidden_layer_sizes,
         activation,
         dropout,
+        weight_decay,
         alpha,
         l1_ratio,
         fit_intercept,
@@ -135,6 +133,7 @@ class BaseGradientEstimator(
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
+        self.weight_decay = weight_decay
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept

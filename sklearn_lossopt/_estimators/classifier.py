@@ -75,6 +75,13 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         Share of hidden units, in [0, 1), that each update leaves out at random; the others are
         enlarged to make up for it. "auto" is a quarter where all hidden layers have 32 units or
         more, and 0 for full batches and with ``precondition=False``.
+    weight_decay : float or "auto", default="auto"
+        What shrinks the weights of all layers besides the penalty, at least 0: before each update
+        they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that
+        networks are trained in (Loshchilov and Hutter 2019). "auto" is 1 for each hidden layer,
+        divided by the step size and the number of updates: 0.1 a layer for "adam" and up to 4096
+        rows. It is 0 where dropout is by default, for optimizers with a decay of their own, with
+        means of iterates or a line search, and in ``partial_fit``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside, for
         linear models.
@@ -94,7 +101,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         "invscaling", "exponential", "cosine", "one_cycle", "plateau", "warm_up", or an object of
         ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule. With hidden
         layers "auto" is half a cosine over 2000 updates or 100 epochs, whichever is more, but at
-        most 1000 epochs and ``max_iter``, which all run; after one epoch of warm-up with momentum.
+        most 1000 epochs, of three hidden layers or more over half of that, and at most over
+        ``max_iter``; all run. With momentum there is one epoch of warm-up before.
     batch_size : int or "auto", default="auto"
         Rows an update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
         when the objective stops falling if the schedule is "auto" too; in ``partial_fit`` it is 64.
@@ -195,6 +203,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
 
     He, K., Zhang, X., Ren, S. and Sun, J. (2015). Delving deep into rectifiers. ICCV.
 
+    Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+
     Srivastava, N. et al. (2014). Dropout: a simple way to prevent neural networks from overfitting.
     Journal of Machine Learning Research 15, 1929-1958.
 
@@ -225,6 +235,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         hidden_layer_sizes=(),
         activation="relu",
         dropout="auto",
+        weight_decay="auto",
         alpha=1e-4,
         l1_ratio=0.0,
         fit_intercept=True,
@@ -246,9 +257,9 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     ):
         super().__init__(
             loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
-            dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
-            learning_rate=learning_rate, schedule=schedule, batch_size=batch_size,
-            max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
+            dropout=dropout, weight_decay=weight_decay, alpha=alpha, l1_ratio=l1_ratio,
+            fit_intercept=fit_intercept, learning_rate=learning_rate, schedule=schedule,
+            batch_size=batch_size, max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
             early_stopping=early_stopping, validation_fraction=validation_fraction,
             scoring=scoring, precondition=precondition, shuffle=shuffle, warm_start=warm_start,
             random_state=random_state, verbose=verbose,

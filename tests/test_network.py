@@ -714,7 +714,7 @@ def test_dropout_by_default_is_for_wide_layers_and_sampled_batches():
 @each_task
 def test_weight_decay_by_default_grows_with_the_layers(task, hidden):
     X, y = make_data(task, n=130)
-    total = {"regression": 10, "classification": 1}[task] * len(hidden)
+    total = {"regression": 10, "classification": 2}[task] * len(hidden)
 
     def decay(shown, **parameters):
         """Whether "auto" is the number that is shown."""

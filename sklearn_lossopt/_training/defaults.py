@@ -27,7 +27,7 @@ DROPOUT, MIN_REGULARISED_WIDTH = 0.25, 32
 # Weight decay times the sum of the rates, had they not fallen, for each hidden layer: how often
 # training forgets its weights by a factor of e (Wang and Aitchison 2024). Half a cosine halves it.
 # Numbers as targets are noisy; classes mostly are not.
-FORGOTTEN = {"regression": 10.0, "classification": 1.0}
+FORGOTTEN = {"regression": 10.0, "classification": 2.0}
 # Hidden layers from which on half of the epochs do.
 DEEP = 3
 

@@ -15,7 +15,7 @@ from make_reference import as_string, methods, onnx_docstring
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_lossopt
-from sklearn_lossopt import losses, optimizers, plotting, schedules
+from sklearn_lossopt import losses, optimizers, plotting, preprocessing, schedules
 from sklearn_lossopt._component import Component
 
 project = "sklearn-lossopt"
@@ -56,6 +56,7 @@ API = {
     "Losses": (losses, "``sklearn_lossopt.losses``"),
     "Optimizers": (optimizers, "``sklearn_lossopt.optimizers``"),
     "Schedules": (schedules, "``sklearn_lossopt.schedules``"),
+    "Preprocessing": (preprocessing, "``sklearn_lossopt.preprocessing``"),
     "Displays": (plotting, "``sklearn_lossopt.plotting``"),
 }
 

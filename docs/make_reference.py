@@ -11,7 +11,7 @@ from pathlib import Path
 from numpydoc.docscrape import NumpyDocString
 
 import sklearn_lossopt
-from sklearn_lossopt import losses, optimizers, plotting, schedules
+from sklearn_lossopt import losses, optimizers, plotting, preprocessing, schedules
 from sklearn_lossopt._component import Component
 
 TARGET = Path(__file__).with_name("reference.md")
@@ -239,6 +239,9 @@ def render():
         for name in module.__all__:
             if inspect.isfunction(getattr(module, name)):
                 lines += function_section(name, getattr(module, name))
+    lines += ["## Preprocessing", "", "Module `sklearn_lossopt.preprocessing`.", ""]
+    for name in preprocessing.__all__:
+        lines += section(name, getattr(preprocessing, name), with_methods=True)
     lines += ["## Displays", "", "Module `sklearn_lossopt.plotting`. They need matplotlib.", ""]
     for name in plotting.__all__:
         found = getattr(plotting, name)

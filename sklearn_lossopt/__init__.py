@@ -1,6 +1,6 @@
 """Gradient-based scikit-learn estimators: any loss with any optimizer, compiled."""
 
-from sklearn_lossopt import losses, optimizers, plotting, schedules
+from sklearn_lossopt import losses, optimizers, plotting, preprocessing, schedules
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt._exceptions import DivergenceError
@@ -20,6 +20,7 @@ __all__ = [
     "losses",
     "optimizers",
     "plotting",
+    "preprocessing",
     "schedules",
     "skops_types",
     "trace",

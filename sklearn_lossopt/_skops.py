@@ -2,7 +2,7 @@
 
 from scipy.sparse import csr_matrix
 
-from sklearn_lossopt import losses, optimizers, schedules
+from sklearn_lossopt import losses, optimizers, preprocessing, schedules
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
 from sklearn_lossopt._streaming.estimate import QuadraticSum
@@ -21,8 +21,9 @@ def skops_types() -> list[str]:
     """Names of the types that a saved estimator of this package may contain.
 
     ``skops.io.load`` makes only objects of types that it is told to trust. These are estimators,
-    their losses, optimizers and schedules, the state from which a stream continues, and the matrix
-    that ``sparsify`` makes. To save a search, save its ``best_estimator_``.
+    their losses, optimizers and schedules, the transformers, the state from which a stream
+    continues, and the matrix that ``sparsify`` makes. To save a search, save its
+    ``best_estimator_``.
 
     Returns
     -------
@@ -42,5 +43,6 @@ def skops_types() -> list[str]:
         for component in family.registry().values()
         if component.__module__.startswith("sklearn_lossopt.")
     ]
-    types = (*ESTIMATORS, *PARTS, *registered, csr_matrix)
+    transformers = [getattr(preprocessing, name) for name in preprocessing.__all__]
+    types = (*ESTIMATORS, *transformers, *PARTS, *registered, csr_matrix)
     return sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in types)

@@ -1,8 +1,9 @@
 """Fitted models as ONNX graphs: importing this module registers converters with skl2onnx.
 
-From then on, ``skl2onnx.to_onnx`` takes both estimators and both searches, alone and as a step of a
-scikit-learn pipeline. A graph turns raw predictions into predictions by the link that the loss
-states. It computes in the precision that the model itself would use for the same input.
+From then on, ``skl2onnx.to_onnx`` takes both estimators, both searches and the transformers of
+``sklearn_lossopt.preprocessing``, alone and as a step of a scikit-learn pipeline. A graph turns raw
+predictions into predictions by the link that the loss states. It computes in the precision that the
+model itself would use for the same input.
 
 Examples
 --------
@@ -34,6 +35,8 @@ from sklearn_lossopt._extras import missing_extra
 from sklearn_lossopt._typing import Array
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._links import Clipped, Identity, Log, Logistic
+from sklearn_lossopt.preprocessing import PiecewiseLinearEncoder, SmoothClipScaler
+from sklearn_lossopt.preprocessing._scaler import FARTHEST
 from sklearn_lossopt.search import GradientHalvingSearchCV, GradientSearchCV
 
 try:
@@ -266,15 +269,20 @@ def predicted_class(g: Graph, raw: str) -> str:
 # What skl2onnx calls ------------------------------------------------------------------------------
 
 
-def begin(scope: Any, operator: Any, container: Any) -> tuple[Graph, str]:
-    """The graph to add to, and the features (n, d) in the precision of the predictions."""
-    model = operator.raw_operator
+def features(scope: Any, operator: Any, container: Any, dtype: Any) -> tuple[Graph, str]:
+    """The graph to add to, and the columns (n, d) in the precision that a model of a type has for
+    such inputs."""
     given = [FloatTensorType if type(x.type) is FloatTensorType else None for x in operator.inputs]
-    dtype = np.float64 if None in given else np.float32
-    g = Graph(scope, container, np.result_type(dtype, FittedParameters.each(model)[0].dtype))
+    g = Graph(scope, container, np.result_type(np.float64 if None in given else np.float32, dtype))
     kind = np_dtype_to_tensor_dtype(g.dtype)
     columns = [g.cast(x.full_name, kind) for x in operator.inputs]
-    x = columns[0] if len(columns) == 1 else g.add("Concat", *columns, axis=1)
+    return g, columns[0] if len(columns) == 1 else g.add("Concat", *columns, axis=1)
+
+
+def begin(scope: Any, operator: Any, container: Any) -> tuple[Graph, str]:
+    """The graph to add to, and raw predictions (n, k)."""
+    model = operator.raw_operator
+    g, x = features(scope, operator, container, FittedParameters.each(model)[0].dtype)
     return g, raw_predictions(g, x, model)
 
 
@@ -328,6 +336,48 @@ def convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     g.add("Gather", labels, index, output=label.full_name)
 
 
+def clip(g: Graph, x: str, least: Any, most: Any) -> str:
+    """x between bounds; NaN stays."""
+    return g.add("Min", g.add("Max", x, least), most)
+
+
+def encode(g: Graph, x: str, model: Any) -> str:
+    """What a PiecewiseLinearEncoder makes of columns (n, d)."""
+    bins = model._bins()
+    x = g.add("Gather", x, g.constant(bins.column.astype(np.int64)), axis=1)
+    filling = g.add("Div", g.add("Sub", x, bins.lower), bins.width)
+    return clip(g, filling, bins.least, bins.most)
+
+
+def smooth_clip(g: Graph, x: str, model: Any) -> str:
+    """What a SmoothClipScaler makes of columns (n, d)."""
+    scale = model.scale_ * model.scale_.dtype.type(model.limit)
+    u = clip(g, g.add("Div", g.add("Sub", x, model.center_), scale), -FARTHEST, FARTHEST)
+    root = g.add("Sqrt", g.add("Add", g.add("Mul", u, u), 1))
+    return g.add("Mul", g.add("Div", u, root), model.limit)
+
+
+# By class: what makes its columns, and the attribute whose type they are computed in.
+TRANSFORMERS: dict[type, tuple[Callable[[Graph, str, Any], str], Callable[[Any], Any]]] = {
+    PiecewiseLinearEncoder: (encode, lambda model: np.result_type(*model.bin_edges_)),
+    SmoothClipScaler: (smooth_clip, lambda model: model.scale_.dtype),
+}
+
+
+def transformer_shapes(operator: Any) -> None:
+    n, model = check_inputs(operator), operator.raw_operator
+    kind = type(guess_tensor_type(operator.inputs[0].type))
+    operator.outputs[0].set_type(kind([n, len(model.get_feature_names_out())]))
+
+
+def convert_transformer(scope: Any, operator: Any, container: Any) -> None:
+    model = operator.raw_operator
+    form, dtype = TRANSFORMERS[type(model)]
+    g, x = features(scope, operator, container, dtype(model))
+    output = operator.outputs[0]
+    g.cast(form(g, x, model), guess_proto_type(output.type), output=output.full_name)
+
+
 def check_inputs(operator: Any) -> int | None:
     """The number of rows, if it is fixed, of a fitted model's inputs."""
     check_is_fitted(operator.raw_operator)
@@ -373,6 +423,9 @@ def register() -> None:
         GradientClassifier, "SklearnLossoptClassifier", classifier_shapes, convert_classifier,
         parser=parse_classifier, options=CLASSIFIER_OPTIONS,
     )  # fmt: skip
+    for transformer in TRANSFORMERS:
+        name = f"SklearnLossopt{transformer.__name__}"
+        update_registered_converter(transformer, name, transformer_shapes, convert_transformer)
     for search in (GradientSearchCV, GradientHalvingSearchCV):
         update_registered_parser(search, parse_search)
 

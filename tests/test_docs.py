@@ -14,7 +14,7 @@ import pytest
 from numpydoc.validate import validate
 
 import sklearn_lossopt
-from sklearn_lossopt import losses, optimizers, plotting, schedules
+from sklearn_lossopt import losses, optimizers, plotting, preprocessing, schedules
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.joinpath("docs").glob("*.md"))]
@@ -42,7 +42,7 @@ def modules():
 def public_classes():
     """Public classes by their full public name."""
     found = {}
-    for module in (sklearn_lossopt, losses, optimizers, schedules, plotting):
+    for module in (sklearn_lossopt, losses, optimizers, schedules, preprocessing, plotting):
         for name in module.__all__:
             if inspect.isclass(getattr(module, name)):
                 found[f"{module.__name__}.{name}"] = getattr(module, name)
@@ -74,7 +74,7 @@ def public_functions():
     """Public functions by their full public name."""
     return {
         f"{module.__name__}.{name}": getattr(module, name)
-        for module in (sklearn_lossopt, losses, optimizers, schedules, plotting)
+        for module in (sklearn_lossopt, losses, optimizers, schedules, preprocessing, plotting)
         for name in module.__all__
         if inspect.isfunction(getattr(module, name))
     }

@@ -407,7 +407,7 @@ def test_a_bank_of_networks(k, activation, dropout, dtype):
         return Trainer(
             X, y, "values", None, None, X.mean(axis=0), weights, model,
             np.zeros((3, size), dtype), np.zeros(1, np.int64), batch_size=32, shuffle=True,
-            seed=4, network=(widths, activation, dropout, X.std(axis=0), None),
+            seed=4, network=(widths, activation, dropout, 0.1, X.std(axis=0), None),
         ), weights  # fmt: skip
 
     models = [m for m in MEMBERS if k == 1 or m[0] is not own_loss]

@@ -277,6 +277,7 @@ OUT_OF_RANGE = {
     "hidden_layer_sizes": [0, -3, 2.5, "wide", None],
     "activation": ["sigmoid", 3, None],
     "dropout": [-0.1, 1, np.nan, "some", None],
+    "weight_decay": [-0.1, np.nan, np.inf, "some", None],
     "alpha": [-1e-9, np.nan, np.inf, "strong", None],
     "l1_ratio": [-0.1, 1.1, np.nan, "half", None],
     "fit_intercept": ["yes", 2, None],

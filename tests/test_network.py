@@ -23,7 +23,7 @@ from sklearn_lossopt import (
 from sklearn_lossopt._engine import ACTIVATION_KERNELS, Trainer
 from sklearn_lossopt._preconditioning.network import NetworkPreconditioner
 from sklearn_lossopt.losses import RegressionLoss
-from sklearn_lossopt.optimizers import Averaged, Optimizer
+from sklearn_lossopt.optimizers import AdamW, Averaged, Optimizer
 
 RECORDED = np.load(Path(__file__).parent / "trajectories" / "network_trajectories.npz")
 CASES = json.loads(str(RECORDED["cases"]))
@@ -115,7 +115,7 @@ def trainer_of(X, y, kind, loss, widths, activation, k, weights, **network):
         X, y, kind, network.get("sample_weight"), None, network.get("shift"), weights,
         model, np.zeros((1, weights.size), weights.dtype), np.zeros(1, np.int64), batch_size=16,
         shuffle=False, seed=0,
-        network=(widths, activation, 0.0, network.get("scale"), network.get("output")),
+        network=(widths, activation, 0.0, 0.0, network.get("scale"), network.get("output")),
     )  # fmt: skip
 
 
@@ -563,6 +563,10 @@ def test_a_schedule_of_ours_runs_to_its_end_without_a_warning(recwarn):
         ({"activation": "sigmoid"}, "activation"),
         ({"dropout": 1.0}, "dropout"),
         ({"dropout": -0.1}, "dropout"),
+        ({"weight_decay": -0.1}, "weight_decay"),
+        ({"weight_decay": 0.1, "optimizer": "adamw"}, "has a weight_decay of its own"),
+        ({"weight_decay": 0.1, "optimizer": "averaged"}, "no steps from shrunken weights"),
+        ({"weight_decay": 0.1, "optimizer": "lbfgs"}, "no steps from shrunken weights"),
         ({"precondition": "whiten"}, "linear models"),
     ],
 )
@@ -670,6 +674,20 @@ def test_streams_learn_every_loss(task, loss):
     assert model.loss_curve_[-6:].mean() < 0.95 * model.loss_curve_[:6].mean()
 
 
+@each_task
+def test_weight_decay_is_what_torch_decouples(task):
+    """AdamW's beside Adam; and beside plain steps the gradient of an L2 penalty."""
+    X, y = make_data(task)
+    given = {**TEXTBOOK, "learning_rate": 0.01, "batch_size": 16}
+    found = network(task, weight_decay=0.3, **given).fit(X, y)
+    expected = network(task, optimizer=AdamW(weight_decay=0.3), **given).fit(X, y)
+    assert_allclose(flat_of(found), flat_of(expected), rtol=1e-12)
+    found = network(task, optimizer="sgd", alpha=0, weight_decay=0.3, **given).fit(X, y)
+    expected = network(task, optimizer="sgd", alpha=0.3, **given).fit(X, y)
+    assert_allclose(flat_of(found), flat_of(expected), rtol=1e-9)
+    assert not np.allclose(flat_of(found), flat_of(network(task, None, "sgd", **given).fit(X, y)))
+
+
 # Defaults and means of iterates -------------------------------------------------------------------
 
 
@@ -690,6 +708,33 @@ def test_dropout_by_default_is_for_wide_layers_and_sampled_batches():
     assert not differs(slice(64)) and differs(slice(65))
     assert not differs(optimizer="gradient_descent")
     assert not differs(precondition=False, learning_rate=1e-9)
+
+
+@pytest.mark.parametrize("hidden", [(40,), (32, 64, 32)])
+@each_task
+def test_weight_decay_by_default_grows_with_the_layers(task, hidden):
+    X, y = make_data(task, n=130)
+    total = {"regression": 10, "classification": 2}[task] * len(hidden)
+
+    def decay(shown, **parameters):
+        """Whether "auto" is the number that is shown."""
+        given = {"hidden_layer_sizes": hidden, "max_iter": 3, **parameters}
+        automatic = make(task, **given).fit(X, y)
+        return same_network(automatic, make(task, weight_decay=shown, **given).fit(X, y))
+
+    # 9 batches of 16 rows, or 5 of 30, make 2000 updates in 246 and 461 epochs.
+    assert decay(total / (0.003 * 246 * 9)) and not decay(0.0)
+    assert decay(total / (0.01 * 461 * 5), batch_size=30, learning_rate=0.01)
+    assert decay(total / (0.03 * 246 * 9), optimizer="sgd")
+    assert decay(0.0, optimizer="lion") and decay(0.0, optimizer="schedule_free_adamw")
+    assert decay(0.0, hidden_layer_sizes=(64, 31)) and decay(0.0, batch_size=130)
+    assert decay(0.0, precondition=False, learning_rate=1e-9)
+
+
+def test_deep_networks_train_for_half_of_the_epochs():
+    X, y = make_data("regression", n=130)
+    lengths = [make("regression", hidden_layer_sizes=(4,) * k).fit(X, y).n_iter_ for k in (1, 2, 3)]
+    assert lengths == [246, 246, 123]
 
 
 def test_averaging_predicts_from_the_mean_of_the_iterates():

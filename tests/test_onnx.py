@@ -24,6 +24,7 @@ from sklearn_lossopt import (
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
 from sklearn_lossopt.losses import LogLoss, Poisson, RegressionLoss
 from sklearn_lossopt.losses._links import Link, ProbabilityLink
+from sklearn_lossopt.preprocessing import PiecewiseLinearEncoder, SmoothClipScaler
 
 skl2onnx = pytest.importorskip("skl2onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -328,3 +329,40 @@ def test_every_link_and_activation_has_a_form():
     probability = descendants(ProbabilityLink)
     assert set(converters.PROBABILITY_LINKS) == probability - {ProbabilityLink}
     assert set(converters.LINKS) == descendants(Link) - probability - {Link}
+
+
+# Preprocessing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kept", [np.float32, np.float64])
+@pytest.mark.parametrize("given", [np.float32, np.float64])
+def test_encoder_and_scaler(kept, given):
+    X, _ = make_data("regression")
+    X = np.column_stack([X, np.round(X[:, 0]), X[:, 1] > 0, np.full(len(X), 3.0)])
+    for transformer in (
+        PiecewiseLinearEncoder(), PiecewiseLinearEncoder(3, extrapolation="linear"),
+        SmoothClipScaler(), SmoothClipScaler(limit=1),
+    ):  # fmt: skip
+        transformer.fit(X.astype(kept))
+        rows = extreme_rows(X, given)
+        rows[0, 0] = rows[1] = np.nan
+        tolerance = 1e-6 if np.float32 in (kept, given) else 1e-14
+        assert_same(run(transformer, rows)[0], transformer.transform(rows), given, tolerance)
+        found = run(transformer, np.arange(70).reshape(10, 7))[0]
+        expected = transformer.transform(np.arange(70).reshape(10, 7))
+        assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_recipe_for_tables():
+    data, y = frame()
+    numbers = ["a", "b", "count"]
+    model = make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(), ["text"]), (PiecewiseLinearEncoder(), numbers),
+            (SmoothClipScaler(), ["c", "d"]),
+        ),
+        make("classification", hidden_layer_sizes=(5,), max_iter=20),
+    ).fit(data, y)  # fmt: skip
+    label, probabilities = run(model, data, options=TENSORS)
+    assert_array_equal(label, model.predict(data))
+    assert_allclose(probabilities, model.predict_proba(data), rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_lossopt import GradientSearchCV, skops_types
+from sklearn_lossopt import GradientSearchCV, preprocessing, skops_types
 from sklearn_lossopt.losses import RegressionLoss
 from sklearn_lossopt.schedules import Schedule
 
@@ -68,6 +68,13 @@ def test_the_best_model_of_a_search():
     model = make_pipeline(StandardScaler(), make("regression"))
     search = GradientSearchCV(model, {"gradientregressor__alpha": [0.1, 0.01]}, cv=2).fit(X, y)
     assert_array_equal(through_a_file(search.best_estimator_).predict(X), search.predict(X))
+
+
+@pytest.mark.parametrize("name", preprocessing.__all__)
+def test_a_transformer(name):
+    X, y = make_data("regression")
+    model = make_pipeline(getattr(preprocessing, name)(), make("regression")).fit(X, y)
+    assert_array_equal(through_a_file(model).predict(X), model.predict(X))
 
 
 def test_what_else_a_model_holds():

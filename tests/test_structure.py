@@ -25,11 +25,11 @@ FLOORS = [
     ("_preconditioning",),
     ("_solvers",),
     ("_objective",),
-    ("losses", "optimizers", "schedules"),
+    ("losses", "optimizers", "schedules", "preprocessing"),
     ("_component",),
     ("_engine",),
     ("_blas",),
-    ("_linalg", "_cache", "_compat", "_doc_link", "_exceptions", "_extras"),
+    ("_linalg", "_quantiles", "_cache", "_compat", "_doc_link", "_exceptions", "_extras"),
     ("_typing",),
 ]
 FILE_LINES = 450

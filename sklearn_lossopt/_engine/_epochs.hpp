@@ -52,6 +52,21 @@ static void batch_gradient(Plan<T> &t, ptrdiff_t start, ptrdiff_t n, double *tot
     end_sum(t, G, n);
 }
 
+/* Weight decay that is no part of the gradient; biases stay. Networks have no metric: W is U. */
+template <class T>
+static void shrink_weights(const Plan<T> &t, double rate)
+{
+    T kept = (T)(1 - rate * t.weight_decay);
+    for (ptrdiff_t l = 0; l < t.n_layers; l++) {
+        const Layer<T> &layer = t.layers[l];
+        for (ptrdiff_t r = 0; r < layer.n_out; r++) {
+            T *w = t.W + layer.offset + r * layer.row;
+            for (ptrdiff_t j = 0; j < layer.n_in; j++)
+                w[j] *= kept;
+        }
+    }
+}
+
 /* One optimizer step, t.G being the summed gradients of n rows. */
 template <class T>
 static void update(const Plan<T> &t, ptrdiff_t n, double rate)
@@ -79,6 +94,8 @@ static void update(const Plan<T> &t, ptrdiff_t n, double rate)
             axpy_upper<T>(ld, metric, G + r * ld, H + r * ld);
         }
     }
+    if (t.weight_decay > 0)
+        shrink_weights(t, rate);
     call_step<T>(t, U, H, rate);
     for (r = 0; r < (t.metric_kind != METRIC_NONE ? t.k : 0); r++) {
         const T *metric = t.metric + r * t.metric_stride;

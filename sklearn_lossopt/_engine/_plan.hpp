@@ -230,7 +230,7 @@ struct Plan {
 
     Layer<T> *layers;
     const Activation *activation;
-    double dropout;
+    double dropout, weight_decay;
     uint64_t mask_seed;
     const T *column_scale;
     const double *output;

@@ -145,7 +145,7 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         double* sums
         Layer* layers
         const Activation* activation
-        double dropout
+        double dropout, weight_decay
         const void* column_scale
         const double* output
         void* first_layer

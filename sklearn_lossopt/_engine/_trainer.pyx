@@ -59,11 +59,12 @@ cdef class Trainer:
         Whether the last column of ``weights`` is trained.
     path : {"dense", "direct", "lazy"} or None
         The path of epochs over sparse rows; None for the cheapest.
-    network : tuple (widths, activation, dropout, scale, output) or None
+    network : tuple (widths, activation, dropout, weight_decay, scale, output) or None
         Widths of all layers, rows' and outputs' included; the hidden layers' activation and share
-        of numbers dropped in training; ``scale`` (d,) of X's dtype that (shifted) rows are
-        multiplied with, or None; ``output`` (k, 2) float64: what a raw prediction is shifted by and
-        what it is multiplied with before, or None. Then there is no ``metric``.
+        of numbers dropped in training; what a step shrinks weights by, over its rate; ``scale``
+        (d,) of X's dtype that (shifted) rows are multiplied with, or None; ``output`` (k, 2)
+        float64: what a raw prediction is shifted by and what it is multiplied with before, or None.
+        Then there is no ``metric``.
     """
 
     cdef Plan plan
@@ -167,7 +168,7 @@ cdef class Trainer:
             p.size += layer.n_out * layer.row
         if network is None:
             return 0
-        _, activation, p.dropout, scale, output = network
+        _, activation, p.dropout, p.weight_decay, scale, output = network
         kernel = ACTIVATION_KERNELS[activation]
         p.activation = kernel.activation
         p.column_scale = self.address(scale, self.dtype)

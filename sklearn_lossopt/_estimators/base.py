@@ -24,11 +24,7 @@ from sklearn_lossopt._engine import ACTIVATION_KERNELS
 from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, is_plain, select
 from sklearn_lossopt._estimators.members import EstimatorFit, train_members
 from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer, resolve_settings
-from sklearn_lossopt._estimators.partial_fit import (
-    cast,
-    check_chunk_parameters,
-    train_chunk,
-)
+from sklearn_lossopt._estimators.partial_fit import cast, check_chunk_parameters, train_chunk
 from sklearn_lossopt._estimators.prediction import (
     FittedModelMixin,
     FittedParameters,
@@ -81,6 +77,7 @@ class BaseGradientEstimator(
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATION_KERNELS))],
         "dropout": [StrOptions({"auto"}), Interval(Real, 0, 1, closed="left")],
+        "weight_decay": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "schedule": "no_validation",
         "alpha": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
@@ -105,6 +102,7 @@ class BaseGradientEstimator(
     def __init__(
         self, loss: str | Loss, optimizer: str | Optimizer, *,
         hidden_layer_sizes: int | Sequence[int], activation: str, dropout: float | Auto,
+        weight_decay: float | Auto,
         alpha: float, l1_ratio: float, fit_intercept: bool, learning_rate: float | Auto,
         schedule: str | Schedule, batch_size: int | Auto, max_iter: int, tol: float,
         n_iter_no_change: int, early_stopping: bool, validation_fraction: float,
@@ -117,6 +115,7 @@ class BaseGradientEstimator(
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.dropout = dropout
+        self.weight_decay = weight_decay
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept

@@ -54,6 +54,7 @@ def resolve_settings(estimator, loss):
         )
     rate, batch_size = estimator.learning_rate, estimator.batch_size
     return Settings(
+        task=estimator._task,
         optimizer=optimizer,
         schedule=schedule,
         learning_rate=None if rate == "auto" else float(rate),
@@ -115,9 +116,18 @@ def _architecture(estimator, optimizer):
             "'scale', which standardise the features, or False."
         )
     dropout = None if estimator.dropout == "auto" else float(estimator.dropout)
+    decay = None if estimator.weight_decay == "auto" else float(estimator.weight_decay)
     if optimizer.minimize is not None and dropout:
         raise ValueError(
             f"optimizer={estimator.optimizer!r} minimises one fixed objective, which dropout="
             f"{estimator.dropout!r} changes at random. Use dropout=0, or another optimizer."
         )
-    return Architecture(tuple(hidden), estimator.activation, dropout)
+    if decay and not optimizer._takes_weight_decay:
+        own = hasattr(optimizer, "weight_decay")
+        raise ValueError(
+            f"weight_decay={estimator.weight_decay!r} cannot be set with optimizer="
+            f"{estimator.optimizer!r}, which "
+            + ("has a weight_decay of its own" if own else "makes no steps from shrunken weights")
+            + ". Leave weight_decay='auto', which is 0 for it."
+        )
+    return Architecture(tuple(hidden), estimator.activation, dropout, decay)

@@ -21,6 +21,7 @@ NETWORK = ("coefs_", "intercepts_", "n_layers_", "n_outputs_", "_activation", "_
 OPTIONAL = ("delta_", "validation_curve_", "best_iter_", "estimators_")
 # Fitted attributes whose names do not end as those of scikit-learn do.
 PRIVATE = ("_loss", "_optimizer", "_state", "_stream", "_activation", "_flat")
+from sklearn_lossopt.losses import Loss
 
 
 class FittedParameters(NamedTuple):
@@ -139,6 +140,17 @@ def dense_coef(coef, intercept):
         return coef
     dense = coef.toarray()
     return dense[0] if np.ndim(intercept) == 0 else dense
+
+
+def has_probabilities(estimator):
+    """For ``available_if``: whether the loss knows the probabilities of classes."""
+    loss = getattr(estimator, "_loss", None) or Loss.resolve(estimator.loss)
+    if not loss.has_proba:
+        raise AttributeError(
+            f"predict_proba is not available with loss={estimator.loss!r}, whose raw predictions "
+            "are not log-odds. Use loss='log_loss', or sklearn.calibration.CalibratedClassifierCV."
+        )
+    return True
 
 
 def is_linear(estimator):

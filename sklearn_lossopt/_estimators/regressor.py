@@ -70,6 +70,13 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         Share of hidden units, in [0, 1), that each update leaves out at random; the others are
         scaled up to make up for it. "auto" is 0.25 if all hidden layers have 32 units or more, but
         0 for full batches and with ``precondition=False``.
+    weight_decay : float or "auto", default="auto"
+        What shrinks the weights of all layers besides the penalty, at least 0: before each update
+        they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that
+        networks are trained in (Loshchilov and Hutter 2019). "auto" is 10 for each hidden layer,
+        divided by the step size and the number of updates: 1 a layer for "adam" and up to 4096
+        rows. It is 0 where dropout is by default, for optimizers with a decay of their own, with
+        means of iterates or a line search, and in ``partial_fit``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0. For linear models it is in the coordinates of X,
         whatever ``precondition`` is.
@@ -88,8 +95,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         "invscaling", "exponential", "cosine", "one_cycle", "plateau", "warm_up", or an object of
         ``sklearn_lossopt.schedules``, multiply it by a factor that follows a rule. With hidden
         layers, "auto" is half a cosine over 2000 updates or 100 epochs, whichever is more, but at
-        most 1000 epochs and ``max_iter``. All of these epochs run. With momentum, one epoch of
-        warm-up comes first.
+        most 1000 epochs; with three hidden layers or more, over half of that. It never exceeds
+        ``max_iter``. All of these epochs run. With momentum, one epoch of warm-up comes first.
     batch_size : int or "auto", default="auto"
         Rows per update. "auto" is a sixteenth of the rows, at least 64 and at most 256, and grows
         when the objective stops falling if the schedule is "auto" too; in ``partial_fit`` it is 64.
@@ -211,6 +218,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
 
     He, K., Zhang, X., Ren, S. and Sun, J. (2015). Delving deep into rectifiers. ICCV.
 
+    Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+
     Srivastava, N. et al. (2014). Dropout: a simple way to prevent neural networks from overfitting.
     Journal of Machine Learning Research 15, 1929-1958.
 
@@ -231,8 +240,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     def __init__(
         self, loss: str | Loss = "squared_error", optimizer: str | Optimizer = "adam", *,
         hidden_layer_sizes: int | Sequence[int] = (), activation: str = "relu",
-        dropout: float | Auto = "auto", alpha: float = 1e-4, l1_ratio: float = 0.0,
-        fit_intercept: bool = True, learning_rate: float | Auto = "auto",
+        dropout: float | Auto = "auto", weight_decay: float | Auto = "auto", alpha: float = 1e-4,
+        l1_ratio: float = 0.0, fit_intercept: bool = True, learning_rate: float | Auto = "auto",
         schedule: str | Schedule = "auto", batch_size: int | Auto = "auto", max_iter: int = 1000,
         tol: float = 1e-6, n_iter_no_change: int = 5, early_stopping: bool = False,
         validation_fraction: float = 0.1, scoring: str | Callable[..., Any] | None = "loss",
@@ -242,9 +251,9 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     ) -> None:  # fmt: skip
         super().__init__(
             loss, optimizer, hidden_layer_sizes=hidden_layer_sizes, activation=activation,
-            dropout=dropout, alpha=alpha, l1_ratio=l1_ratio, fit_intercept=fit_intercept,
-            learning_rate=learning_rate, schedule=schedule, batch_size=batch_size,
-            max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
+            dropout=dropout, weight_decay=weight_decay, alpha=alpha, l1_ratio=l1_ratio,
+            fit_intercept=fit_intercept, learning_rate=learning_rate, schedule=schedule,
+            batch_size=batch_size, max_iter=max_iter, tol=tol, n_iter_no_change=n_iter_no_change,
             early_stopping=early_stopping, validation_fraction=validation_fraction,
             scoring=scoring, precondition=precondition, shuffle=shuffle, n_members=n_members,
             warm_start=warm_start, random_state=random_state, verbose=verbose,

@@ -11,6 +11,8 @@ from sklearn_lossopt._engine import ACTIVATION_KERNELS
 
 # Rows that a prediction takes through all layers at once.
 FORWARD_BLOCK_ROWS = 4096
+# What sums of weights and squares may be off by, relatively.
+ROUNDING = 1e-6
 # Activations that leave half of their inputs' variance (He et al. 2015); of the others, Glorot and
 # Bengio (2010).
 HALVING = {"relu", "leaky_relu", "gelu", "silu"}
@@ -23,6 +25,7 @@ class Architecture:
     hidden: tuple
     activation: str
     dropout: float | None  # None: "auto"
+    weight_decay: float | None  # None: "auto"
 
     def widths(self, d, k):
         """The numbers of units from the d columns to the k outputs."""
@@ -81,8 +84,52 @@ def standardisation(objective, statistics):
     spread = np.sqrt(square)
     # A column that does not vary beyond rounding says nothing, and is to stay without effect.
     constant = spread <= 10 * np.finfo(dtype).eps * np.abs(mean)
-    spread[constant] = 1.0
+    spread[constant | has_units(objective, statistics)] = 1.0
     return shift, np.where(constant, 0.0, 1 / spread).astype(dtype)
+
+
+def has_units(objective, statistics):
+    """Whether each column is one that scaling would spoil: numbers in [0, 1], most of them 0 or 1,
+    such as categories and what a PiecewiseLinearEncoder makes.
+
+    Scaling would make a spike of 31 standard deviations of a level that one row in 1,000 has.
+    """
+    if objective.sparse:
+        X = objective.X
+        others = np.bincount(X.indices[(X.data != 0) & (X.data != 1)], minlength=objective.d)
+        return others == 0 if statistics is None else np.zeros(objective.d, bool)
+    if statistics is None:
+        mean, variance = objective.moments()
+    else:
+        mean, variance = statistics.mean, statistics.variance
+    # No number between 0 and 1 varies more, and none but 0 and 1 varies as much.
+    most = mean * (1 - mean)
+    candidates = (most > 0) & (variance <= (1 + ROUNDING) * most)
+    if statistics is not None:
+        # A stream's numbers are gone: only 0 and 1 are recognised.
+        return candidates & (variance >= (1 - ROUNDING) * most)
+    columns = np.flatnonzero(candidates)
+    if len(columns):
+        candidates[columns] = mostly_ends(objective, columns)
+    return candidates
+
+
+def mostly_ends(objective, columns):
+    """Whether columns are in [0, 1], at least half of them 0 or 1, and wider than half of it."""
+    used, weight = objective.sample_indices, objective.weight
+    n = objective.X.shape[0] if used is None else len(used)
+    least, greatest, ends, mass = np.inf, -np.inf, 0.0, 0.0
+    for start in range(0, n, FORWARD_BLOCK_ROWS):
+        part = slice(start, start + FORWARD_BLOCK_ROWS)
+        part = part if used is None else used[part]
+        rows = objective.X[part][:, columns]
+        share = np.ones(len(rows)) if weight is None else weight[part].astype(np.float64)
+        least = np.minimum(least, rows.min(axis=0))
+        greatest = np.maximum(greatest, rows.max(axis=0))
+        ends = ends + share @ ((rows == 0) | (rows == 1))
+        mass += share.sum()
+    inside = (least >= 0) & (greatest <= 1) & (greatest - least > 0.5)
+    return inside & (ends >= 0.5 * (1 - ROUNDING) * mass)
 
 
 def target_units(objective, statistics):
@@ -176,6 +223,7 @@ class NetworkPreconditioner:
             self.widths,
             architecture.activation,
             float(architecture.dropout),
+            float(architecture.weight_decay),
             self.scale,
             self.output,
         )

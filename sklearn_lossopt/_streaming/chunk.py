@@ -11,7 +11,7 @@ from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, raw_
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._streaming.memory import automatic
-from sklearn_lossopt._training.defaults import network_rate, with_dropout
+from sklearn_lossopt._training.defaults import network_rate, with_regularisation
 from sklearn_lossopt._training.loop import far_above, remedy, trainer
 from sklearn_lossopt._training.state import FitResult
 
@@ -103,7 +103,7 @@ class ChunkFit:
                 start = coefs, [*hidden, last + step]
                 stream.state.slots[...] = 0
                 stream.state.steps[...] = 0
-            architecture = with_dropout(settings.network, settings.precondition is False)
+            architecture = with_regularisation(settings, settings.precondition is False)
             preconditioner = NetworkPreconditioner(
                 objective, settings.precondition, architecture, stream.state.seed, start, statistics
             )

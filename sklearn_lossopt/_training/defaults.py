@@ -1,4 +1,5 @@
-"""What every "auto" stands for in a fit: learning rate, batch size, schedule, epochs, dropout.
+"""What every "auto" stands for in a fit: learning rate, batch size, schedule, epochs, dropout,
+weight decay.
 
 Linear models measure their curvature and react to their objective. For networks "auto" stands for
 numbers that served well.
@@ -22,7 +23,13 @@ MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 100, 1000
 # Rows up to which a network's batch has all of them: weights then equal repeated rows.
 MAX_FULL_BATCH_ROWS = 64
 # The share of units dropped, and the narrowest layer that can spare any.
-DROPOUT, MIN_DROPOUT_WIDTH = 0.25, 32
+DROPOUT, MIN_REGULARISED_WIDTH = 0.25, 32
+# Weight decay times the sum of the rates, had they not fallen, for each hidden layer: how often
+# training forgets its weights by a factor of e (Wang and Aitchison 2024). Half a cosine halves it.
+# Numbers as targets are noisy; classes mostly are not.
+FORGOTTEN = {"regression": 10.0, "classification": 2.0}
+# Hidden layers from which on half of the epochs do.
+DEEP = 3
 
 
 def batch_size(objective, settings):
@@ -41,6 +48,12 @@ def batch_size(objective, settings):
     return min(n, max(least, min(256, n // 16)))
 
 
+def network_epochs(n, batch_size):
+    """Epochs of a network that is not deep, if ``max_iter`` is no less."""
+    epochs = NETWORK_UPDATES * batch_size // n
+    return max(MIN_NETWORK_EPOCHS, min(MAX_NETWORK_EPOCHS, epochs))
+
+
 def with_schedule(objective, settings):
     """The settings with the schedule and the number of epochs that "auto" stands for.
 
@@ -52,8 +65,9 @@ def with_schedule(objective, settings):
     if optimizer.minimize is not None:
         # It has no rate to schedule, and ends where F stops falling.
         return replace(settings, schedule=Constant(), schedule_is_auto=True)
-    epochs = NETWORK_UPDATES * batch_size(objective, settings) // objective.n
-    epochs = max(MIN_NETWORK_EPOCHS, min(MAX_NETWORK_EPOCHS, epochs))
+    epochs = network_epochs(objective.n, batch_size(objective, settings))
+    if len(settings.network.hidden) >= DEEP:
+        epochs //= 2
     epochs = min(settings.max_iter, epochs)
     # A mean of the iterates does what a falling rate does.
     schedule = Constant() if optimizer._has_average else Cosine()
@@ -74,17 +88,32 @@ def learning_rate(settings, preconditioner, batch_size):
     return optimizer._auto_rate(*preconditioner.smoothness_and_noise(batch_size))
 
 
+def table_rate(optimizer):
+    """The learning rate of networks for an optimizer, whatever the data."""
+    optimizer = getattr(optimizer, "_inner", optimizer)
+    return NETWORK_RATES.get(optimizer._kernel_name or optimizer.name, OTHER_NETWORK_RATE)
+
+
 def network_rate(optimizer, preconditioner):
     """The learning rate of a network: no larger than the curvature of its penalty allows."""
     optimizer = getattr(optimizer, "_inner", optimizer)
-    rate = NETWORK_RATES.get(optimizer._kernel_name or optimizer.name, OTHER_NETWORK_RATE)
+    rate = table_rate(optimizer)
     curvature = preconditioner.objective.l2 / preconditioner.loss_scale
     return min(rate, optimizer._auto_rate(curvature, 0.0)) if curvature > 0 else rate
 
 
-def with_dropout(architecture, textbook):
-    """An Architecture with a number for dropout: none for ``textbook`` iterates."""
-    if architecture.dropout is not None:
-        return architecture
-    narrow = min(architecture.hidden) < MIN_DROPOUT_WIDTH
-    return replace(architecture, dropout=0.0 if textbook or narrow else DROPOUT)
+def with_regularisation(settings, textbook, n=None, batch_size=None):
+    """The Architecture with numbers for dropout and weight decay: none for ``textbook`` iterates
+    and beside a narrow layer, and no decay of a stream, whose length ``n`` is not known."""
+    architecture, optimizer = settings.network, settings.optimizer
+    free = textbook or min(architecture.hidden) < MIN_REGULARISED_WIDTH
+    dropout, decay = architecture.dropout, architecture.weight_decay
+    if dropout is None:
+        dropout = 0.0 if free else DROPOUT
+    if decay is None and (free or n is None or not optimizer._takes_weight_decay):
+        decay = 0.0
+    elif decay is None:
+        rate = settings.learning_rate or table_rate(optimizer)
+        updates = network_epochs(n, batch_size) * -(-n // batch_size)
+        decay = FORGOTTEN[settings.task] * len(architecture.hidden) / (rate * updates)
+    return replace(architecture, dropout=dropout, weight_decay=decay)

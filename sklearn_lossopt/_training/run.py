@@ -111,7 +111,7 @@ def make_preconditioner(objective, settings, batch_size, seed, start, stops=Fals
         )
     textbook = settings.precondition is False or batch_size >= objective.n
     textbook = textbook or settings.optimizer.minimize is not None
-    architecture = defaults.with_dropout(settings.network, textbook)
+    architecture = defaults.with_regularisation(settings, textbook, objective.n, batch_size)
     return NetworkPreconditioner(objective, settings.precondition, architecture, seed, start)
 
 

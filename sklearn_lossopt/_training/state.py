@@ -12,6 +12,7 @@ from sklearn_lossopt.schedules import Schedule
 class Settings:
     """How to train: the estimator's parameters, resolved and checked."""
 
+    task: str  # "regression" or "classification"
     optimizer: Optimizer
     schedule: Schedule | None  # None: react to the objective
     learning_rate: float | None  # None: from the curvature

@@ -6,14 +6,10 @@ import numpy as np
 
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._engine import LOSS_KERNELS
+from sklearn_lossopt._quantiles import weighted_median, weighted_quantile
 from sklearn_lossopt._typing import Array
 from sklearn_lossopt.losses._links import Identity, Link, ProbabilityLink
-from sklearn_lossopt.losses._statistics import (
-    piecewise_linear_constant,
-    root_constant,
-    weighted_median,
-    weighted_quantile,
-)
+from sklearn_lossopt.losses._statistics import piecewise_linear_constant, root_constant
 
 # What a loss states about its formula besides the gradient. Certificates rest on these facts, so a
 # class with another formula does not inherit them.

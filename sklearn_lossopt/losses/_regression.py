@@ -8,10 +8,10 @@ from sklearn.base import clone
 
 from sklearn_lossopt._compat import Interval, StrOptions
 from sklearn_lossopt._component import NON_NEGATIVE, POSITIVE
+from sklearn_lossopt._quantiles import weighted_quantile
 from sklearn_lossopt._typing import Auto
 from sklearn_lossopt.losses._base import RegressionLoss
 from sklearn_lossopt.losses._conjugates import DualForm, Entropy, Quadratic
-from sklearn_lossopt.losses._statistics import weighted_quantile
 
 __all__ = [
     "AbsoluteError",

@@ -1,32 +1,9 @@
-"""Weighted quantiles, and the best constant predictions of losses."""
+"""The best constant predictions of losses."""
 
 import numpy as np
 from scipy.optimize import bisect, brentq
 
-# Factor of a level. If a cumulative share equals the level, its rounding must not decide: rounded
-# weights then give the same quantile as repeated rows.
-SHARE = 1 - 1e-6
-
-
-def weighted_quantile(y, weight, level):
-    """The quantile of each column of y (n, k), an observed value; shape (k,)."""
-    if weight is None:
-        return np.quantile(y, level * SHARE, axis=0, method="inverted_cdf")
-    # The weights of np.quantile take 17 times as long for 150 rows, and are part of every fit.
-    return np.array([_quantile(column, weight, level) for column in y.T])
-
-
-def _quantile(y, weight, level):
-    order = np.argsort(y)
-    share = np.cumsum(weight[order], dtype=np.float64)
-    return y[order[min(np.searchsorted(share, level * SHARE * share[-1]), len(y) - 1)]]
-
-
-def weighted_median(y, weight):
-    """The median of each column of y (n, k), halfway between two middle values; shape (k,)."""
-    if weight is None:
-        return np.median(y, axis=0)
-    return 0.5 * sum(weighted_quantile(y, weight, level) for level in (0.5, 0.5 + 1e-6))
+from sklearn_lossopt._quantiles import column_quantile
 
 
 def piecewise_linear_constant(breakpoints, weight):
@@ -42,7 +19,7 @@ def piecewise_linear_constant(breakpoints, weight):
     rise = high - low
     level = -low.sum(axis=0) / rise.sum(axis=0)
     columns = zip(points.T, rise.T, level, strict=True)
-    return np.array([_quantile(*column) for column in columns])
+    return np.array([column_quantile(*column) for column in columns])
 
 
 def root_constant(loss, y, weight):

@@ -107,3 +107,9 @@ class Optimizer(Component, family="optimizer"):
     def _has_average(self):
         """Whether the model has other parameters than those that training moves."""
         return type(self)._prediction is not Optimizer._prediction
+
+    @property
+    def _takes_weight_decay(self):
+        """Whether an estimator may shrink weights between its steps: not where it does so itself,
+        and not where its memory or a line search decides where the weights are."""
+        return not (self._has_average or self.minimize is not None or hasattr(self, "weight_decay"))

@@ -14,21 +14,11 @@ from sklearn_lossopt._estimators.labels import (
     resolve_class_weight,
 )
 from sklearn_lossopt._estimators.partial_fit import takes_chunks
+from sklearn_lossopt._estimators.prediction import has_probabilities
 from sklearn_lossopt._estimators.rollback import all_or_nothing
 from sklearn_lossopt._estimators.validation_data import GivenValidation
-from sklearn_lossopt.losses import Loss
 
 __all__ = ["GradientClassifier"]
-
-
-def _has_probabilities(estimator):
-    loss = getattr(estimator, "_loss", None) or Loss.resolve(estimator.loss)
-    if not loss.has_proba:
-        raise AttributeError(
-            f"predict_proba is not available with loss={estimator.loss!r}, whose raw predictions "
-            "are not log-odds. Use loss='log_loss', or sklearn.calibration.CalibratedClassifierCV."
-        )
-    return True
 
 
 class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
@@ -383,7 +373,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         rounding = np.finfo(scores.dtype).eps ** 0.75 * size
         return self.classes_[(scores >= top - rounding).argmax(axis=1)]
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_proba(self, X):
         """Probabilities of the classes; only for losses that define them.
 
@@ -400,7 +390,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         scores = self.decision_function(X)
         return self._loss._probabilities(scores)
 
-    @available_if(_has_probabilities)
+    @available_if(has_probabilities)
     def predict_log_proba(self, X):
         """Logarithms of the probabilities, exact where these round to 0.
 

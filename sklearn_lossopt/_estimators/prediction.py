@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_lossopt._preconditioning.network import forward
+from sklearn_lossopt.losses import Loss
 
 # Fitted attributes of the one kind of model and of the other.
 LINEAR = ("coef_", "intercept_")
@@ -130,6 +131,17 @@ def is_linear(estimator):
     ):
         raise AttributeError(
             f"{type(estimator).__name__} with hidden layers has no coef_ to convert."
+        )
+    return True
+
+
+def has_probabilities(estimator):
+    """For ``available_if``: whether the loss defines probabilities."""
+    loss = getattr(estimator, "_loss", None) or Loss.resolve(estimator.loss)
+    if not loss.has_proba:
+        raise AttributeError(
+            f"predict_proba is not available with loss={estimator.loss!r}, whose raw predictions "
+            "are not log-odds. Use loss='log_loss', or sklearn.calibration.CalibratedClassifierCV."
         )
     return True
 

@@ -27,8 +27,12 @@ def make_corrector(iterate, incumbent, convergence, precondition):
     if objective.loss.smooth:
         if precondition not in ("auto", "whiten") or not objective.curved:
             return None
+        if objective.in_partitions:
+            return NewtonCorrector(*parts)
         pieces = objective.dual_pieces
         return (SmoothCorrector if solvable(objective, pieces) else NewtonCorrector)(*parts)
+    if objective.in_partitions:
+        return None
     descend = descends(objective)
     if precondition is False or not (descend or solvable(objective, objective.breakpoints)):
         return None

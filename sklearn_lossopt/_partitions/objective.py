@@ -7,6 +7,7 @@ from scipy import sparse
 
 from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._objective import Objective, sum_blocks
+from sklearn_lossopt._partitions.lagrangian import PartitionedLagrangian
 from sklearn_lossopt._partitions.protocol import Partitions
 from sklearn_lossopt.optimizers import SGD
 
@@ -127,6 +128,11 @@ class PartitionedObjective(Objective):
 
     def trainer(self, shift, weights, model, slots, steps, **options):
         return PartitionedTrainer(self, shift, weights, options.get("batch_size", 1))
+
+    def lagrangian(self, shift, output, weights):
+        """The solver of one output's problem with a piecewise linear loss, which starts at these
+        weights (d + 1,) of a sample's optimum."""
+        return PartitionedLagrangian(self, shift, output, weights)
 
     def total(self, function, shift, *args):
         return self.partitions.sum(sum_over_blocks, self.problem, function, shift, *args)

@@ -31,9 +31,7 @@ def make_corrector(iterate, incumbent, convergence, precondition):
             return NewtonCorrector(*parts)
         pieces = objective.dual_pieces
         return (SmoothCorrector if solvable(objective, pieces) else NewtonCorrector)(*parts)
-    if objective.in_partitions:
-        return None
-    descend = descends(objective)
+    descend = descends(objective) and not objective.in_partitions
     if precondition is False or not (descend or solvable(objective, objective.breakpoints)):
         return None
     return AugmentedLagrangianCorrector(*parts, piecewise_linear_solver, descend=descend)

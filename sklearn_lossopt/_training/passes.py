@@ -3,7 +3,7 @@
 from sklearn_lossopt._training.minimize import WholeObjective
 
 # Corrections in a row that may change next to nothing.
-MAX_IDLE = 3
+MAX_IDLE = 5
 
 
 class Passes(WholeObjective):
@@ -18,7 +18,7 @@ class Passes(WholeObjective):
         # The first correction starts here: one pass for the value and the gradient.
         iterate.evaluate(gradient=True)
         super().__init__(iterate, convergence, settings, rate, make_corrector)
-        if self.corrector is not None:
+        if self.corrector is not None and iterate.objective.loss.smooth:
             self.corrector.trust_curvature()
 
     @property

@@ -23,6 +23,9 @@ from sklearn_lossopt._training.run import train
 from sklearn_lossopt._training.state import State
 from sklearn_lossopt.optimizers import LBFGS
 
+# Rows of each class in the sample, if there are so many.
+LEAST_OF_CLASS = 500
+
 
 def fit_blocks(estimator, blocks, validation=None, sample_entries=MAX_SAMPLE_ENTRIES):
     """Fit an estimator on rows in partitions, in place.
@@ -177,17 +180,19 @@ class PartitionedFit:
         return max(1, self.found.n // max(1, int(entries / (d + 1))))
 
     def _sample(self, problem, stride):
-        """The Objective of every so many rows."""
+        """The Objective of every so many rows, and of more of those in rare classes."""
         found = self.found
+        least = max(1, min(LEAST_OF_CLASS, found.n // stride // len(found.counts)))
+        strides = np.clip(found.counts // least, 1, stride)
         parts = [
-            part for part in self.rows.collect(take_rows, found.first, stride) if part.X.shape[0]
+            part for part in self.rows.collect(take_rows, found.first, strides) if part.X.shape[0]
         ]
         stack = sparse.vstack if found.recipe.sparse else np.concatenate
         X = stack([part.X for part in parts])
         X = sparse.csr_array(X) if found.recipe.sparse else np.ascontiguousarray(X)
         target = np.concatenate([part.target for part in parts])
         weight = None
-        if found.recipe.unit is not None:
+        if parts[0].weight is not None:
             weight = np.concatenate([part.weight for part in parts])
             weight = weight / weight.mean(dtype=np.float64).astype(weight.dtype)
         alpha, ratio = self.estimator.alpha, self.estimator.l1_ratio

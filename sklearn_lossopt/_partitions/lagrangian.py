@@ -113,7 +113,7 @@ def slopes_alternate(rows, view):
     return int(not all(is_bounded_below(low, high) for *_, low, high in _blocks(rows, view)))
 
 
-# -- the solver -------------------------------------------------------------------------------------
+# -- the solver -----------------------------------------------------------------------------------
 
 
 class PartitionedLagrangian(AugmentedLagrangian):
@@ -145,6 +145,9 @@ class PartitionedLagrangian(AugmentedLagrangian):
         self.gap, self.finished, self.on, self.settled = np.inf, False, None, False
         self.ridge, self.least_ridge, self.rest, self.enough = 1e-6, 1e-14, 0.01, 0.0
         self.flat = np.zeros(len(weights), bool)
+        # |w_j| is a piecewise linear loss of the scaled coordinates, with duals on the driver.
+        self.l1 = objective.l1 / self.x.scale[:-1]
+        self.l1_duals = np.zeros(len(self.l1))
         self.duals = objective.partitions.map(begin_duals, self.view)
         self.bounded = objective.partitions.sum(slopes_alternate, self.view) == 0
         # What was measured last: where, at which width, and what.
@@ -157,8 +160,21 @@ class PartitionedLagrangian(AugmentedLagrangian):
     def _measure(self, v):
         """``measure`` at v, of all partitions; a second time it takes no pass."""
         if self.seen is None or self.seen[1] != self.width or not np.array_equal(self.seen[0], v):
-            self.seen = v, self.width, self.duals.sum(measure, self.view, v, self.width)
+            g, H, gap = self.duals.sum(measure, self.view, v, self.width)
+            if self.l1.any():
+                dual = self._l1_dual(v)
+                g[:-1] += self.l1 * dual
+                bends = np.append(self.l1 * (np.abs(dual) < 1) / self.width, 0.0)
+                H[np.diag_indices_from(H)] += bends
+                gap += float(self.l1 @ fenchel_gaps(v[:-1], -1.0, 1.0, dual))
+            self.seen = v, self.width, (g, H, gap)
         return self.seen[2]
+
+    def _l1_dual(self, v):
+        return np.clip(v[:-1] / self.width + self.l1_duals, -1.0, 1.0)
+
+    def held_at_zero(self, n):
+        return np.abs(self.l1_duals) < 1 - 1e-6
 
     def _predict(self, v):
         return None
@@ -182,6 +198,8 @@ class PartitionedLagrangian(AugmentedLagrangian):
         (slopes,) = self.duals.sum(slopes_along, self.view, v, direction, self.width)
         slopes = slopes + (penalty * v) @ direction
         slopes += LENGTHS * ((penalty * direction) @ direction)
+        weighed = self.l1 * direction[:-1]
+        slopes += [self._l1_dual(v + length * direction) @ weighed for length in LENGTHS]
         after = int(np.searchsorted(slopes > 0, True))
         if after == len(slopes):
             return float(LENGTHS[-1])
@@ -190,4 +208,4 @@ class PartitionedLagrangian(AugmentedLagrangian):
 
     def _replace_duals(self, z, v):
         self.duals = self.duals.map(replace_duals, self.view, v, self.width)
-        self.seen = None
+        self.l1_duals, self.seen = self._l1_dual(v), None

@@ -167,10 +167,26 @@ def encode(block, recipe):
         return PartitionRows(block.number, X, target, weight, used)
 
 
-def take_rows(rows, first, stride):
-    """Every ``stride``-th of the rows used, counted over all partitions; ``first`` has the number
-    of those before each partition."""
-    picked = np.arange(-first.get(rows.number, 0) % stride, rows.n, stride)
+def take_rows(rows, first, strides):
+    """Every so many of the rows used of each class, counted over all partitions.
+
+    ``first`` has the numbers of those before each partition, ``strides`` (c,) how many of each
+    class one stands for; weights make up for strides that differ.
+    """
+    used, stride = np.arange(rows.n), int(strides.max())
+    before = first.get(rows.number)
+    if rows.n == 0 or (strides == stride).all():
+        picked = used[-(0 if before is None else int(before.sum())) % stride :: stride]
+        factor = None
+    else:
+        target = rows.target if rows.sample_indices is None else rows.target[rows.sample_indices]
+        codes = (target[:, 0] > 0 if target.ndim == 2 else target).astype(np.intp)
+        classes = (used[codes == c] for c in range(len(strides)))
+        counted = zip(classes, before, strides, strict=True)
+        picked = np.sort(np.concatenate([own[-b % s :: s] for own, b, s in counted]))
+        factor = strides[codes[picked]] / stride
     picked = picked if rows.sample_indices is None else rows.sample_indices[picked]
     weight = None if rows.weight is None else rows.weight[picked]
+    if factor is not None:
+        weight = (factor if weight is None else factor * weight).astype(rows.X.dtype)
     return PartitionRows(rows.number, rows.X[picked], rows.target[picked], weight, None)

@@ -23,7 +23,9 @@ class Survey:
     features : tuple
         See Facts.
     first : dict
-        The number of rows used before each partition's, by its number.
+        The numbers of rows used before each partition's, (c,) by its number.
+    counts : ndarray of shape (c,)
+        The numbers of rows used of each class; one of all for numbers.
     n : int
         The number of all rows used.
     """
@@ -32,6 +34,7 @@ class Survey:
     model_dtype: np.dtype
     features: tuple
     first: dict
+    counts: np.ndarray
     n: int
 
 
@@ -75,8 +78,10 @@ def survey(blocks, estimator, loss):
     sparse = any(each.sparse for each in facts)
     n_features = facts[0].features[0]
     recipe = Recipe(encoding, n_features, dtype, sparse, class_weights, unit)
-    first = _first_rows(used, encoding, class_weights)
-    return Survey(recipe, model_dtype, facts[0].features, first, int(n))
+    if class_weights is not None:
+        counts = np.where(class_weights > 0, counts, 0)
+    first = _first_rows(used, encoding, counts > 0)
+    return Survey(recipe, model_dtype, facts[0].features, first, counts, int(n))
 
 
 def _agree(facts):
@@ -133,13 +138,12 @@ def _by_class(facts, encoding):
     return counts, masses * largest
 
 
-def _first_rows(facts, encoding, class_weights):
-    """``Survey.first``."""
-    first, before = {}, 0
+def _first_rows(facts, encoding, kept):
+    """``Survey.first``; ``kept`` (c,) says which classes have a weight."""
+    classes, first, before = getattr(encoding, "classes", None), {}, np.zeros(len(kept), np.int64)
     for each in facts:
-        first[each.number] = before
-        counts = each.counts
-        if class_weights is not None:
-            counts = counts[class_weights[np.searchsorted(encoding.classes, each.labels)] > 0]
-        before += int(counts.sum())
+        first[each.number] = before.copy()
+        codes = [0] if classes is None else np.searchsorted(classes, each.labels)
+        before[codes] += each.counts
+        before[~kept] = 0
     return first

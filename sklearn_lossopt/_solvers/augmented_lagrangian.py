@@ -154,6 +154,11 @@ class AugmentedLagrangian:
         """``v`` in the units of the rows."""
         return self.x.weights(self.v)
 
+    def held_at_zero(self, n):
+        """Which coefficients an l1 penalty, whose unit rows follow n rows, holds at 0; None before
+        the first step."""
+        return None if self.on is None else self.on[:, n:].any(axis=0)
+
     def begin_at(self, theta):
         """Begin with these duals, which lie in their bounds."""
         self.theta = theta.copy()

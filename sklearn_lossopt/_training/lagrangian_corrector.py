@@ -18,7 +18,7 @@ MAX_DUALS = 600_000
 def solvable(objective, pieces):
     """Whether the augmented Lagrangian of a loss with so many pieces per row can be minimised."""
     if objective.in_partitions:
-        return pieces > 0 and objective.d < MATRIX_SIZE and objective.l1 == 0
+        return pieces > 0 and objective.d < MATRIX_SIZE
     duals = objective.n * objective.n_outputs * pieces
     held = objective.d <= MATRIX_SIZE or (objective.l1 == 0 and objective.holdable)
     return held and 0 < duals <= MAX_DUALS
@@ -259,8 +259,7 @@ class AugmentedLagrangianCorrector:
 
     def _sparse(self, solver):
         """A solver's point, with zeros where the penalty holds the coefficient at 0."""
-        weights = solver.weights
-        if solver.on is None:
+        weights, zero = solver.weights, solver.held_at_zero(self.iterate.objective.n)
+        if zero is None:
             return weights
-        zero = solver.on[:, self.iterate.objective.n :].any(axis=0)
         return np.append(np.where(zero, 0.0, weights[:-1]), weights[-1])

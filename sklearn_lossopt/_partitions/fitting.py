@@ -15,7 +15,7 @@ from sklearn_lossopt._exceptions import warn_user
 from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES, Objective
 from sklearn_lossopt._partitions.objective import PartitionedObjective, Problem
 from sklearn_lossopt._partitions.rows import encode, take_rows
-from sklearn_lossopt._partitions.survey import survey
+from sklearn_lossopt._partitions.survey import survey, survey_validation
 from sklearn_lossopt._solvers.huber_scale import MAX_SCALE_ENTRIES, residual_scale
 from sklearn_lossopt._training.bank import alone
 from sklearn_lossopt._training.monitor import Validation
@@ -105,7 +105,8 @@ class PartitionedFit:
         self.rows = blocks.map(encode, self.found.recipe)
         self.validation = None
         if self.validated:
-            self.validation = self._validation_rows(survey(validation, plain, loss), validation)
+            recipe, size = survey_validation(validation, plain, self.found.recipe)
+            self.validation = validation.map(encode, recipe), size
         self.seed = estimator._seed(Cache())
 
     def run(self):
@@ -208,16 +209,6 @@ class PartitionedFit:
         if getattr(self.loss, "delta", None) != "auto" or sample.n == self.found.n:
             return sample
         return self._sample(problem, self._stride(MAX_SCALE_ENTRIES))
-
-    def _validation_rows(self, other, blocks):
-        """The partitions to validate with, encoded like those to train on, and their rows."""
-        recipe, theirs = self.found.recipe, other.recipe
-        if theirs.n_features != recipe.n_features:
-            raise ValueError(
-                f"X_val has {theirs.n_features} columns, but X has {recipe.n_features}."
-            )
-        recipe = replace(recipe, unit=theirs.unit)
-        return blocks.map(encode, recipe), other.n
 
     def _in_partitions(self, sample, rows, n):
         return PartitionedObjective(

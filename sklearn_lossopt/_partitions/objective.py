@@ -1,6 +1,6 @@
 """The objective of rows in partitions, with the interface of one whose rows are at hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -127,7 +127,10 @@ class PartitionedObjective(Objective):
         return self.sample().curvature_bound(y_scale)
 
     def trainer(self, shift, weights, model, slots, steps, **options):
-        return PartitionedTrainer(self, shift, weights, options.get("batch_size", 1))
+        # The penalty is the model's: validation has none.
+        *_, l2, l1, _ = model
+        objective = replace(self, l2=l2, l1=l1)
+        return PartitionedTrainer(objective, shift, weights, options["batch_size"])
 
     def lagrangian(self, shift, output, weights):
         """The solver of one output's problem with a piecewise linear loss, which starts at these

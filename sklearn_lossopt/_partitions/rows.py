@@ -141,6 +141,7 @@ def encode(block, recipe):
     dtype, encoding = recipe.dtype, recipe.encoding
     if block.rows == 0:
         X = np.empty((0, recipe.n_features), dtype)
+        X = sparse.csr_array(X) if recipe.sparse else X
         return PartitionRows(block.number, X, np.empty((0, 1), dtype), None, None)
     with naming_block(block.number):
         X = check_array(

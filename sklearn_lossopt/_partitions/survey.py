@@ -1,6 +1,6 @@
 """What the facts of all partitions say together: how to encode rows, or what does not agree."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,24 +64,53 @@ def survey(blocks, estimator, loss):
         classes = find_classes(np.concatenate([each.labels for each in used]), None)
         encoding = LabelEncoding(classes, dtype, loss.joint)
     counts, masses = _by_class(used, encoding)
-    weighted = any(each.weighted for each in facts)
-    given = getattr(estimator, "class_weight", None)
-    n, class_weights, unit = counts.sum(), None, None
+    given, class_weights = getattr(estimator, "class_weight", None), None
     if given is not None:
         one_each = RowSet(None, None, None, np.arange(len(counts)), masses, None)
         class_weights = estimator._class_weights(one_each, encoding, Cache())
-        masses, n = masses * class_weights, counts[class_weights > 0].sum()
-        if not masses.sum() > 0:
-            raise ValueError(f"class_weight={given!r} leaves no row with a weight above 0.")
-    if weighted or given is not None:
-        unit = float(n / masses.sum())
-    sparse = any(each.sparse for each in facts)
     n_features = facts[0].features[0]
-    recipe = Recipe(encoding, n_features, dtype, sparse, class_weights, unit)
-    if class_weights is not None:
-        counts = np.where(class_weights > 0, counts, 0)
+    sparse = any(each.sparse for each in facts)
+    recipe = Recipe(encoding, n_features, dtype, sparse, class_weights, None)
+    recipe, counts = _weighed(recipe, facts, counts, masses)
     first = _first_rows(used, encoding, counts > 0)
-    return Survey(recipe, model_dtype, facts[0].features, first, counts, int(n))
+    return Survey(recipe, model_dtype, facts[0].features, first, counts, int(counts.sum()))
+
+
+def survey_validation(blocks, estimator, recipe):
+    """The Recipe of Partitions of Blocks to validate with, and the number of their rows used.
+
+    ``recipe`` is that of the rows to train on.
+    """
+    facts = [each for each in blocks.collect(gather_facts, estimator) if each is not None]
+    used = [each for each in facts if each.used]
+    if not used:
+        raise ValueError("X_val holds no rows whose sample_weight_val is above 0.")
+    _agree(facts)
+    n_features = facts[0].features[0]
+    if n_features != recipe.n_features:
+        raise ValueError(f"X_val has {n_features} columns, but X has {recipe.n_features}.")
+    for each in used:
+        if each.labels is not None:
+            unknown = sorted(set(each.labels.tolist()) - set(recipe.encoding.classes.tolist()))
+            if unknown:
+                raise ValueError(
+                    f"block {each.number} of y_val holds {unknown[0]!r}, which y does not."
+                )
+    recipe, counts = _weighed(recipe, facts, *_by_class(used, recipe.encoding))
+    return recipe, int(counts.sum())
+
+
+def _weighed(recipe, facts, counts, masses):
+    """The Recipe with the unit of these rows' weights, and the counts (c,) of those used."""
+    class_weights = recipe.class_weights
+    if class_weights is not None:
+        counts, masses = np.where(class_weights > 0, counts, 0), masses * class_weights
+        if not masses.sum() > 0:
+            raise ValueError(
+                "class_weight leaves no row with a weight above 0. Give a class that y has one."
+            )
+    weighted = class_weights is not None or any(each.weighted for each in facts)
+    return replace(recipe, unit=float(counts.sum() / masses.sum()) if weighted else None), counts
 
 
 def _agree(facts):

@@ -31,6 +31,8 @@ def make_corrector(iterate, incumbent, convergence, precondition):
             return NewtonCorrector(*parts)
         pieces = objective.dual_pieces
         return (SmoothCorrector if solvable(objective, pieces) else NewtonCorrector)(*parts)
+    if objective.in_partitions and not objective.loss.learns_at_optimum:
+        return None
     descend = descends(objective) and not objective.in_partitions
     if precondition is False or not (descend or solvable(objective, objective.breakpoints)):
         return None

@@ -31,6 +31,75 @@ from sklearn_lossopt.dask._engine import DaskPartitions  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# Processes of their own come first: the cluster is not up yet, and takes no time from them.
+
+OUT_OF_CORE = """
+    import resource
+    import numpy as np
+    import dask, dask.array as da
+    from sklearn_lossopt._partitions import fitting
+    from sklearn_lossopt.dask import DaskGradientClassifier
+
+    fitting.fit_blocks.__defaults__ = None, 200_000
+    size, count, columns = 20_000, 32, 10
+
+    def rows(block_info=None):
+        start = block_info[None]["array-location"][0][0]
+        return np.random.default_rng(start).random((size, columns))
+
+    def labels(X):
+        noise = np.random.default_rng(0).logistic(size=len(X))
+        return (X @ np.linspace(-3, 3, columns) + noise > 0).astype(int)
+
+    X = da.map_blocks(rows, chunks=((size,) * count, (columns,)), dtype=float)
+    y = X.map_blocks(labels, drop_axis=1, dtype=int)
+    with dask.config.set(scheduler="threads", num_workers=1):
+        # What is imported and allocated once.
+        DaskGradientClassifier(random_state=0).fit(X[: 2 * size], y[: 2 * size])
+        status = dict(line.split(":") for line in open("/proc/self/status"))
+        limit = int(status["VmData"].split()[0]) * 1024 + X.nbytes // 4
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        model = DaskGradientClassifier(random_state=0).fit(X, y)
+        try:
+            X.compute()
+        except MemoryError:
+            print(model.converged_)
+"""
+
+
+def run(code):
+    """What a process of its own prints."""
+    found = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    return found.stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_array_of_four_times_the_memory_is_fitted_on_threads():
+    assert run(OUT_OF_CORE) == "True"
+
+
+WITHOUT_DASK = """
+    import sys, sklearn_lossopt
+    assert "dask" not in sys.modules
+    sys.modules["dask"] = None
+    try:
+        import sklearn_lossopt.dask
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_without_dask_the_error_names_the_extra():
+    assert "pip install 'sklearn-lossopt[dask]'" in run(WITHOUT_DASK)
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """A client of two worker processes; not the scheduler in force unless a test says so."""
@@ -217,70 +286,3 @@ def test_errors_name_the_remedy():
     frame = dd.from_pandas(pd.DataFrame(X).assign(kind=pd.Categorical(y)), npartitions=2)
     with pytest.raises(ValueError, match=r"no numbers: 'kind'. Encode them"):
         DaskGradientClassifier().fit(frame, data[1])
-
-
-OUT_OF_CORE = """
-    import resource
-    import numpy as np
-    import dask, dask.array as da
-    from sklearn_lossopt._partitions import fitting
-    from sklearn_lossopt.dask import DaskGradientClassifier
-
-    fitting.fit_blocks.__defaults__ = None, 200_000
-    size, count, columns = 20_000, 48, 10
-
-    def rows(block_info=None):
-        start = block_info[None]["array-location"][0][0]
-        return np.random.default_rng(start).random((size, columns))
-
-    def labels(X):
-        noise = np.random.default_rng(0).logistic(size=len(X))
-        return (X @ np.linspace(-3, 3, columns) + noise > 0).astype(int)
-
-    X = da.map_blocks(rows, chunks=((size,) * count, (columns,)), dtype=float)
-    y = X.map_blocks(labels, drop_axis=1, dtype=int)
-    with dask.config.set(scheduler="threads", num_workers=1):
-        # What is imported and allocated once.
-        DaskGradientClassifier(random_state=0).fit(X[: 2 * size], y[: 2 * size])
-        status = dict(line.split(":") for line in open("/proc/self/status"))
-        limit = int(status["VmData"].split()[0]) * 1024 + X.nbytes // 4
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        model = DaskGradientClassifier(random_state=0).fit(X, y)
-        try:
-            X.compute()
-        except MemoryError:
-            print(model.converged_)
-"""
-
-
-def run(code):
-    """What a process of its own prints."""
-    found = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
-    )
-    assert found.returncode == 0, found.stderr[-2000:]
-    return found.stdout.strip()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_array_of_four_times_the_memory_is_fitted_on_threads():
-    assert run(OUT_OF_CORE) == "True"
-
-
-WITHOUT_DASK = """
-    import sys, sklearn_lossopt
-    assert "dask" not in sys.modules
-    sys.modules["dask"] = None
-    try:
-        import sklearn_lossopt.dask
-    except ImportError as error:
-        print(error)
-"""
-
-
-def test_without_dask_the_error_names_the_extra():
-    assert "pip install 'sklearn-lossopt[dask]'" in run(WITHOUT_DASK)

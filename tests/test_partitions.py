@@ -1,9 +1,12 @@
 """Rows in partitions end where the plain fit of the same rows ends: at the optimum of all."""
 
 import inspect
+import re
 import warnings
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -288,3 +291,55 @@ def test_functions_that_are_sent_to_partitions_are_importable():
         for name, found in vars(module).items():
             if inspect.isfunction(found) and found.__module__ == module.__name__:
                 assert found.__qualname__ == name
+
+
+class StandInRDD:
+    """What the adapter on the page asks of an RDD of Spark, on lists; collects out of order."""
+
+    context = property(lambda self: self)
+
+    def __init__(self, pairs):
+        self.pairs = list(pairs)
+
+    def broadcast(self, value):
+        return SimpleNamespace(value=value)
+
+    def mapPartitionsWithIndex(self, function):
+        return StandInRDD(pair for i, part in self.pairs for pair in function(i, iter(part)))
+
+    def mapValues(self, function):
+        return StandInRDD((key, function(value)) for key, value in self.pairs)
+
+    def filter(self, wanted):
+        return StandInRDD(filter(wanted, self.pairs))
+
+    def persist(self):
+        return self
+
+    def count(self):
+        return len(self.pairs)
+
+    def collect(self):
+        return self.pairs[::-1]
+
+
+def test_the_adapter_on_the_page_gives_the_same_bits(monkeypatch):
+    page = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    scope = {}
+    exec(code, scope)
+    monkeypatch.setattr(fit_blocks, "__defaults__", (None, 2000))
+    X, y = make_data("classification", n=2400)
+    rows = list(zip(X.tolist(), y.tolist(), strict=True))
+    parts = [rows[:900], rows[900:1000], rows[1000:]]
+    model = GradientClassifier("hinge", random_state=0)
+    scope["fit_on_spark"](
+        model, StandInRDD(enumerate(parts)), lambda rows: map(np.array, zip(*rows, strict=True))
+    )
+    blocks = [
+        Block(i, X[s], y[s]) for i, s in enumerate((np.s_[:900], np.s_[900:1000], np.s_[1000:]))
+    ]
+    same = fit_blocks(GradientClassifier("hinge", random_state=0), ListPartitions.of(blocks))
+    assert model.converged_ and np.array_equal(model.coef_, same.coef_)
+    spark = scope["SparkPartitions"](StandInRDD(enumerate("abc")))
+    assert spark.fold(lambda state, part: state + part, "") == "abc"

@@ -180,6 +180,25 @@ def test_tree_sum_adds_neighbours_in_order():
     assert tree_sum([None, None]) is None
 
 
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_rows_far_from_those_of_the_sample_do_not_keep_it_from_the_optimum(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2400, 4))
+    y = rng.poisson(np.exp(X @ [0.5, -0.5, 0.3, 0.1])) + (loss == "gamma") * 0.5
+    X[[77, 1201, 1999]] *= 3000  # predictions of the sample's model overflow for them
+    plain = GradientRegressor(loss, random_state=0).fit(X, y)
+    model = fit(GradientRegressor(loss, random_state=0), X, y)
+    assert plain.converged_ and model.converged_
+    assert model.loss_curve_[-1] == pytest.approx(plain.loss_curve_[-1], rel=1e-6)
+
+
+def test_a_fit_that_ends_too_early_says_so():
+    X, y = make_data("classification", n=2400)
+    with pytest.warns(ConvergenceWarning, match="Increase max_iter"):
+        model = fit(GradientClassifier("hinge", max_iter=1, random_state=0), X, y)
+    assert model.n_iter_ == 1 and not model.converged_
+
+
 def test_warm_start_goes_on_from_the_last_fit(passes):
     X, y = make_data("classification", n=2400)
     model = fit(GradientClassifier(random_state=0, warm_start=True), X, y)

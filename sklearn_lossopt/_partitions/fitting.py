@@ -51,6 +51,11 @@ def fit_blocks(estimator, blocks, validation=None, sample_entries=MAX_SAMPLE_ENT
     loss = resolve_loss(estimator)
     settings = resolve_settings(estimator, loss)
     _check_parameters(estimator, settings)
+    with np.errstate(all="ignore"):
+        return _fit_blocks(estimator, blocks, validation, loss, settings, sample_entries)
+
+
+def _fit_blocks(estimator, blocks, validation, loss, settings, sample_entries):
     if validation is None and estimator.early_stopping:
         blocks, validation = _hold_out(estimator, blocks)
     fit = PartitionedFit(estimator, blocks, validation, loss, settings, sample_entries)

@@ -3,10 +3,13 @@
 from abc import ABC, abstractmethod
 from functools import partial
 
+import numpy as np
+
 # Results that one addition takes.
 FAN_IN = 8
 
 
+@np.errstate(all="ignore")
 def add(parts):
     """The sum of arrays or numbers, or of tuples of them place by place, in the order given; None,
     of an empty partition, counts as nothing."""

@@ -1,5 +1,7 @@
 """Training on rows that no epoch visits: corrections, each of a few passes over all rows."""
 
+import numpy as np
+
 from sklearn_lossopt._training.minimize import WholeObjective
 
 # Corrections in a row that may change next to nothing.
@@ -16,10 +18,22 @@ class Passes(WholeObjective):
 
     def __init__(self, iterate, convergence, settings, rate, make_corrector):
         # The first correction starts here: one pass for the value and the gradient.
-        iterate.evaluate(gradient=True)
+        value, constant = iterate.evaluate(gradient=True), iterate.objective.best_constant()
+        if not value <= iterate.objective.mean_loss(constant):
+            self._start_at_better(iterate, value, constant)
         super().__init__(iterate, convergence, settings, rate, make_corrector)
         if self.corrector is not None and iterate.objective.loss.smooth:
             self.corrector.trust_curvature()
+
+    def _start_at_better(self, iterate, value, constant):
+        """Start at the best constant model if F is less there: rows that the sample lacks may lie
+        so far from it that predictions for them overflow behind a link."""
+        start, model = iterate.weights.copy(), np.zeros(iterate.weights.shape)
+        model[:, -1] = constant
+        iterate.restart(model)
+        if not iterate.evaluate(gradient=True) < value:
+            iterate.restart(start)
+            iterate.evaluate(gradient=True)
 
     @property
     def differentiable(self):

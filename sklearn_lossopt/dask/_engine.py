@@ -1,11 +1,13 @@
 """Functions over partitions on Dask, by the scheduler that is in force."""
 
 import dask
+import numpy as np
 from dask.base import get_scheduler
 
 from sklearn_lossopt._partitions.protocol import Partitions, add, tree_sum
 
 
+@np.errstate(all="ignore")
 def apply(part, shared):
     """``shared`` is a function and its arguments, all in one."""
     function, args = shared

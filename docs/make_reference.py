@@ -201,15 +201,37 @@ def signature(cls):
     return "(\n    " + text[1:-1].replace(", ", ",\n    ") + ",\n)"
 
 
-def onnx_docstring():
-    """What ``sklearn_lossopt.onnx`` says, without an import, which needs skl2onnx.
+def parsed(name):
+    """A module of the package, read without an import, which needs an extra."""
+    path = Path(sklearn_lossopt.__file__).with_name(name.partition("/")[0])
+    path = path.joinpath(*name.split("/")[1:])
+    return ast.parse(path.read_text(encoding="utf-8"))
 
-    Returns
-    -------
-    text : str
-    """
-    source = Path(sklearn_lossopt.__file__).with_name("onnx.py").read_text(encoding="utf-8")
-    return ast.get_docstring(ast.parse(source))
+
+def dask_sections():
+    """The estimators of ``sklearn_lossopt.dask``: what their docstrings say besides the plain
+    ones', and their own methods."""
+    lines = ["## Dask", "", "Module `sklearn_lossopt.dask`. It needs Dask.", ""]
+    for node in parsed("dask/_estimators.py").body:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        doc = NumpyDocString(ast.get_docstring(node))
+        text = [*doc["Summary"], "", *doc["Extended Summary"]]
+        name = node.name
+        if name.endswith("Mixin"):
+            name, text = "Both estimators", ["What both do."]
+        lines += [f"### {name}", "", markdown(text), ""]
+        if doc["Attributes"]:
+            lines += ["Attributes:", "", *listed(doc["Attributes"]), ""]
+        lines += [markdown(doc["Notes"]), ""]
+        for member in node.body:
+            if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
+                inner = NumpyDocString(ast.get_docstring(member))
+                shown = ast.unparse(member.args).removeprefix("self, ").removeprefix("self")
+                summary = " ".join(markdown(inner["Summary"]).split())
+                lines += [f"**`.{member.name}({shown})`** {summary}", ""]
+                lines += [*listed(inner["Parameters"]), *returned(inner), ""]
+    return lines
 
 
 def render():
@@ -249,7 +271,8 @@ def render():
             lines += function_section(name, found)
         else:
             lines += section(name, found, with_methods=True)
-    doc = NumpyDocString(onnx_docstring())
+    lines += dask_sections()
+    doc = NumpyDocString(ast.get_docstring(parsed("onnx.py")))
     lines += ["## ONNX", "", "Module `sklearn_lossopt.onnx`. It needs skl2onnx.", ""]
     lines += [markdown([*doc["Summary"], "", *doc["Extended Summary"]]), ""]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"

@@ -27,3 +27,11 @@ def require_matplotlib(who: str) -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise missing_extra(who, "matplotlib", "plot") from error
+
+
+def require_dask(who):
+    """Raise ImportError if Dask is not installed."""
+    try:
+        import dask.array  # noqa: F401
+    except ImportError as error:
+        raise missing_extra(who, "dask", "dask") from error

@@ -6,7 +6,8 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._cache import Cache, lazy_property
-from sklearn_lossopt._engine import column_moments
+from sklearn_lossopt._engine import Trainer, column_moments
+from sklearn_lossopt._linalg import extended
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._base import measured_curvature, raw_spread
 
@@ -19,6 +20,8 @@ MAX_SPARSE_ENTRIES = 16_000_000
 MAX_TYPICAL = 50_000
 # Numbers in the rows that are predicted at once.
 PREDICTED_ENTRIES = 200_000
+# Numbers in one block of rows where rows are read again.
+BLOCK_ENTRIES = 400_000
 
 TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
 # Squares near the end of what float64 holds in all its digits, and values whose squares they are.
@@ -62,6 +65,9 @@ class Objective:
     in_row_space: bool = False
     cache: Cache = field(default_factory=Cache)
     model_dtype: np.dtype | None = None
+
+    # Whether the rows are elsewhere, and these a sample of them: what is needed of all is a sum.
+    in_partitions = False
 
     def __post_init__(self):
         self.model_dtype = self.model_dtype or self.X.dtype
@@ -280,6 +286,33 @@ class Objective:
             1 / loss_scale,
         )
 
+    def trainer(self, shift, weights, model, slots, steps, **options):
+        """What evaluates F and trains on the rows; see ``_engine.Trainer`` for the arguments."""
+        rows = self.X, self.target, self.target_kind, self.weight, self.sample_indices
+        return Trainer(*rows, shift, weights, model, slots, steps, **options)
+
+    def blocks(self, shift, mass=None):
+        """All rows used, extended and less ``shift``, with targets and shares (m, 1) of ``mass``,
+        by default of the sum of their weights."""
+        if mass is None:
+            mass = self.n
+            if self.weight is not None:
+                mass = float(self.weight[self.subsample(self.n)].sum(dtype=np.float64))
+        size = max(1, int(BLOCK_ENTRIES / self.row_size))
+        for start in range(0, self.n, size):
+            part = slice(start, min(self.n, start + size))
+            part = part if self.sample_indices is None else self.sample_indices[part]
+            rows = extended(self.X[part], float(self.fit_intercept), shift)
+            share = np.full((rows.shape[0], 1), 1 / mass)
+            if self.weight is not None:
+                share[:, 0] *= self.weight[part]
+            yield rows, self.targets(part), share
+
+    def total(self, function, shift, *args):
+        """The sums over ``blocks`` of the arrays that ``function(loss, joint, *block, *args)``
+        returns, a tuple; ``joint`` says whether the loss takes all outputs together."""
+        return sum_blocks(self, function, self.blocks(shift), args)
+
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""
         mean, variance = self.cached("moments", (), self._moments)
@@ -343,6 +376,15 @@ class Objective:
             block = self.X[rows[start : start + size]][:, columns]
             low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
         return high - low
+
+
+def sum_blocks(objective, function, blocks, args):
+    """What ``Objective.total`` returns, of these blocks."""
+    joint, sums = objective.target_kind == "class", None
+    for block in blocks:
+        found = function(objective.loss, joint, *block, *args)
+        sums = found if sums is None else tuple(a + b for a, b in zip(sums, found, strict=True))
+    return sums
 
 
 def typical_size(loss, y, weight):

@@ -91,14 +91,14 @@ def needed_extras():
 
 def test_errors_name_extras_that_bring_what_they_say(distribution):
     needed = set(needed_extras())
-    assert {extra for _, extra in needed} == {"onnx", "plot"}
+    assert {extra for _, extra in needed} == {"dask", "onnx", "plot"}
     brought = {
         (re.match(r"[\w-]+", line)[0], re.search(r"extra == [\"'](\w+)", line)[1])
         for line in distribution.requires
         if "extra ==" in line
     }
     assert needed <= brought
-    assert {extra for _, extra in brought} == {"docs", "onnx", "plot", "progress", "test"}
+    assert {extra for _, extra in brought} == {"dask", "docs", "onnx", "plot", "progress", "test"}
 
 
 def test_missing_packages_are_named_with_their_extra(monkeypatch):
@@ -111,10 +111,14 @@ def test_missing_packages_are_named_with_their_extra(monkeypatch):
     monkeypatch.delitem(sys.modules, "sklearn_lossopt.onnx", raising=False)
     with pytest.raises(ImportError, match=r"onnx requires .*'sklearn-lossopt\[onnx\]'"):
         importlib.import_module("sklearn_lossopt.onnx")
+    monkeypatch.setitem(sys.modules, "dask", None)
+    monkeypatch.delitem(sys.modules, "sklearn_lossopt.dask", raising=False)
+    with pytest.raises(ImportError, match=r"dask requires dask.*'sklearn-lossopt\[dask\]'"):
+        importlib.import_module("sklearn_lossopt.dask")
 
 
 def test_importing_the_package_imports_no_optional_one():
-    optional = ["matplotlib", "onnx", "polars", "skl2onnx", "skops"]
+    optional = ["dask", "matplotlib", "onnx", "polars", "skl2onnx", "skops"]
     code = f"import sys, sklearn_lossopt; assert not sys.modules.keys() & {optional}"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -17,8 +17,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     ("__init__", "__main__"),
     ("_comparison",),
-    ("plotting", "onnx", "_skops"),
-    ("search", "_trace"),
+    ("plotting", "onnx", "_skops", "dask"),
+    ("search", "_trace", "_partitions"),
     ("_estimators",),
     ("_streaming",),
     ("_training",),

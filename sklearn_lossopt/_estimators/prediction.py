@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sklearn_lossopt._compat import available_if
 from sklearn_lossopt._preconditioning.network import forward
 from sklearn_lossopt._typing import Array, FloatArray
+from sklearn_lossopt.losses import Loss
 
 # Fitted attributes of the one kind of model and of the other.
 LINEAR = ("coef_", "intercept_")
@@ -21,7 +22,6 @@ NETWORK = ("coefs_", "intercepts_", "n_layers_", "n_outputs_", "_activation", "_
 OPTIONAL = ("delta_", "validation_curve_", "best_iter_", "estimators_")
 # Fitted attributes whose names do not end as those of scikit-learn do.
 PRIVATE = ("_loss", "_optimizer", "_state", "_stream", "_activation", "_flat")
-from sklearn_lossopt.losses import Loss
 
 
 class FittedParameters(NamedTuple):
@@ -142,17 +142,6 @@ def dense_coef(coef, intercept):
     return dense[0] if np.ndim(intercept) == 0 else dense
 
 
-def has_probabilities(estimator):
-    """For ``available_if``: whether the loss knows the probabilities of classes."""
-    loss = getattr(estimator, "_loss", None) or Loss.resolve(estimator.loss)
-    if not loss.has_proba:
-        raise AttributeError(
-            f"predict_proba is not available with loss={estimator.loss!r}, whose raw predictions "
-            "are not log-odds. Use loss='log_loss', or sklearn.calibration.CalibratedClassifierCV."
-        )
-    return True
-
-
 def is_linear(estimator):
     """For ``available_if``: whether the estimator has, or will have, a ``coef_``."""
     if hasattr(estimator, "coefs_") or (
@@ -160,6 +149,17 @@ def is_linear(estimator):
     ):
         raise AttributeError(
             f"{type(estimator).__name__} with hidden layers has no coef_ to convert."
+        )
+    return True
+
+
+def has_probabilities(estimator):
+    """For ``available_if``: whether the loss defines probabilities."""
+    loss = getattr(estimator, "_loss", None) or Loss.resolve(estimator.loss)
+    if not loss.has_proba:
+        raise AttributeError(
+            f"predict_proba is not available with loss={estimator.loss!r}, whose raw predictions "
+            "are not log-odds. Use loss='log_loss', or sklearn.calibration.CalibratedClassifierCV."
         )
     return True
 

@@ -103,7 +103,9 @@ class LinearPreconditioner:
         self, objective, precondition, batch_size, start, statistics=None, path_matters=False
     ):
         self.changes = []
-        if precondition is not False and statistics is None:
+        # What depends on all rows is not looked for in a sample of them.
+        at_hand = statistics is None and not objective.in_partitions
+        if precondition is not False and at_hand:
             objective, self.changes = equivalent(objective, path_matters)
         self.objective = objective
         k, d = objective.n_outputs, objective.d
@@ -111,7 +113,7 @@ class LinearPreconditioner:
         # Whether weights may have parts that no row's prediction shows.
         self.leaves_directions = (
             bool(precondition)
-            and statistics is None
+            and at_hand
             and objective.l2 == objective.l1 == 0
             and objective.d > MOST_COLUMNS
             and not objective.in_row_space
@@ -138,7 +140,7 @@ class LinearPreconditioner:
             self.shared = objective.cached_while_used(
                 "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
             )
-            if statistics is None and self._may_be_dependent(h * variance):
+            if at_hand and self._may_be_dependent(h * variance):
                 self.null = self._null_space()
             if self.null is not None and self.whiten and objective.l2 == 0:
                 # Steps are to stay out of them; a penalty's curvature is enough for that.

@@ -154,6 +154,11 @@ class AugmentedLagrangian:
         """``v`` in the units of the rows."""
         return self.x.weights(self.v)
 
+    def held_at_zero(self, n):
+        """Which coefficients an l1 penalty, whose unit rows follow n rows, holds at 0; None before
+        the first step."""
+        return None if self.on is None else self.on[:, n:].any(axis=0)
+
     def begin_at(self, theta):
         """Begin with these duals, which lie in their bounds."""
         self.theta = theta.copy()
@@ -178,13 +183,21 @@ class AugmentedLagrangian:
     def _gap(self, z, dual):
         return float(self.share @ total(fenchel_gaps(z - self.c, self.low, self.high, dual)))
 
+    def _predict(self, v):
+        """Raw predictions of the rows."""
+        return self.x @ v
+
+    def _slope(self, z, v):
+        """The gradient of the smooth problem at v, and the rows' duals."""
+        dual = self._dual(z, self.theta)
+        return (self.share * total(dual)) @ self.x + self.penalty * v, dual
+
     def _newton_direction(self, g, dual):
-        rows, weight = self._curvature(dual)
         ridge = self.ridge / self.width
         added = self.penalty + ridge
         if len(g) > MATRIX_SIZE:
-            return self._solve_iteratively(g, rows, weight, added)
-        H = self.x.gram(rows, weight)
+            return self._solve_iteratively(g, *self._curvature(dual), added)
+        H = self._matrix(dual)
         self.flat = np.diagonal(H) + self.penalty <= 10 * ridge
         H[np.diag_indices_from(H)] += added
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
@@ -196,6 +209,10 @@ class AugmentedLagrangian:
         terms = [-g @ direction, -g @ second, -g @ solve(ridge * second)]
         left = max(1 - terms[2] / terms[1], LEAST_SHARE) if terms[1] > 0 else 1.0
         return direction, 0.5 * (terms[0] + max(terms[1], 0.0) / left)
+
+    def _matrix(self, dual):
+        """The curvature of the smooth loss."""
+        return self.x.gram(*self._curvature(dual))
 
     def _curvature(self, dual):
         """The rows where the smooth loss has curvature, and how much, times their shares."""
@@ -239,12 +256,11 @@ class AugmentedLagrangian:
         problem is short of its minimum.
         """
         v = self.v
-        z = self.x @ v
+        z = self._predict(v)
         count, self.gap, self.finished = 0, np.inf, False
         while count < max_newton:
             count += 1
-            dual = self._dual(z, self.theta)
-            g = (self.share * total(dual)) @ self.x + self.penalty * v
+            g, dual = self._slope(z, v)
             try:
                 direction, decrement = self._newton_direction(g, dual)
             except linalg.LinAlgError:
@@ -262,23 +278,32 @@ class AugmentedLagrangian:
                     break
                 self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
                 continue
-            q = self.x @ direction
-            length = self._search(z, q, v, direction, self.theta)
+            length = self._move(z, v, g, direction)
             v = v + length * direction
-            q *= length
-            z += q
-            del q
             if length > 0.5:
                 self.ridge = max(0.1 * self.ridge, self.least_ridge)
             elif length < 0.1:
                 self.ridge = max(min(10 * self.ridge, 1e-2), self.least_ridge)
-        self.v, self.theta = v, self._dual(z, self.theta)
-        on, self.on = self.on, self._on_breakpoints()
-        self.settled = on is not None and np.array_equal(on, self.on)
+        self.v = v
+        self._replace_duals(z, v)
         if count <= 6:
             self.width = max(0.2 * self.width, LEAST_WIDTH * self.first_width)
         elif count > 15:
             self.width *= 2.0
+
+    def _move(self, z, v, g, direction):
+        """Move predictions z along a direction from v, where the gradient is g; returns how far."""
+        q = self.x @ direction
+        length = self._search(z, q, v, direction, self.theta)
+        q *= length
+        z += q
+        return length
+
+    def _replace_duals(self, z, v):
+        """Take the duals at v, and note which rows they leave on their breakpoints."""
+        self.theta = self._dual(z, self.theta)
+        on, self.on = self.on, self._on_breakpoints()
+        self.settled = on is not None and np.array_equal(on, self.on)
 
     def finish(self, tol):
         """Solve for v exactly, given which rows lie on their breakpoints.

@@ -28,15 +28,14 @@ import numpy as np
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
-    extended,
     weighted_grams,
     whitener,
 )
 
-# Numbers in one block of rows where rows are read again.
-BLOCK_ENTRIES = 400_000
 # Multiplications that the Hessian of all rows may take where the sample's does not do.
 WHOLE_COST = 2e10
+# Numbers in it where it is added up from partitions of the rows.
+WHOLE_SIZE = 4_000_000
 # Refinements of a direction, at most.
 REFINEMENTS = 8
 # What is left may be this part of the gap that is wanted.
@@ -62,26 +61,13 @@ class Certificate:
 
     # -- rows -------------------------------------------------------------------------------
 
-    def _blocks(self):
-        """All rows used, extended, with targets and shares (m, 1) that sum to 1."""
+    def _total(self, function, *args):
+        """Sums over all rows used, see ``Objective.total``."""
         objective, hessian = self.objective, self.hessian
+        if self.sampled:
+            return objective.total(function, hessian.shift, *args)
         x, y, weight = hessian.sample
-        if x.shape[0] == objective.n:
-            yield x, y, weight / weight.sum()
-            return
-        index = objective.subsample(objective.n)
-        total = objective.n
-        if objective.weight is not None:
-            total = float(objective.weight[index].sum(dtype=np.float64))
-        size = max(1, int(BLOCK_ENTRIES / objective.row_size))
-        for start in range(0, objective.n, size):
-            part = slice(start, min(objective.n, start + size))
-            part = part if objective.sample_indices is None else objective.sample_indices[part]
-            rows = extended(objective.X[part], float(objective.fit_intercept), hessian.shift)
-            share = np.full((rows.shape[0], 1), 1 / total)
-            if objective.weight is not None:
-                share[:, 0] *= objective.weight[part]
-            yield rows, objective.targets(part), share
+        return function(objective.loss, self.joint, x, y, weight / weight.sum(), *args)
 
     @property
     def sampled(self):
@@ -102,14 +88,8 @@ class Certificate:
             What it is short of.
         """
         objective = self.objective
-        k = len(weights)
-        values, gaps, pull = np.zeros(k), np.zeros(k), np.zeros(weights.shape)
-        for x, y, share in self._blocks():
-            raw, moved = x @ weights.T, x @ direction.T
-            value, dual, gap = row_gaps(objective.loss, y, raw, moved, self.joint)
-            values += self._sum((share * value).T)
-            gaps += self._sum((share * gap).T)
-            pull += (dual * share).T @ x
+        values, gaps, pull = self._total(sum_gaps, weights, direction)
+        values, gaps = self._sum(values[:, None]), self._sum(gaps[:, None])
         coef, step = weights[:, :-1], direction[:, :-1]
         values += self._sum(0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef))
         rest = pull
@@ -135,11 +115,10 @@ class Certificate:
 
     def values(self, weights):
         """The objective at the weights, as by ``measure``."""
-        values, coef, objective = np.zeros(len(weights)), weights[:, :-1], self.objective
-        for x, y, share in self._blocks():
-            value, _ = row_losses(objective.loss, y, x @ weights.T, self.joint)
-            values += self._sum((share * value).T)
-        return values + self._sum(0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef))
+        coef, objective = weights[:, :-1], self.objective
+        (values,) = self._total(sum_losses, weights)
+        penalty = 0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef)
+        return self._sum(values[:, None]) + self._sum(penalty)
 
     def _sum(self, terms):
         """Sums over rows or coefficients (k, m), of all outputs in the first if they belong
@@ -208,14 +187,8 @@ class Certificate:
 
     def _is_rounding(self, rest, weights, direction):
         """Whether that is no more than the rounding of the sums that it comes from."""
-        objective, size = self.objective, np.zeros(rest.shape)
-        for x, y, share in self._blocks():
-            raw, moved = x @ weights.T, x @ direction.T
-            dual = np.abs(row_gaps(objective.loss, y, raw, moved, self.joint)[1])
-            # Predictions are rounded too: where rows are met exactly, duals are that alone.
-            dual += 0.01 * objective.loss._curvature(y, raw) * (abs(x) @ np.abs(weights).T)
-            size += (dual * share).T @ abs(x)
-        size[:, :-1] += objective.l2 * np.abs(weights[:, :-1])
+        (size,) = self._total(sum_sizes, weights, direction)
+        size[:, :-1] += self.objective.l2 * np.abs(weights[:, :-1])
         return bool(np.all(np.abs(rest) <= 1e-13 * size))
 
     def _left_of_sparse(self, rest):
@@ -231,8 +204,10 @@ class Certificate:
     def newton_direction(self, weights, gradient, floor):
         """Newton's step by the Hessian of all rows, no curvature of which is below ``floor``, and
         half of what it promises, where that takes a few passes; None elsewhere."""
-        objective = self.objective
-        if objective.l1 > 0 or objective.n * weights.size * weights.shape[1] > WHOLE_COST:
+        objective, size = self.objective, weights.size * weights.shape[1]
+        # Partitions share the work, but each has a matrix to send.
+        limit = WHOLE_SIZE if objective.in_partitions else WHOLE_COST / objective.n
+        if objective.l1 > 0 or size > limit:
             return None
         known = self.whole is not None and objective.loss._constant_curvature is not None
         if not (known or self._look_at_all_rows(weights, floor)):
@@ -253,17 +228,39 @@ class Certificate:
         if self.whole_at is weights or (constant is not None and self.whole is not None):
             return False
         self.whole_at = weights
-        objective = self.objective
-        matrices = [0.0] * (len(weights) if constant is None else 1)
-        for x, y, share in self._blocks():
-            if constant is None:
-                h = np.maximum(objective.loss._curvature(y, x @ weights.T), floor)
-            else:
-                h = np.full(share.shape, constant)
-            for r, H in enumerate(weighted_grams(x, h * share)):
-                matrices[r] = matrices[r] + H
+        matrices = self._total(sum_curvature, weights, constant, floor)
         self.whole = block_solver([whitener(self.hessian.with_penalty(H)) for H in matrices])
         return True
+
+
+def sum_losses(loss, joint, x, y, share, weights):
+    """Sums over rows for ``Objective.total``: the losses at the weights, of each output."""
+    return ((share * row_losses(loss, y, x @ weights.T, joint)[0]).sum(axis=0),)
+
+
+def sum_gaps(loss, joint, x, y, share, weights, direction):
+    """The same of the losses, of the duality gaps that a direction promises, and of the duals times
+    the rows."""
+    value, dual, gap = row_gaps(loss, y, x @ weights.T, x @ direction.T, joint)
+    return (share * value).sum(axis=0), (share * gap).sum(axis=0), (dual * share).T @ x
+
+
+def sum_sizes(loss, joint, x, y, share, weights, direction):
+    """The same of the sizes of the terms that add up to duals times rows."""
+    raw = x @ weights.T
+    dual = np.abs(row_gaps(loss, y, raw, x @ direction.T, joint)[1])
+    # Predictions are rounded too: where rows are met exactly, duals are that alone.
+    dual += 0.01 * loss._curvature(y, raw) * (abs(x) @ np.abs(weights).T)
+    return ((dual * share).T @ abs(x),)
+
+
+def sum_curvature(loss, joint, x, y, share, weights, constant, floor):
+    """The same of the curvature, a matrix for each output; one for all where it is ``constant``."""
+    if constant is None:
+        h = np.maximum(loss._curvature(y, x @ weights.T), floor)
+    else:
+        h = np.full(share.shape, constant)
+    return tuple(weighted_grams(x, h * share))
 
 
 def row_losses(loss, y, raw, joint):

@@ -244,6 +244,12 @@ class Convergence:
         if remedies:
             text = ", or ".join(remedies)
             return f"{text[0].upper()}{text[1:]}."
+        if not corrected and self.iterate.objective.in_partitions:
+            return (
+                "The model is the optimum of an even sample of the rows: for this loss on so many "
+                "columns that of all rows in partitions is not looked for. Use a smooth loss, or "
+                "fewer columns."
+            )
         if not corrected:
             return (
                 f"It ended after {epochs} epochs because steps made no more progress. No "

@@ -27,9 +27,13 @@ def make_corrector(iterate, incumbent, convergence, precondition):
     if objective.loss.smooth:
         if precondition not in ("auto", "whiten") or not objective.curved:
             return None
+        if objective.in_partitions:
+            return NewtonCorrector(*parts)
         pieces = objective.dual_pieces
         return (SmoothCorrector if solvable(objective, pieces) else NewtonCorrector)(*parts)
-    descend = descends(objective)
+    if objective.in_partitions and not objective.loss.learns_at_optimum:
+        return None
+    descend = descends(objective) and not objective.in_partitions
     if precondition is False or not (descend or solvable(objective, objective.breakpoints)):
         return None
     return AugmentedLagrangianCorrector(*parts, piecewise_linear_solver, descend=descend)

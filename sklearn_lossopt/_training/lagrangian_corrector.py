@@ -17,6 +17,8 @@ MAX_DUALS = 600_000
 
 def solvable(objective, pieces):
     """Whether the augmented Lagrangian of a loss with so many pieces per row can be minimised."""
+    if objective.in_partitions:
+        return pieces > 0 and objective.d < MATRIX_SIZE
     duals = objective.n * objective.n_outputs * pieces
     held = objective.d <= MATRIX_SIZE or (objective.l1 == 0 and objective.holdable)
     return held and 0 < duals <= MAX_DUALS
@@ -85,6 +87,8 @@ class AugmentedLagrangianCorrector:
 
     def __init__(self, iterate, incumbent, convergence, make_solver, exact=True, descend=False):
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
+        # The exact solution needs the rows at hand.
+        exact = exact and not iterate.objective.in_partitions
         self.make_solver, self.exact = make_solver, exact and is_small(iterate.objective)
         self.descend, self.solvers = descend, None
 
@@ -178,6 +182,11 @@ class AugmentedLagrangianCorrector:
         """A solver for each of these outputs, of all by default."""
         objective, preconditioner = self.iterate.objective, self.iterate.preconditioner
         shift, null = preconditioner.shift, preconditioner.null
+        if objective.in_partitions:
+            return [
+                objective.lagrangian(shift, r, weights.astype(np.float64))
+                for r, weights in enumerate(self.incumbent.weights)
+            ]
         rows = extended = objective.cached(
             "scaled rows", (shift, null), lambda: ScaledRows(objective, shift, null)
         )
@@ -250,8 +259,7 @@ class AugmentedLagrangianCorrector:
 
     def _sparse(self, solver):
         """A solver's point, with zeros where the penalty holds the coefficient at 0."""
-        weights = solver.weights
-        if solver.on is None:
+        weights, zero = solver.weights, solver.held_at_zero(self.iterate.objective.n)
+        if zero is None:
             return weights
-        zero = solver.on[:, self.iterate.objective.n :].any(axis=0)
         return np.append(np.where(zero, 0.0, weights[:-1]), weights[-1])

@@ -2,7 +2,6 @@
 
 from contextlib import nullcontext
 
-from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._training.bank import Epochs
 
@@ -15,12 +14,7 @@ OBJECT_BYTES = 12_000
 def trainer(objective, preconditioner, optimizer, state, batch_size, shuffle):
     """The compiled trainer of an objective, which goes on from ``state`` and moves it, and the
     preconditioner's weights, in place."""
-    return Trainer(
-        objective.X,
-        objective.target,
-        objective.target_kind,
-        objective.weight,
-        objective.sample_indices,
+    return objective.trainer(
         preconditioner.shift,
         preconditioner.weights,
         objective.model(optimizer, preconditioner.loss_scale),

@@ -118,7 +118,8 @@ class WholeObjective(Strategy):
             begin()
             return self.function(u)
 
-        settings, length, left = self.settings, FIRST_ROUND, self.settings.max_iter
+        settings, length = self.settings, FIRST_ROUND
+        left = settings.max_iter - self.iterations
         while left > 0 and not self.stopped:
             before, most = self.iterations, left if self.corrector is None else min(left, length)
             self.incumbent.place()

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 
-from sklearn_lossopt._engine import Trainer
 from sklearn_lossopt._objective import Objective
 from sklearn_lossopt._training.progress import ProgressPrinter
 from sklearn_lossopt.optimizers import SGD
@@ -31,12 +30,7 @@ class MeanLoss:
         self.weights = np.zeros_like(preconditioner.weights)
         # Without a penalty; never stepped.
         model = replace(objective, l2=0.0, l1=0.0).model(SGD())
-        self.trainer = Trainer(
-            objective.X,
-            objective.target,
-            objective.target_kind,
-            objective.weight,
-            objective.sample_indices,
+        self.trainer = objective.trainer(
             preconditioner.shift,
             self.weights,
             model,

@@ -21,6 +21,7 @@ from sklearn_lossopt._training.iterate import Iterate
 from sklearn_lossopt._training.loop import TrainingLoop, remedy, trainer
 from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
+from sklearn_lossopt._training.passes import Passes
 from sklearn_lossopt._training.pocket import Pocket
 from sklearn_lossopt._training.state import FitResult, State
 
@@ -144,6 +145,8 @@ def resume(objective, settings, preconditioner, seed, start, earlier):
 
 def choose_strategy(settings, iterate, average, convergence, rate, patient, anew):
     """How the fit goes from epoch to epoch; ``patient`` and ``anew`` as for FixedSchedule."""
+    if iterate.objective.in_partitions:
+        return Passes(iterate, convergence, settings, rate, make_corrector)
     if settings.optimizer.minimize is not None:
         return WholeObjective(iterate, convergence, settings, rate, make_corrector)
     if settings.schedule is not None:

@@ -1,0 +1,181 @@
+"""The objective of rows in partitions, with the interface of one whose rows are at hand."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._objective import Objective, sum_blocks
+from sklearn_lossopt._partitions.lagrangian import PartitionedLagrangian
+from sklearn_lossopt._partitions.protocol import Partitions
+from sklearn_lossopt.optimizers import SGD
+
+
+@dataclass
+class PartitionRows:
+    """The rows of one partition, as an Objective takes them."""
+
+    number: int
+    X: np.ndarray | sparse.csr_array
+    target: np.ndarray
+    weight: np.ndarray | None
+    sample_indices: np.ndarray | None
+
+    @property
+    def n(self):
+        """Number of rows used."""
+        return self.X.shape[0] if self.sample_indices is None else len(self.sample_indices)
+
+
+@dataclass
+class Problem:
+    """What an Objective is besides its rows and its penalty; small, and sent to every partition."""
+
+    target_kind: str
+    n_outputs: int
+    loss: object
+    fit_intercept: bool
+    model_dtype: np.dtype
+    mass: float  # the sum of the weights of all rows
+
+    def objective(self, rows, l2=0.0, l1=0.0):
+        """The Objective of these rows."""
+        return Objective(
+            rows.X, rows.target, self.target_kind, rows.weight, rows.sample_indices,
+            self.n_outputs, self.loss, l2, l1, self.fit_intercept, model_dtype=self.model_dtype,
+        )  # fmt: skip
+
+
+# -- pure functions of one partition --------------------------------------------------------------
+
+
+def sum_over_blocks(rows, problem, function, shift, *args):
+    """``Objective.total`` of one partition's rows; None without any."""
+    if rows.n == 0:
+        return None
+    objective = problem.objective(rows)
+    return sum_blocks(objective, function, objective.blocks(shift, problem.mass), args)
+
+
+def mean_loss(rows, problem, shift, weights, with_gradient):
+    """One partition's part of the mean loss, and of its gradient (k, d + 1)."""
+    if rows.n == 0:
+        return None
+    objective, optimizer, gradient = problem.objective(rows), SGD(), np.empty(weights.shape)
+    slots = np.zeros((1, weights.size), weights.dtype), np.zeros(1, np.int64)
+    trainer = objective.trainer(
+        shift, weights.copy(), objective.model(optimizer), *slots,
+        intercept=problem.fit_intercept, batch_size=1, shuffle=False, seed=0,
+    )  # fmt: skip
+    share = rows.n / problem.mass
+    if not with_gradient:
+        return (share * trainer.evaluate(),)
+    return share * trainer.evaluate(gradient), share * gradient
+
+
+def count_infinite(rows, problem, raw_of):
+    """1 if any prediction of the partition's rows is infinite, else 0."""
+    return int(rows.n > 0 and not problem.objective(rows).predicts_finite(raw_of))
+
+
+# -- all rows -------------------------------------------------------------------------------------
+
+
+@dataclass
+class PartitionedObjective(Objective):
+    """The objective of rows in partitions; its own rows are an even sample of them.
+
+    Whatever steers training is measured on the sample: coordinates, typical sizes, the curvature
+    of the first steps. What is promised is not: F, its gradient, duality gaps and the curvature of
+    the last steps are sums over all partitions.
+
+    Parameters
+    ----------
+    partitions : Partitions of PartitionRows
+    mass : float
+        The number of rows used, which the weights add up to.
+    """
+
+    partitions: Partitions | None = None
+    mass: float = 0.0
+
+    in_partitions = True
+
+    @property
+    def n(self):
+        return int(self.mass)
+
+    @property
+    def problem(self):
+        """The Problem, with the loss of now."""
+        return Problem(
+            self.target_kind, self.n_outputs, self.loss, self.fit_intercept, self.model_dtype,
+            self.mass,
+        )  # fmt: skip
+
+    def sample(self):
+        """The Objective of the sample alone."""
+        names = "X target target_kind weight sample_indices n_outputs loss l2 l1 fit_intercept"
+        parts = [getattr(self, name) for name in names.split()]
+        return Objective(*parts, cache=Cache(), model_dtype=self.model_dtype)
+
+    def subsample(self, size):
+        return slice(None, None, max(1, self.X.shape[0] // max(1, size)))
+
+    def curvature_bound(self, y_scale):
+        return self.sample().curvature_bound(y_scale)
+
+    def trainer(self, shift, weights, model, slots, steps, **options):
+        # The penalty is the model's: validation has none.
+        *_, l2, l1, _ = model
+        objective = replace(self, l2=l2, l1=l1)
+        return PartitionedTrainer(objective, shift, weights, options["batch_size"])
+
+    def lagrangian(self, shift, output, weights):
+        """The solver of one output's problem with a piecewise linear loss, which starts at these
+        weights (d + 1,) of a sample's optimum."""
+        return PartitionedLagrangian(self, shift, output, weights)
+
+    def total(self, function, shift, *args):
+        return self.partitions.sum(sum_over_blocks, self.problem, function, shift, *args)
+
+    def predicts_finite(self, raw_of):
+        if not self.loss._has_link:
+            return True
+        return self.partitions.sum(count_infinite, self.problem, raw_of) == 0
+
+
+class PartitionedTrainer:
+    """Evaluates F on all partitions, as ``_engine.Trainer`` does on rows at hand. It makes no
+    epochs.
+
+    Parameters
+    ----------
+    objective : PartitionedObjective
+    shift : ndarray of shape (d,) or None
+    weights : ndarray of shape (k, d + 1)
+        Those to evaluate at, whatever they become.
+    batch_size : int
+        What is said of an update.
+    """
+
+    nbytes = 0
+
+    def __init__(self, objective, shift, weights, batch_size):
+        self.objective, self.shift, self.weights = objective, shift, weights
+        self.batch_size = batch_size
+
+    def set_metric(self, metric, coordinates):
+        """Coordinates do not matter to F."""
+
+    def evaluate(self, gradient=None):
+        """See ``_engine.Trainer.evaluate``."""
+        objective, weights = self.objective, self.weights
+        parts = objective.problem, self.shift, weights.copy(), gradient is not None
+        value, *slope = objective.partitions.sum(mean_loss, *parts)
+        coef = weights[:, :-1].astype(np.float64)
+        if gradient is not None:
+            gradient[...] = slope[0]
+            gradient[:, :-1] += objective.l2 * coef
+        return value + objective.penalty(coef)

@@ -11,8 +11,9 @@
 namespace lossopt {
 namespace LOSSOPT_LEVEL {
 
-/* What is left is negligible beside this part of what was gained. */
-constexpr double ACCURACY = 1e-9;
+/* What single coordinates have left to gain is rounding beside this part of what was gained: where
+ * columns are correlated, together they may gain many times as much. */
+constexpr double ACCURACY = 1e-16;
 /* Rounds of sweeps at the start, the sweeps among coefficients that are not 0 in each of them, and
  * what they have to gain for more. */
 constexpr int ROUNDS = 4, INNER_SWEEPS = 8;
@@ -23,6 +24,8 @@ constexpr double DEPENDENT = 1e-12;
  * beside the best of them. */
 constexpr ptrdiff_t TOGETHER = 40;
 constexpr double NEARLY_BEST = 0.25;
+/* Rows of a factor for each one that is taken out of it, at least. */
+constexpr ptrdiff_t ROWS_TAKEN_OUT = 8;
 
 LOSSOPT_INLINE void add(double a, const double *x, double *y, ptrdiff_t n)
 {
@@ -53,8 +56,9 @@ class SignSearch {
     double *direction, *bent, *end, *end_bent;
     /* In the order of the factor's rows. */
     double *solution, *at;
-    /* Coordinates that move together: the first `size` have rows of the factor. */
-    ptrdiff_t *member, *crossing, size = 0, count = 0;
+    /* Coordinates that move together: the first `size` have rows of the factor, the next
+     * `dependent` are combinations of these, the others have not been tried. */
+    ptrdiff_t *member, *crossing, size = 0, dependent = 0, count = 0;
 
   public:
     explicit SignSearch(SignProblem &problem)
@@ -74,10 +78,10 @@ class SignSearch {
         for (ptrdiff_t j = 0; j < d; j++)
             if (usable(j) && (u[j] != 0 || threshold[j] == 0))
                 member[count++] = j;
-        ptrdiff_t factored = 0, entered = 0;
+        ptrdiff_t entered = 0;
         for (ptrdiff_t step = 0; step < p.most_steps; step++) {
-            factored = factor(factored);
-            if (!settle(&factored))
+            factor();
+            if (!settle())
                 continue;
             ptrdiff_t best = -1;
             double worst = 0;
@@ -89,7 +93,7 @@ class SignSearch {
             bool moved = false;
             if (entered++ < TOGETHER && u[best] == 0 && threshold[best] > 0)
                 moved = enter(worst);
-            if (!moved && !enter_one(best, &factored)) {
+            if (!moved && !enter_one(best)) {
                 /* Below rounding. */
                 p.ended = true;
                 return;
@@ -162,14 +166,11 @@ class SignSearch {
 
     /* -- the factor ------------------------------------------------------------------------ */
 
-    /* Have the members factored, of which the first `done` are.  Those that are combinations of
-     * others go behind them, without a row. */
-    ptrdiff_t factor(ptrdiff_t done)
+    /* Have the members factored that have not been tried. */
+    void factor()
     {
-        ptrdiff_t behind = count;
-        size = done;
-        while (size < behind) {
-            ptrdiff_t j = member[size];
+        while (size + dependent < count) {
+            ptrdiff_t last = size + dependent, j = member[last];
             double *own = p.factor + size * d, rest = diagonal[j];
             for (ptrdiff_t k = 0; k < size; k++) {
                 const double *other = p.factor + k * d;
@@ -177,12 +178,12 @@ class SignSearch {
                 rest -= own[k] * own[k];
             }
             if (rest > DEPENDENT * diagonal[j]) {
-                own[size++] = sqrt(rest);
+                own[size] = sqrt(rest);
+                std::swap(member[size++], member[last]);
             } else {
-                std::swap(member[size], member[--behind]);
+                dependent++;
             }
         }
-        return size;
     }
 
     /* x (size,) becomes the solution of H x = b among the factored members. */
@@ -199,19 +200,50 @@ class SignSearch {
         }
     }
 
-    /* Let go of members that have become 0; returns how many factored ones remain in their rows. */
+    /* Let go of members that have become 0; returns how many of them had rows of the factor. */
     ptrdiff_t drop()
     {
-        ptrdiff_t kept = 0, factored = size;
-        for (ptrdiff_t k = 0; k < count; k++) {
-            ptrdiff_t j = member[k];
-            if (u[j] != 0 || threshold[j] == 0)
-                member[kept++] = j;
-            else
-                factored = std::min(factored, k);
-        }
+        ptrdiff_t gone = 0, first = size, kept = 0, apart = 0;
+        auto stays = [&](ptrdiff_t k) { return u[member[k]] != 0 || threshold[member[k]] == 0; };
+        for (ptrdiff_t k = size - 1; k >= 0; k--)
+            if (!stays(k)) {
+                gone++;
+                first = k;
+            }
+        /* Taking out a row costs the square of those below it, forming them anew the cube. */
+        bool anew = gone * ROWS_TAKEN_OUT > size - first;
+        for (ptrdiff_t k = size - 1, rows = size; k >= 0 && !anew; k--)
+            if (!stays(k))
+                remove_row(k, rows--);
+        for (ptrdiff_t k = 0; k < count; k++)
+            if (stays(k)) {
+                apart += k >= size && k < size + dependent;
+                member[kept++] = member[k];
+            }
         count = kept;
-        return std::min(factored, count);
+        size = anew ? first : size - gone;
+        dependent = anew ? 0 : apart;
+        return gone;
+    }
+
+    /* Take a row out of a factor with `rows` of them: rotations turn what stood below its diagonal
+     * into the rest. */
+    void remove_row(ptrdiff_t q, ptrdiff_t rows)
+    {
+        double *cosine = bent, *sine = end_bent;
+        for (ptrdiff_t i = q + 1; i < rows; i++) {
+            double *own = p.factor + i * d, *out = own - d, x = own[q];
+            std::copy(own, own + q, out);
+            for (ptrdiff_t k = q; k < i - 1; k++) {
+                double below = own[k + 1];
+                out[k] = cosine[k] * below + sine[k] * x;
+                x = cosine[k] * x - sine[k] * below;
+            }
+            double last = own[i], root = sqrt(last * last + x * x);
+            out[i - 1] = root;
+            cosine[i - 1] = last / root;
+            sine[i - 1] = x / root;
+        }
     }
 
     /* -- steps ----------------------------------------------------------------------------- */
@@ -313,7 +345,7 @@ class SignSearch {
 
     /* One step of the factored members to the minimum for their signs; returns whether they are
      * there, as near as rounding lets them be. */
-    bool settle(ptrdiff_t *factored)
+    bool settle()
     {
         for (ptrdiff_t k = 0; k < size; k++) {
             ptrdiff_t j = member[k];
@@ -328,7 +360,8 @@ class SignSearch {
             flips |= threshold[j] > 0 && opposed(u[j], u[j] + solution[k]);
         }
         bool whole = false, lowered = (flips && project()) || go(&whole);
-        *factored = drop();
+        if (drop() > 0)
+            dependent = 0;
         return whole || !lowered;
     }
 
@@ -370,6 +403,8 @@ class SignSearch {
         *worst = 0;
         auto look = [&](ptrdiff_t j) {
             double miss = excess(j), gain = 0.5 * miss * miss / diagonal[j];
+            /* Next to no curvature keeps a combination of others from becoming 0. */
+            gain = std::max(gain, miss * u[j]);
             sum += gain;
             if (gain > *worst) {
                 *worst = gain;
@@ -411,7 +446,7 @@ class SignSearch {
     }
 
     /* Move one coordinate, with the factored members such that they stay at their minimum. */
-    bool enter_one(ptrdiff_t j, ptrdiff_t *factored)
+    bool enter_one(ptrdiff_t j)
     {
         double by = u[j] != 0 ? copysign(1.0, -excess(j)) : copysign(1.0, -s[j]);
         std::fill(direction, direction + d, 0.0);
@@ -424,7 +459,13 @@ class SignSearch {
         if (u[j] == 0 && threshold[j] > 0)
             member[count++] = j;
         bool whole, lowered = go(&whole);
-        *factored = drop();
+        ptrdiff_t gone = drop();
+        /* Where one leaves, this one is no combination of the others any more. */
+        for (ptrdiff_t k = size; k < size + dependent && gone == 1; k++)
+            if (member[k] == j)
+                std::swap(member[k], member[size + --dependent]);
+        if (gone > 1)
+            dependent = 0;
         return lowered;
     }
 };

@@ -20,6 +20,8 @@ constexpr int ROUNDS = 4, INNER_SWEEPS = 8;
 constexpr double WORTH = 1e-2;
 /* A column is a combination of others if this part of its square is left after them. */
 constexpr double DEPENDENT = 1e-12;
+/* A curvature is rounding beside this part of its terms. */
+constexpr double ROUNDING = 1e-14;
 /* Steps in which zeros enter together before they do so one by one, and what they have to promise
  * beside the best of them. */
 constexpr ptrdiff_t TOGETHER = 40;
@@ -59,6 +61,8 @@ class SignSearch {
     /* Coordinates that move together: the first `size` have rows of the factor, the next
      * `dependent` are combinations of these, the others have not been tried. */
     ptrdiff_t *member, *crossing, size = 0, dependent = 0, count = 0;
+    /* Not 0 for coordinates that have failed to lower the model since another has. */
+    ptrdiff_t *stuck;
 
   public:
     explicit SignSearch(SignProblem &problem)
@@ -66,7 +70,8 @@ class SignSearch {
           diagonal(problem.diagonal), direction(problem.room), bent(problem.room + problem.d),
           end(problem.room + 2 * problem.d), end_bent(problem.room + 3 * problem.d),
           solution(problem.room + 4 * problem.d), at(problem.room + 5 * problem.d),
-          member(problem.order), crossing(problem.order + problem.d)
+          member(problem.order), crossing(problem.order + problem.d),
+          stuck(problem.order + 2 * problem.d)
     {
     }
 
@@ -74,6 +79,7 @@ class SignSearch {
     {
         p.gained = p.left = 0;
         p.ended = false;
+        std::fill(stuck, stuck + d, 0);
         sweep_at_start();
         for (ptrdiff_t j = 0; j < d; j++)
             if (usable(j) && (u[j] != 0 || threshold[j] == 0))
@@ -83,25 +89,21 @@ class SignSearch {
             factor();
             if (!settle())
                 continue;
-            ptrdiff_t best = -1;
             double worst = 0;
-            p.left = outside(&best, &worst);
+            ptrdiff_t best = outside(&worst);
             if (best < 0 || p.left <= ACCURACY * p.gained) {
                 p.ended = true;
                 return;
             }
-            bool moved = false;
-            if (entered++ < TOGETHER && u[best] == 0 && threshold[best] > 0)
-                moved = enter(worst);
-            if (!moved && !enter_one(best)) {
-                /* Below rounding. */
-                p.ended = true;
-                return;
-            }
+            bool together = entered++ < TOGETHER && u[best] == 0 && threshold[best] > 0;
+            if ((together && enter(worst)) || enter_one(best))
+                std::fill(stuck, stuck + d, 0);
+            else
+                stuck[best] = 1;
         }
-        ptrdiff_t best;
         double worst;
-        p.left = outside(&best, &worst) + promise_of_members();
+        outside(&worst);
+        p.left += promise_of_members();
     }
 
   private:
@@ -248,12 +250,12 @@ class SignSearch {
 
     /* -- steps ----------------------------------------------------------------------------- */
 
-    /* Take `direction` from u as far as lowers the model; `bent` is H times it.  A coefficient
-     * that the way ends on becomes 0.  Returns whether it ends where the derivative is 0, for
-     * signs as they were. */
-    bool along(double *length)
+    /* How far to take `direction` from u to lower the model most; `bent` is H times it.  Returns
+     * whether that is where the derivative is 0, for signs as they were.  Of a step to the minimum
+     * for these (`newton`) the curvature is known. */
+    bool along(bool newton, double *length)
     {
-        double start = 0, curvature = 0;
+        double start = 0, curvature = 0, size = 0;
         ptrdiff_t crossings = 0;
         for (ptrdiff_t k = 0; k < count; k++) {
             ptrdiff_t j = member[k];
@@ -261,6 +263,7 @@ class SignSearch {
             if (by == 0)
                 continue;
             curvature += by * bent[j];
+            size += by * diagonal[j] * by;
             start += by * s[j];
             start += threshold[j] * (u[j] > 0 ? by : u[j] < 0 ? -by : fabs(by));
             if (threshold[j] > 0 && opposed(u[j], by)) {
@@ -272,10 +275,11 @@ class SignSearch {
         std::sort(crossing, crossing + crossings, [when](ptrdiff_t a, ptrdiff_t b) {
             return when[a] < when[b] || (when[a] == when[b] && a < b);
         });
-        curvature = curvature > 0 ? curvature : 0;
         *length = 0;
         if (!(start < 0))
             return false;
+        if (!(curvature > ROUNDING * size))
+            curvature = newton ? -start : 0;
         double jumps = start;
         for (ptrdiff_t k = 0; k < crossings; k++) {
             double t = at[crossing[k]];
@@ -315,12 +319,12 @@ class SignSearch {
                 add_row(direction[member[k]], member[k], bent);
     }
 
-    /* Go along the direction; returns whether that lowers the model.  `whole`: see `along`. */
-    bool go(bool *whole)
+    /* Go along the direction; returns whether that lowers the model.  See `along`. */
+    bool go(bool newton, bool *whole)
     {
         double length;
         bend();
-        *whole = along(&length);
+        *whole = along(newton, &length);
         for (ptrdiff_t k = 0; k < count; k++) {
             ptrdiff_t j = member[k];
             bool ends = threshold[j] > 0 && opposed(u[j], direction[j]) && at[j] == length;
@@ -359,7 +363,7 @@ class SignSearch {
             direction[j] = solution[k];
             flips |= threshold[j] > 0 && opposed(u[j], u[j] + solution[k]);
         }
-        bool whole = false, lowered = (flips && project()) || go(&whole);
+        bool whole = false, lowered = (flips && project()) || go(true, &whole);
         if (drop() > 0)
             dependent = 0;
         return whole || !lowered;
@@ -395,20 +399,20 @@ class SignSearch {
                          : fabs(s[j]) > threshold[j] ? fabs(s[j]) - threshold[j] : 0.0;
     }
 
-    /* What zeros and members without a row could gain, each by itself; which could gain most. */
-    double outside(ptrdiff_t *best, double *worst) const
+    /* Sum up in `left` what zeros and members without a row could gain, each by itself; returns
+     * which could gain most, or -1 if none that is not stuck could gain any. */
+    ptrdiff_t outside(double *worst)
     {
-        double sum = 0;
-        *best = -1;
-        *worst = 0;
+        ptrdiff_t best = -1;
+        p.left = *worst = 0;
         auto look = [&](ptrdiff_t j) {
             double miss = excess(j), gain = 0.5 * miss * miss / diagonal[j];
             /* Next to no curvature keeps a combination of others from becoming 0. */
             gain = std::max(gain, miss * u[j]);
-            sum += gain;
-            if (gain > *worst) {
+            p.left += gain;
+            if (gain > *worst && !stuck[j]) {
                 *worst = gain;
-                *best = j;
+                best = j;
             }
         };
         for (ptrdiff_t j = 0; j < d; j++)
@@ -416,7 +420,7 @@ class SignSearch {
                 look(j);
         for (ptrdiff_t k = size; k < count; k++)
             look(member[k]);
-        return sum;
+        return best;
     }
 
     double promise_of_members()
@@ -458,7 +462,7 @@ class SignSearch {
         direction[j] = by;
         if (u[j] == 0 && threshold[j] > 0)
             member[count++] = j;
-        bool whole, lowered = go(&whole);
+        bool whole, lowered = go(false, &whole);
         ptrdiff_t gone = drop();
         /* Where one leaves, this one is no combination of the others any more. */
         for (ptrdiff_t k = size; k < size + dependent && gone == 1; k++)

@@ -14,7 +14,7 @@ struct SignProblem {
     double *u, *slope;       /* (d,), moved */
     double *factor;          /* (d, d), room for a Cholesky factor */
     double *room;            /* (6, d) */
-    ptrdiff_t *order;        /* (2, d), room */
+    ptrdiff_t *order;        /* (3, d), room */
     ptrdiff_t most_steps;
     double gained, left; /* what u has gained, and an estimate of what is missing */
     bool ended;          /* whether steps were enough */

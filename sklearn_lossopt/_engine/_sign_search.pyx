@@ -68,7 +68,7 @@ def sign_search(const double[:, ::1] H, const double[::1] diagonal, const double
         raise ValueError("shapes do not agree")
     cdef double[::1] u_view = u, slope_view = slope
     cdef double[:, ::1] factor = np.empty((d, d)), room = np.empty((6, d))
-    cdef Py_ssize_t[:, ::1] order = np.empty((2, d), np.intp)
+    cdef Py_ssize_t[:, ::1] order = np.empty((3, d), np.intp)
     p.d, p.most_steps = d, steps
     p.H, p.diagonal, p.threshold = &H[0, 0], &diagonal[0], &threshold[0]
     p.u, p.slope, p.factor = &u_view[0], &slope_view[0], &factor[0, 0]

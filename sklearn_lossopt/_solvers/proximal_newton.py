@@ -29,6 +29,8 @@ WORKING_SIZE = 1500
 SQUARED_BLOCK_ROWS = 500
 # Steps of one feature-sign search, and enlargements of one working set, at most.
 SEARCH_STEPS, ENLARGEMENTS = 300, 40
+# Searches with the slope as the rows give it, at most: the matrix has been rounded.
+REFINEMENTS = 3
 
 
 class QuadraticModel:
@@ -140,25 +142,33 @@ def minimise(model, weights, gradient, threshold, steps=SEARCH_STEPS):
         # Nearly as many as there are rows would make their matrix singular.
         u = np.where(usable & (threshold > 0), 0.0, u)
         slope = gradient + model.product(u - weights)
-    for _ in range(1 if whole else ENLARGEMENTS):
+    for _ in range(REFINEMENTS if whole else ENLARGEMENTS):
         working = usable if whole else _working_set(u, slope, threshold, model.diagonal)
-        index = np.flatnonzero(working)
-        u[index], left, ended = _search(
-            model, index, threshold[index], u[index], slope[index], steps
-        )
-        D = u - weights
+        index, moved = np.flatnonzero(working), u.copy()
+        parts = threshold[index], u[index], slope[index]
+        moved[index], left, ended = _search(model, index, *parts, steps)
+        D = moved - weights
         bent = model.product(D)
-        slope = gradient + bent
         change = gradient * D
-        change[usable] += threshold[usable] * (np.abs(u) - np.abs(weights))[usable]
-        decrement = -float(change.sum() + 0.5 * D @ bent)
-        excess = np.maximum(np.abs(slope[~working]) - threshold[~working], 0)
-        outside = 0.5 * float(np.sum(excess**2 / _positive(model.diagonal[~working])))
-        left += outside
-        if outside <= ACCURACY * decrement:
+        change[usable] += threshold[usable] * (np.abs(moved) - np.abs(weights))[usable]
+        gained = -float(change.sum() + 0.5 * D @ bent)
+        if whole and not gained > decrement:
             break
-    ended = ended and outside <= ACCURACY * max(decrement, 0)
-    return u, decrement + left, ended or (decrement > 0 and left <= 0.1 * decrement)
+        u, slope, decrement = moved, gradient + bent, gained
+        missing = _missing(u, slope, threshold, model.diagonal)
+        rest = float(missing.sum() if whole else missing[~working].sum())
+        if rest <= ACCURACY * decrement:
+            break
+    left = max(left, float(_missing(u, slope, threshold, model.diagonal).sum()))
+    return u, decrement + left, (whole and ended) or (decrement > 0 and left <= 0.1 * decrement)
+
+
+def _missing(u, slope, threshold, diagonal):
+    """What each coordinate by itself could gain."""
+    excess = np.where(
+        u != 0, np.abs(slope + threshold * np.sign(u)), np.maximum(np.abs(slope) - threshold, 0)
+    )
+    return 0.5 * excess**2 / np.where(diagonal > 0, diagonal, np.inf)
 
 
 def _search(model, index, threshold, u, slope, steps):
@@ -166,24 +176,19 @@ def _search(model, index, threshold, u, slope, steps):
     if len(index) <= WORKING_SIZE:
         H, diagonal = np.ascontiguousarray(model.matrix(index)), model.diagonal[index]
         return sign_search(H, diagonal, threshold, u, slope, steps)
-    scale = np.sqrt(_positive(model.diagonal[index]))
+    scale = np.sqrt(np.where(model.diagonal[index] > 0, model.diagonal[index], 1.0))
     v, left = feature_sign_search(
         WorkingSet(model, index, scale), u * scale, slope / scale, threshold / scale, steps
     )
     return v / scale, left, False
 
 
-def _positive(diagonal):
-    return np.where(diagonal > 0, diagonal, 1.0)
-
-
 def _working_set(u, slope, threshold, diagonal):
     """Coefficients that are not 0, intercepts, and the zeros that violate optimality most."""
     working = np.isfinite(threshold) & ((u != 0) | (threshold == 0))
-    excess = np.where(working, 0.0, np.maximum(np.abs(slope) - threshold, 0))
-    excess /= np.sqrt(_positive(diagonal))
+    missing = np.where(working, 0.0, _missing(u, slope, threshold, diagonal))
     most = min(max(50, int(working.sum())), len(u))
-    return working | ((excess > 0) & (excess >= np.partition(excess, -most)[-most]))
+    return working | ((missing > 0) & (missing >= np.partition(missing, -most)[-most]))
 
 
 def thresholds(objective):

@@ -164,10 +164,10 @@ def minimise(model, weights, gradient, threshold, steps=SEARCH_STEPS):
 
 
 def _missing(u, slope, threshold, diagonal):
-    """What each coordinate by itself could gain."""
-    excess = np.where(
-        u != 0, np.abs(slope + threshold * np.sign(u)), np.maximum(np.abs(slope) - threshold, 0)
-    )
+    """What each coordinate by itself could gain; those that are held could gain nothing."""
+    used = (u != 0) & np.isfinite(threshold)
+    excess = np.maximum(np.abs(slope) - threshold, 0)
+    excess[used] = np.abs(slope[used] + threshold[used] * np.sign(u[used]))
     return 0.5 * excess**2 / np.where(diagonal > 0, diagonal, np.inf)
 
 

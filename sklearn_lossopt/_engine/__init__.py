@@ -50,6 +50,7 @@ from sklearn_lossopt._engine._kernels import (  # noqa: E402
     STEP_KERNELS,
 )
 from sklearn_lossopt._engine._moments import column_moments  # noqa: E402
+from sklearn_lossopt._engine._sign_search import sign_search  # noqa: E402
 from sklearn_lossopt._engine._stop import StopFlag, Stopped, look_for_stop  # noqa: E402
 from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
 
@@ -65,4 +66,5 @@ __all__ = [
     "column_moments",
     "look_for_stop",
     "run_bank",
+    "sign_search",
 ]

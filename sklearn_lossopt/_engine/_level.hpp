@@ -22,6 +22,7 @@ double dual_sweeps(DualProblem *problem, double most_work);
 void dual_predict(const DualProblem *problem, double *z);
 void dual_pull(const DualProblem *problem, const double *a, double *out);
 void dual_squares(const DualProblem *problem, double *out);
+void sign_search(SignProblem *problem);
 
 }  // namespace LOSSOPT_LEVEL
 }  // namespace lossopt

@@ -259,6 +259,7 @@ using AnyMember = Member<void>;
 
 /* Everything that is compiled for one processor level. */
 struct DualProblem;
+struct SignProblem;
 
 struct Level {
     const char *name;
@@ -287,6 +288,8 @@ struct Level {
     void (*dual_predict)(const DualProblem *problem, double *z);
     void (*dual_pull)(const DualProblem *problem, const double *a, double *out);
     void (*dual_squares)(const DualProblem *problem, double *out);
+    /* See _sign_search.hpp. */
+    void (*sign_search)(SignProblem *problem);
 };
 
 }  // namespace lossopt

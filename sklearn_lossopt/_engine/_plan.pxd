@@ -30,6 +30,21 @@ cdef extern from "_dual_descent.hpp" namespace "lossopt" nogil:
         uint64_t seed, sweep
         double limit, worst
 
+cdef extern from "_sign_search.hpp" namespace "lossopt" nogil:
+    ctypedef struct SignProblem:
+        Py_ssize_t d
+        const double* H
+        const double* diagonal
+        const double* threshold
+        double* u
+        double* slope
+        double* factor
+        double* room
+        Py_ssize_t* order
+        Py_ssize_t most_steps
+        double gained, left
+        bint ended
+
 cdef extern from "_plan.hpp" namespace "lossopt" nogil:
     enum:
         CHUNK_ROWS
@@ -190,3 +205,4 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         void (*dual_predict)(const DualProblem*, double* z) noexcept nogil
         void (*dual_pull)(const DualProblem*, const double* a, double* out) noexcept nogil
         void (*dual_squares)(const DualProblem*, double* out) noexcept nogil
+        void (*sign_search)(SignProblem*) noexcept nogil

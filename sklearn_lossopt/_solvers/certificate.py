@@ -88,8 +88,7 @@ class Certificate:
             What it is short of.
         """
         objective = self.objective
-        values, gaps, pull = self._total(sum_gaps, weights, direction)
-        values, gaps = self._sum(values[:, None]), self._sum(gaps[:, None])
+        values, gaps, pull = self._of_the_loss(weights, direction)
         coef, step = weights[:, :-1], direction[:, :-1]
         values += self._sum(0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef))
         rest = pull
@@ -112,6 +111,16 @@ class Certificate:
             rest[:, -1] = 0.0
         gaps += self._sum(0.5 * objective.l2 * step**2)
         return values, gaps, rest
+
+    def _of_the_loss(self, weights, direction):
+        """The same without the penalty, and the duals' mean of the rows."""
+        hessian = self.hessian
+        if self.objective.l1 > 0 and hessian.constant and not self.sampled:
+            found = QuadraticLoss.of(hessian).at(weights, direction)
+            if found is not None:
+                return self._sum(found[0][:, None]), self._sum(found[1][:, None]), found[2]
+        values, gaps, pull = self._total(sum_gaps, weights, direction)
+        return self._sum(values[:, None]), self._sum(gaps[:, None]), pull
 
     def values(self, weights):
         """The objective at the weights, as by ``measure``."""
@@ -261,6 +270,44 @@ def sum_curvature(loss, joint, x, y, share, weights, constant, floor):
     else:
         h = np.full(share.shape, constant)
     return tuple(weighted_grams(x, h * share))
+
+
+class QuadraticLoss:
+    """The mean loss of each output where its curvature is constant: a quadratic function, whose
+    value and gradient at the best constant model all fits on the same rows share.
+
+    Parameters
+    ----------
+    hessian : HessianModel
+        Of constant curvature, on all rows.
+    """
+
+    def __init__(self, hessian):
+        objective, (x, y, weight) = hessian.objective, hessian.sample
+        share = weight / weight.sum()
+        self.H = hessian.constant_matrix
+        self.base = np.zeros((objective.n_outputs, x.shape[1]))
+        self.base[:, -1] = objective.best_constant()
+        value, slope = row_losses(objective.loss, y, x @ self.base.T, False)
+        self.values, self.gradients = (share * value).sum(axis=0), (share * slope).T @ x
+
+    @classmethod
+    def of(cls, hessian):
+        """The one that serves a HessianModel, shared by all fits on the same rows."""
+        parts = hessian.shift, hessian.max_entries, *hessian.objective.loss._identity()
+        return hessian.objective.cached("quadratic loss", parts, lambda: cls(hessian))
+
+    def at(self, weights, direction):
+        """Losses (k,) and the gaps (k,) of a direction's duals, which a quadratic conjugate leaves
+        exactly, and the duals' mean of the rows (k, d + 1); None where the losses would be next to
+        nothing but rounding."""
+        way = weights - self.base
+        bent, moved = way @ self.H, direction @ self.H
+        values = self.values + np.sum((self.gradients + 0.5 * bent) * way, axis=1)
+        if not (values > 1e-6 * self.values).all():
+            return None
+        gaps = 0.5 * np.sum(direction * moved, axis=1)
+        return values, gaps, self.gradients + bent + moved
 
 
 def row_losses(loss, y, raw, joint):

@@ -72,7 +72,7 @@ class HessianModel:
         # Directions without curvature that the rows do not have, for steps to stay out of.
         self.null = None
         known = objective.loss._constant_curvature is not None and objective.target_kind != "class"
-        self.constant = known and objective.l1 == 0 and objective.d < MATRIX_SIZE
+        self.constant = known and objective.d < MATRIX_SIZE
         # Its Factor, held for every step and for other fits.
         self.held = None
 
@@ -128,15 +128,27 @@ class HessianModel:
         # The power method ends below the eigenvalue.
         return 1.1 * size, float(squares(x).sum())
 
+    @lazy_property
+    def gram(self):
+        """Mean of x x' over the sample, which all fits on the same rows share."""
+        objective = self.objective
+        return objective.cached("gram", (self.shift, self.max_entries), self._gram)
+
+    def _gram(self, h=1.0):
+        x, _, weight = self.sample
+        if self.objective.weight is not None or np.ndim(h):
+            x = scale_rows(x, np.sqrt(h * weight[:, 0]))
+        return gram(x, x) / x.shape[0]
+
+    @lazy_property
+    def constant_matrix(self):
+        """The mean loss's Hessian where it is constant."""
+        h = float(self.objective.loss._constant_curvature)
+        return self.gram if h == 1 else h * self.gram
+
     def matrix(self, h):
         """Mean of h x x' over the sample, plus the penalty's curvature; h is (m,) or a number."""
-        x, _, weight = self.sample
-        half = np.sqrt(h * weight[:, 0])
-        scaled = scale_rows(x, half) if self.objective.weight is not None or np.ndim(h) else x
-        H = gram(scaled, scaled) / x.shape[0]
-        if scaled is x:
-            H *= h
-        return self.with_penalty(H)
+        return self.with_penalty(self._gram(h) if np.ndim(h) else h * self.gram)
 
     def with_penalty(self, H):
         """Add the penalty's curvature in place, and some where no row has any."""

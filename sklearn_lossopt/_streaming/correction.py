@@ -4,9 +4,14 @@ import math
 
 import numpy as np
 
-from sklearn_lossopt._linalg import conjugate_gradients, unit_cholesky, weighted_grams, whitener
+from sklearn_lossopt._linalg import conjugate_gradients, weighted_grams, whitener
 from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
-from sklearn_lossopt._solvers.proximal_newton import QuadraticModel, minimise, thresholds
+from sklearn_lossopt._solvers.proximal_newton import (
+    MatrixModel,
+    QuadraticModel,
+    minimise,
+    thresholds,
+)
 from sklearn_lossopt._streaming.rounded import RoundedLoss
 
 # Newton steps of one correction, at most.
@@ -127,9 +132,8 @@ class Correction:
             if not objective.fit_intercept:
                 H[-1, -1] = 1.0
             if objective.l1 > 0:
-                root = unit_root(H)
-                model = QuadraticModel(root, np.ones((len(root), 1)), np.array, 1, objective.l2)
-                moved, gain, _ = minimise(model, W[r], gradient[r], thresholds(objective))
+                model, threshold = MatrixModel(H, objective.l2), thresholds(objective)
+                moved, gain, _ = minimise(model, W[r], gradient[r], threshold)
                 direction[r], decrement = moved - W[r], decrement + gain
                 continue
             diagonal = np.diagonal(H) * self.prior
@@ -214,13 +218,6 @@ def kept_part(estimate, loss, before, after):
             if value <= start:
                 return W, length, value
     return before, 0.0, start
-
-
-def unit_root(H):
-    """R with R'R = H, positive semi-definite."""
-    scale = np.sqrt(np.maximum(np.diagonal(H), 0))
-    scale[scale == 0] = 1.0
-    return unit_cholesky(H / scale / scale[:, None], 1e-12).T * scale
 
 
 def joint_matrix(x, along, share, k):

@@ -68,6 +68,10 @@ class LabelEncoding(TargetEncoding):
                 f"{_some_of(self.classes)}. "
                 "Pass all labels of the stream as classes in the first call of partial_fit."
             )
+        return self.encode_known(y, sample_indices)
+
+    def encode_known(self, y, sample_indices):
+        """The same for labels that have been looked at before."""
         return self.encode(self._known(y, sample_indices))
 
     def _known(self, y, sample_indices):

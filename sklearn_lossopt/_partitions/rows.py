@@ -97,7 +97,8 @@ def gather_facts(block, estimator):
         if estimator._task == "classification":
             if len(known) and known.dtype.kind not in "biu":
                 check_classification_targets(known)
-            labels, codes = np.unique(known, return_inverse=True)
+            labels = np.unique(known)
+            codes = np.searchsorted(labels, known)
         else:
             labels, codes = None, np.zeros(len(known), np.intp)
             numbers = known.reshape(len(known), -1).astype(np.float64)
@@ -154,7 +155,7 @@ def encode(block, recipe):
         codes = None
         if hasattr(encoding, "classes"):
             y = column_or_1d(y)
-            target, codes = encoding.encode_announced(y, used)
+            target, codes = encoding.encode_known(y, used)
         else:
             target = numeric_target(y.astype(np.float64, copy=False), dtype)
         if recipe.unit is None:

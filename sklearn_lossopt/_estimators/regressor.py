@@ -71,7 +71,7 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         scaled up to make up for it. "auto" is 0.25 if all hidden layers have 32 units or more, but
         0 for full batches and with ``precondition=False``.
     weight_decay : float or "auto", default="auto"
-        What shrinks the weights of all layers besides the penalty, at least 0: before each update
+        What shrinks a network's weights besides the penalty, at least 0: before each update
         they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that
         networks are trained in (Loshchilov and Hutter 2019). "auto" is 10 for each hidden layer,
         divided by the step size and the number of updates: 1 a layer for "adam" and up to 4096

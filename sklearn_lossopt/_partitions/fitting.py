@@ -73,6 +73,11 @@ def _check_parameters(estimator, settings):
             "models on partitions. Train networks by partial_fit, which visits the partitions one "
             "after the other."
         )
+    if estimator.n_members > 1:
+        raise ValueError(
+            f"n_members={estimator.n_members}: linear models at the optimum of all rows are alike. "
+            "Use n_members=1."
+        )
     if resolve_scorer(estimator) is not None:
         raise ValueError(
             f"scoring={estimator.scoring!r} needs all validation rows at once. Use scoring='loss', "
@@ -128,8 +133,8 @@ class PartitionedFit:
         attributes = partial(
             fitted_attributes, self.loss, settings, sample, encoding, self.validated
         )
-        observer = CallbackReporter(estimator, None, None, None)
-        observer.begin_fit(attributes, sample, settings.max_iter)
+        observer = CallbackReporter(estimator, None, None, None, 0)
+        observer.begin_fit(attributes, sample, settings.max_iter, None)
         told = observer if observer.wants_epochs else None
         if sample.n == n and not self.validated:
             result = yield from train(sample, settings, self.seed, start, observer=told)

@@ -14,7 +14,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.callback import ProgressBar
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
@@ -681,6 +680,7 @@ class Recording:
 
 @pytest.mark.parametrize("piped", [False, True])
 def test_callbacks_see_the_tasks_of_grid_search(piped):
+    pytest.importorskip("sklearn.callback")
     estimator, grid, fit = quick(), {"alpha": [0.1, 1.0]}, {"sample_weight": np.ones(80)}
     if piped:
         estimator, fit = make_pipeline(StandardScaler(), quick()), {}
@@ -706,6 +706,7 @@ def test_callbacks_see_the_tasks_of_grid_search(piped):
 
 
 def test_progress_bars(capsys):
+    ProgressBar = pytest.importorskip("sklearn.callback").ProgressBar
     grid = {"alpha": [0.1, 1.0]}
     plain = GradientSearchCV(quick(), grid, cv=2).fit(X_REG, Y_REG)
     for bar in (ProgressBar(), ProgressBar(max_propagation_depth=0)):

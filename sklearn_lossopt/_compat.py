@@ -48,11 +48,11 @@ else:
             return False
 
     class CallbackSupportMixin:
-        """What an estimator has of callbacks before scikit-learn 1.9: an error."""
+        """What an estimator has of callbacks before scikit-learn 1.9: an error that says so."""
 
-        def set_callbacks(self, *callbacks):
-            """Raise ImportError: this scikit-learn has no callbacks."""
-            raise ImportError(
+        @property
+        def set_callbacks(self):
+            raise AttributeError(
                 f"Callbacks need scikit-learn 1.9 or later; this is {sklearn.__version__}. Upgrade "
                 "it, or watch the fit with verbose=1 or sklearn_lossopt.trace."
             )

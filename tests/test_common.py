@@ -16,6 +16,7 @@ from catalogue import (
     ESTIMATORS,
     OPTIMIZERS,
     PAIRS,
+    SINCE_1_8,
     STEPPING,
     TEXTBOOK,
     TRIPLES,
@@ -302,7 +303,9 @@ def test_float16_and_integers_become_float64(task):
 @each_task
 def test_names_of_features(task):
     X, y = make_data(task)
-    for frame in (pd.DataFrame(X, columns=list("abcd")), pl.DataFrame(X, schema=list("abcd"))):
+    frames = [pd.DataFrame(X, columns=list("abcd")), pl.DataFrame(X, schema=list("abcd"))]
+    # scikit-learn 1.7 does not find the names of new versions of Polars.
+    for frame in frames[: 2 if SINCE_1_8 else 1]:
         model = make(task).fit(frame, y)
         assert list(model.feature_names_in_) == list("abcd")
     model.fit(X, y)
@@ -722,6 +725,7 @@ def test_predictions_follow_the_fitted_loss(task):
 
 
 @each_task
+@pytest.mark.skipif(not SINCE_1_8, reason="1.7 does not route the weights of a pipeline's score")
 def test_weights_are_routed(task):
     X, y = make_data(task, n=90)
     weight = np.random.default_rng(0).gamma(1, size=len(X))

@@ -44,6 +44,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_info
 
 from sklearn_lossopt import losses, optimizers
+from sklearn_lossopt._compat import CALLBACKS
 from sklearn_lossopt.losses import Huber
 from sklearn_lossopt.optimizers import Adam
 
@@ -304,8 +305,8 @@ def test_float16_and_integers_become_float64(task):
 def test_names_of_features(task):
     X, y = make_data(task)
     frames = [pd.DataFrame(X, columns=list("abcd")), pl.DataFrame(X, schema=list("abcd"))]
-    # scikit-learn 1.7 does not find the names of new versions of Polars.
-    for frame in frames[: 2 if SINCE_1_8 else 1]:
+    # scikit-learn finds the names of new versions of Polars from 1.9 on.
+    for frame in frames[: 2 if CALLBACKS else 1]:
         model = make(task).fit(frame, y)
         assert list(model.feature_names_in_) == list("abcd")
     model.fit(X, y)

@@ -1,19 +1,25 @@
 """The private names of scikit-learn that a fit needs; searches and displays have their own list."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+import sklearn
 from sklearn.base import _fit_context
-from sklearn.utils import metaestimators
+from sklearn.utils import metaestimators, validation
 from sklearn.utils._param_validation import (
     Interval,
     Options,
     StrOptions,
     validate_parameter_constraints,
 )
-from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 from sklearn_lossopt._typing import Method
+
+# Whether scikit-learn has callbacks, as it does from 1.9 on.
+CALLBACKS = find_spec("sklearn.callback") is not None
 
 if TYPE_CHECKING:
 
@@ -22,10 +28,41 @@ if TYPE_CHECKING:
 
         def set_callbacks(self, *callbacks: Any) -> Self: ...
 
-else:
+elif CALLBACKS:
     from sklearn.callback import CallbackSupportMixin
+else:
+
+    class NoContext:
+        """Stands for the context of a fit and of its tasks: nobody is told of them."""
+
+        def subcontext(self, **given):
+            return self
+
+        def propagate_callback_context(self, estimator):
+            return nullcontext()
+
+        def call_on_fit_task_begin(self, **given):
+            return self
+
+        def call_on_fit_task_end(self, **given):
+            return False
+
+    class CallbackSupportMixin:
+        """What an estimator has of callbacks before scikit-learn 1.9: an error that says so."""
+
+        @property
+        def set_callbacks(self):
+            raise AttributeError(
+                f"Callbacks need scikit-learn 1.9 or later; this is {sklearn.__version__}. Upgrade "
+                "it, or watch the fit with verbose=1 or sklearn_lossopt.trace."
+            )
+
+        def _init_callback_context(self, **given):
+            return NoContext()
+
 
 __all__ = [
+    "CALLBACKS",
     "CallbackSupportMixin",
     "Interval",
     "Options",
@@ -42,6 +79,18 @@ available_if: Callable[[Callable[[Any], bool]], Callable[[Method], Method]] = (
     metaestimators.available_if
 )
 fit_context: Callable[..., Callable[[Method], Method]] = _fit_context
+
+
+def check_sample_weight(
+    sample_weight: Any, X: Any, *, allow_all_zero_weights: bool = False, **options: Any
+) -> Any:
+    """scikit-learn's own, which has the option since 1.9."""
+    if CALLBACKS:
+        options["allow_all_zero_weights"] = allow_all_zero_weights
+    weight = validation._check_sample_weight(sample_weight, X, **options)
+    if not CALLBACKS and not allow_all_zero_weights and not np.any(weight):
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+    return weight
 
 
 def has_callbacks(estimator: Any) -> bool:

@@ -1,5 +1,6 @@
 """The scripts of docs/benchmarks import what is there and say what they do; their harness."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -30,6 +31,19 @@ for script in sys.argv[1:]:
 """
     assert len(SCRIPTS) >= 10
     assert python(code, *SCRIPTS).split() == [str(script) for script in SCRIPTS]
+
+
+def test_what_asv_follows_runs(monkeypatch):
+    folder = BENCHMARKS / "asv"
+    config = json.loads((folder / "asv.conf.json").read_text())
+    monkeypatch.syspath_prepend(folder / config["benchmark_dir"])
+    names = importlib.import_module("ratios").Ratio.params
+    code = (
+        "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], None, '__main__')"
+    )
+    printed = python(code, folder / "run.py", *names, "--size", 200, "--rounds", 1)
+    found = [float(text) for text in printed.split()]
+    assert len(found) == len(names) and all(0 < ratio < 1000 for ratio in found)
 
 
 HARNESS = """

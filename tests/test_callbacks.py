@@ -14,7 +14,6 @@ import pytest
 from catalogue import ESTIMATORS, TEXTBOOK, make, make_data, same_model
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -23,6 +22,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_lossopt import DivergenceError, GradientRegressor, _engine
 from sklearn_lossopt._training import loop, progress
 from sklearn_lossopt.losses import RegressionLoss
+
+callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has them since 1.9")
+ProgressBar, ScoringMonitor = callback.ProgressBar, callback.ScoringMonitor
 
 each_task = pytest.mark.parametrize("task", ESTIMATORS)
 quietly = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

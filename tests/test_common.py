@@ -16,6 +16,7 @@ from catalogue import (
     ESTIMATORS,
     OPTIMIZERS,
     PAIRS,
+    SINCE_1_8,
     STEPPING,
     TEXTBOOK,
     TRIPLES,
@@ -43,6 +44,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_info
 
 from sklearn_lossopt import losses, optimizers
+from sklearn_lossopt._compat import CALLBACKS
 from sklearn_lossopt.losses import Huber
 from sklearn_lossopt.optimizers import Adam
 
@@ -317,7 +319,9 @@ def test_float16_and_integers_become_float64(task):
 @each_task
 def test_names_of_features(task):
     X, y = make_data(task)
-    for frame in (pd.DataFrame(X, columns=list("abcd")), pl.DataFrame(X, schema=list("abcd"))):
+    frames = [pd.DataFrame(X, columns=list("abcd")), pl.DataFrame(X, schema=list("abcd"))]
+    # scikit-learn finds the names of new versions of Polars from 1.9 on.
+    for frame in frames[: 2 if CALLBACKS else 1]:
         model = make(task).fit(frame, y)
         assert list(model.feature_names_in_) == list("abcd")
     model.fit(X, y)
@@ -737,6 +741,7 @@ def test_predictions_follow_the_fitted_loss(task):
 
 
 @each_task
+@pytest.mark.skipif(not SINCE_1_8, reason="1.7 does not route the weights of a pipeline's score")
 def test_weights_are_routed(task):
     X, y = make_data(task, n=90)
     weight = np.random.default_rng(0).gamma(1, size=len(X))

@@ -343,8 +343,10 @@ def test_coefficient_table(data, monkeypatch):
     assert list(table.columns) == ["x", "y", "z"]
     np.testing.assert_array_equal(table.loc["q"], classifier.coef_[:, 1])
     np.testing.assert_array_equal(table.loc["intercept"], classifier.intercept_)
-    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    plain = coef_table(GradientRegressor(l1_ratio=0.5).fit(*data).sparsify())
+    model = GradientRegressor(l1_ratio=0.5).fit(*data).sparsify()
+    with monkeypatch.context() as without:
+        without.setitem(__import__("sys").modules, "pandas", None)
+        plain = coef_table(model)
     assert set(plain["feature"]) == {"x0", "x1", "x2", "intercept"}
     with pytest.raises(ValueError, match="2 entries for 3"):
         coef_table(pipeline, ["a", "b"])

@@ -1,7 +1,11 @@
 """HTML representations link to the site that the project states, if it states one."""
 
+import json
+import tomllib
 from email.message import Message
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from sklearn.pipeline import make_pipeline
@@ -68,6 +72,18 @@ def test_no_link_without_an_address(stated, urls):
     for found in (GradientRegressor(), GradientSearchCV(GradientRegressor(), {}), losses.Huber()):
         assert found._get_doc_link() == ""
     assert "href=" not in GradientRegressor()._repr_html_()
+
+
+def test_the_project_has_one_address():
+    root = Path(__file__).resolve().parents[1]
+    urls = tomllib.loads((root / "pyproject.toml").read_text())["project"]["urls"]
+    citation = (root / "docs" / "CITATION.cff").read_text()
+    assert f'\nurl: "{urls["Documentation"]}"\n' in citation
+    assert f'\nrepository-code: "{urls["Source"]}"\n' in citation
+    assert all(urls[name].startswith(f"{urls['Source']}/") for name in ("Issues", "Changelog"))
+    # The site is at the root of its host, where the menu of versions expects it.
+    switcher = json.loads((root / "docs" / "_static" / "switcher.json").read_text())
+    assert urlsplit(urls["Documentation"]).path == "" and switcher[0]["url"] == "/"
 
 
 def test_a_users_class_has_no_page_here(stated):

@@ -16,7 +16,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.callback import ProgressBar
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import Ridge
@@ -381,7 +380,6 @@ def test_errors():
     for given, text in (
         ({"estimator": Ridge()}, r"candidate 0, \{'alpha': 0.1\}.*Ridge\(\), cannot.*, or use"),
         ({"estimator": Doubled()}, "cannot pause.*GradientSearchCV"),
-        ({"estimator": slow().set_callbacks(ProgressBar())}, "without callbacks"),
         ({"estimator": pipe, "param_grid": {"model": [slow(), Ridge()]}}, "candidate 1.*Ridge"),
         ({"factor": 1}, "factor.*Got 1"),
         ({"min_epochs": 0}, "min_epochs.*Got 0"),
@@ -397,11 +395,23 @@ def test_errors():
         with pytest.raises(ValueError, match=text):
             search.fit(X, Y)
         assert not [name for name in vars(search) if name.endswith("_")]
-    search = GradientHalvingSearchCV(slow(), grid).set_callbacks(ProgressBar())
-    with pytest.raises(ValueError, match="max_propagation_depth=0"):
-        search.fit(X, Y)
     with pytest.raises(ValueError, match="requires y"):
         GradientHalvingSearchCV(slow(), grid).fit(X)
+
+
+def test_callbacks_that_follow_each_fit_are_refused():
+    ProgressBar = pytest.importorskip("sklearn.callback").ProgressBar
+    grid = {"alpha": [0.1, 1.0]}
+    for search, text in (
+        (GradientHalvingSearchCV(slow().set_callbacks(ProgressBar()), grid), "without callbacks"),
+        (
+            GradientHalvingSearchCV(slow(), grid).set_callbacks(ProgressBar()),
+            "max_propagation_depth=0",
+        ),
+    ):
+        with pytest.raises(ValueError, match=text):
+            search.fit(X, Y)
+        assert not [name for name in vars(search) if name.endswith("_")]
 
 
 # -- the interface --------------------------------------------------------------------------
@@ -447,6 +457,7 @@ def test_jobs_are_threads(n_jobs, backend):
 
 
 def test_verbose_and_callbacks(capsys):
+    ProgressBar = pytest.importorskip("sklearn.callback").ProgressBar
     callback = Recording()
     search = GradientHalvingSearchCV(slow(), {"alpha": [0.5, 1.0, 2.0]}, cv=2, verbose=3)
     search.set_callbacks(callback, ProgressBar(max_propagation_depth=0))

@@ -24,7 +24,7 @@ MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 100, 1000
 MAX_FULL_BATCH_ROWS = 64
 # The share of units dropped, and the narrowest layer that can spare any.
 DROPOUT, MIN_REGULARISED_WIDTH = 0.25, 32
-# Weight decay times the sum of the rates, had they not fallen, for each hidden layer: how often
+# Weight decay times the sum of the rates, had they not fallen, for one hidden layer: how often
 # training forgets its weights by a factor of e (Wang and Aitchison 2024). Half a cosine halves it.
 # Numbers as targets are noisy; classes mostly are not.
 FORGOTTEN = {"regression": 10.0, "classification": 2.0}
@@ -115,5 +115,12 @@ def with_regularisation(settings, textbook, n=None, batch_size=None):
     elif decay is None:
         rate = settings.learning_rate or table_rate(optimizer)
         updates = network_epochs(n, batch_size) * -(-n // batch_size)
-        decay = FORGOTTEN[settings.task] * len(architecture.hidden) / (rate * updates)
+        decay = FORGOTTEN[settings.task] * times_for_depth(architecture) / (rate * updates)
     return replace(architecture, dropout=dropout, weight_decay=decay)
+
+
+def times_for_depth(architecture):
+    """What multiplies the weight decay of one hidden layer: two overfit more, but the product of
+    many shrinking layers falls to 0, so that nothing but a constant is left."""
+    layers = len(architecture.hidden)
+    return min(layers, 10 / layers**2)

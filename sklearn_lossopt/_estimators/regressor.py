@@ -67,11 +67,11 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
     weight_decay : float or "auto", default="auto"
         What shrinks the weights of all layers besides the penalty, at least 0: before each update
         they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that
-        networks are trained in (Loshchilov and Hutter 2019). "auto" is 10 divided by the step size
-        and the number of updates that ``schedule="auto"`` makes, which is 1 for "adam" and up to
-        4096 rows; two hidden layers have twice that, and L > 2 of them 5 / L^2 times. It is 0 where
-        dropout is by default, for optimizers with a decay of their own, with means of iterates or a
-        line search, and in ``partial_fit``.
+        networks are trained in (Loshchilov and Hutter 2019). "auto" is 10 L for L hidden layers,
+        but at most 100 / L^2, half of that for L > 2, divided by the step size and the number of
+        updates that ``schedule="auto"`` makes: 1 for "adam", one layer and up to 4096 rows. It is
+        0 where dropout is by default, for optimizers with a decay of their own, with means of
+        iterates or a line search, and in ``partial_fit``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0; in the coordinates of X, whatever happens inside, for
         linear models.

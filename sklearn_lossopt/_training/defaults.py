@@ -24,10 +24,13 @@ MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 100, 1000
 MAX_FULL_BATCH_ROWS = 64
 # The share of units dropped, and the narrowest layer that can spare any.
 DROPOUT, MIN_REGULARISED_WIDTH = 0.25, 32
-# Weight decay times the sum of the rates, had they not fallen, for one hidden layer: how often
+# Weight decay times the sum of the rates, had they not fallen, for each hidden layer: how often
 # training forgets its weights by a factor of e (Wang and Aitchison 2024). Half a cosine halves it.
 # Numbers as targets are noisy; classes mostly are not.
 FORGOTTEN = {"regression": 10.0, "classification": 2.0}
+# At most this over the square of the layers: the product of many that shrink falls to 0, so that
+# nothing but a constant is left.
+MOST_FORGOTTEN = 100.0
 # Hidden layers from which on half of the epochs do.
 DEEP = 3
 
@@ -116,8 +119,7 @@ def with_regularisation(settings, textbook, n=None, batch_size=None):
         rate = settings.learning_rate or table_rate(optimizer)
         layers = len(architecture.hidden)
         updates = network_epochs(n, batch_size, layers) * -(-n // batch_size)
-        # Two layers overfit more than one. The product of many that shrink falls to 0, so that
-        # nothing but a constant is left.
-        times = layers if layers < DEEP else 5 / layers**2
-        decay = FORGOTTEN[settings.task] * times / (rate * updates)
+        forgotten = min(FORGOTTEN[settings.task] * layers, MOST_FORGOTTEN / layers**2)
+        # Half of the updates forget half as often.
+        decay = (forgotten if layers < DEEP else forgotten / 2) / (rate * updates)
     return replace(architecture, dropout=dropout, weight_decay=decay)

@@ -710,11 +710,12 @@ def test_dropout_by_default_is_for_wide_layers_and_sampled_batches():
     assert not differs(precondition=False, learning_rate=1e-9)
 
 
-@pytest.mark.parametrize("hidden", [(40,), (32, 64, 32)])
+@pytest.mark.parametrize("hidden", [(40,), (64, 32), (32, 64, 32)])
 @each_task
-def test_weight_decay_by_default_grows_with_the_layers(task, hidden):
+def test_weight_decay_by_default_depends_on_the_task_and_the_layers(task, hidden):
     X, y = make_data(task, n=130)
-    total = {"regression": 10, "classification": 2}[task] * len(hidden)
+    forgotten = {"regression": [10, 20, 50 / 9], "classification": [2, 4, 3]}
+    total = forgotten[task][len(hidden) - 1]
 
     def decay(shown, **parameters):
         """Whether "auto" is the number that is shown."""
@@ -723,12 +724,20 @@ def test_weight_decay_by_default_grows_with_the_layers(task, hidden):
         return same_network(automatic, make(task, weight_decay=shown, **given).fit(X, y))
 
     # 9 batches of 16 rows, or 5 of 30, make 2000 updates in 246 and 461 epochs.
-    assert decay(total / (0.003 * 246 * 9)) and not decay(0.0)
-    assert decay(total / (0.01 * 461 * 5), batch_size=30, learning_rate=0.01)
-    assert decay(total / (0.03 * 246 * 9), optimizer="sgd")
+    few, many = (246 * 9, 461 * 5) if len(hidden) < 3 else (123 * 9, 230 * 5)
+    assert decay(total / (0.003 * few)) and not decay(0.0)
+    assert decay(total / (0.01 * many), batch_size=30, learning_rate=0.01)
+    assert decay(total / (0.03 * few), optimizer="sgd")
     assert decay(0.0, optimizer="lion") and decay(0.0, optimizer="schedule_free_adamw")
     assert decay(0.0, hidden_layer_sizes=(64, 31)) and decay(0.0, batch_size=130)
     assert decay(0.0, precondition=False, learning_rate=1e-9)
+
+
+@pytest.mark.parametrize("layers", [2, 3, 6])
+def test_weight_decay_by_default_leaves_more_than_a_constant(layers):
+    X, y = load_diabetes(return_X_y=True)
+    model = make("regression", hidden_layer_sizes=(32,) * layers).fit(X[:150], y[:150])
+    assert model.score(X[150:], y[150:]) > 0.3
 
 
 def test_deep_networks_train_for_half_of_the_epochs():

@@ -1,5 +1,7 @@
 """Both kinds of model offer training the same interface."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -79,3 +81,17 @@ def test_sparse_columns_of_ones_are_left_as_they_are():
     scale = units(sparse.csr_array(X))
     assert_array_equal(scale[ones], 1)
     assert_allclose(scale[~ones], 1 / np.sqrt((X[:, ~ones] ** 2).mean(axis=0)))
+    more = sparse.csr_array(np.vstack([X, X[:50] + 3]))
+    weight = np.r_[np.full(len(X), 2.0), np.zeros(50)]
+    assert_allclose(units(more, weight), scale, rtol=1e-9)
+
+
+def test_a_stream_recognises_zeros_and_ones():
+    X, _ = columns()
+    seen = SimpleNamespace(mean=X.mean(axis=0), variance=X.var(axis=0), constant=np.zeros(1),
+                           y_scale=1.0, raw_spread=np.ones(1))  # fmt: skip
+    ends = np.isin(X, (0, 1)).all(axis=0)
+    varied = X.std(axis=0) > 0
+    scale = units(X, statistics=seen)
+    assert_array_equal(scale[ends & varied], 1)
+    assert_allclose(scale[~ends], 1 / X.std(axis=0)[~ends])

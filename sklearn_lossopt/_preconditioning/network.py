@@ -95,9 +95,7 @@ def has_units(objective, statistics):
     Scaling would make a spike of 31 standard deviations of a level that one row in 1,000 has.
     """
     if objective.sparse:
-        X = objective.X
-        others = np.bincount(X.indices[(X.data != 0) & (X.data != 1)], minlength=objective.d)
-        return others == 0 if statistics is None else np.zeros(objective.d, bool)
+        return only_ones(objective) if statistics is None else np.zeros(objective.d, bool)
     if statistics is None:
         mean, variance = objective.moments()
     else:
@@ -112,6 +110,17 @@ def has_units(objective, statistics):
     if len(columns):
         candidates[columns] = mostly_ends(objective, columns)
     return candidates
+
+
+def only_ones(objective):
+    """Whether the numbers of sparse columns are 0 and 1."""
+    X, used = objective.X, objective.sample_indices
+    others = (X.data != 0) & (X.data != 1)
+    if used is not None:
+        counts = np.zeros(X.shape[0], bool)
+        counts[used] = True
+        others &= np.repeat(counts, np.diff(X.indptr))
+    return np.bincount(X.indices[others], minlength=objective.d) == 0
 
 
 def mostly_ends(objective, columns):

@@ -28,6 +28,9 @@ DROPOUT, MIN_REGULARISED_WIDTH = 0.25, 32
 # training forgets its weights by a factor of e (Wang and Aitchison 2024). Half a cosine halves it.
 # Numbers as targets are noisy; classes mostly are not.
 FORGOTTEN = {"regression": 10.0, "classification": 2.0}
+# At most this over the square of the layers: the product of many that shrink falls to 0, so that
+# nothing but a constant is left.
+MOST_FORGOTTEN = 100.0
 # Hidden layers from which on half of the epochs do.
 DEEP = 3
 
@@ -48,10 +51,11 @@ def batch_size(objective, settings):
     return min(n, max(least, min(256, n // 16)))
 
 
-def network_epochs(n, batch_size):
-    """Epochs of a network that is not deep, if ``max_iter`` is no less."""
+def network_epochs(n, batch_size, layers):
+    """Epochs of a network with so many hidden layers, if ``max_iter`` is no less."""
     epochs = NETWORK_UPDATES * batch_size // n
-    return max(MIN_NETWORK_EPOCHS, min(MAX_NETWORK_EPOCHS, epochs))
+    epochs = max(MIN_NETWORK_EPOCHS, min(MAX_NETWORK_EPOCHS, epochs))
+    return epochs if layers < DEEP else epochs // 2
 
 
 def with_schedule(objective, settings):
@@ -65,9 +69,8 @@ def with_schedule(objective, settings):
     if optimizer.minimize is not None:
         # It has no rate to schedule, and ends where F stops falling.
         return replace(settings, schedule=Constant(), schedule_is_auto=True)
-    epochs = network_epochs(objective.n, batch_size(objective, settings))
-    if len(settings.network.hidden) >= DEEP:
-        epochs //= 2
+    layers = len(settings.network.hidden)
+    epochs = network_epochs(objective.n, batch_size(objective, settings), layers)
     epochs = min(settings.max_iter, epochs)
     # A mean of the iterates does what a falling rate does.
     schedule = Constant() if optimizer._has_average else Cosine()
@@ -114,6 +117,9 @@ def with_regularisation(settings, textbook, n=None, batch_size=None):
         decay = 0.0
     elif decay is None:
         rate = settings.learning_rate or table_rate(optimizer)
-        updates = network_epochs(n, batch_size) * -(-n // batch_size)
-        decay = FORGOTTEN[settings.task] * len(architecture.hidden) / (rate * updates)
+        layers = len(architecture.hidden)
+        updates = network_epochs(n, batch_size, layers) * -(-n // batch_size)
+        forgotten = min(FORGOTTEN[settings.task] * layers, MOST_FORGOTTEN / layers**2)
+        # Half of the updates forget half as often.
+        decay = (forgotten if layers < DEEP else forgotten / 2) / (rate * updates)
     return replace(architecture, dropout=dropout, weight_decay=decay)

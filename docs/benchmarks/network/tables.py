@@ -152,7 +152,7 @@ def summary(found, names):
     """Lines of a table with the means over some tables."""
     scores = {n: s for n in names if (s := normalised(found[n])) is not None}
     yield from _harness.head(
-        "method", "normalised score", "worst", "rank", "log loss", "seconds of a fit",
+        "method", "normalised score", "median", "worst", "rank", "log loss", "seconds of a fit",
         "worse than the scaled MLP by .003",
     )  # fmt: skip
     places = [ranks(each) for each in scores.values()]
@@ -165,7 +165,7 @@ def summary(found, names):
             for n in names if "scaled MLP" in found[n]
         ]  # fmt: skip
         yield _harness.row(
-            f"`{method}`", f"{np.mean(own):.3f}", f"{np.min(own):.2f}",
+            f"`{method}`", f"{np.mean(own):.3f}", f"{np.median(own):.3f}", f"{np.min(own):.2f}",
             f"{np.mean([place[method] for place in places]):.2f}",
             f"{np.mean(losses):.3f}" if losses else "", f"{seconds:.2f}", sum(worse),
         )  # fmt: skip
@@ -177,6 +177,8 @@ def report(options):
         "Default networks on tables",
         f"{options.splits} splits, up to {options.rows:,} rows to train on. Scores are R^2 (at "
         "least -1) and accuracy; normalised, 0 is a constant and 1 the best of the peers.",
+        *(["only the tables that were named with --tables"] if options.tables else []),
+        *(["results may come from the cache of an earlier call"] if options.cache else []),
     )
     found = results(options)
     for split in ("dev", "held-out"):

@@ -218,6 +218,17 @@ def test_validation_curve_is_the_mean_loss_of_the_validation_rows():
     assert 1 <= model.best_iter_ <= model.n_iter_
 
 
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_targets_of_one_column_give_the_shapes_of_the_plain_fit(loss):
+    X, y = make_data("regression", "poisson", n=600)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plain = GradientRegressor(loss, random_state=0).fit(X, y[:, None])
+        model = fit(GradientRegressor(loss, random_state=0), X, y[:, None], rows=200)
+    assert model.coef_.shape == plain.coef_.shape
+    assert np.shape(model.intercept_) == np.shape(plain.intercept_)
+
+
 def test_a_fit_goes_on_as_a_stream():
     X, y = make_data("regression", n=2400)
     model = fit(GradientRegressor(random_state=0), X, y)

@@ -39,11 +39,11 @@ class Problem:
     model_dtype: np.dtype
     mass: float  # the sum of the weights of all rows
 
-    def objective(self, rows, l2=0.0, l1=0.0):
-        """The Objective of these rows."""
+    def objective(self, rows):
+        """The Objective of these rows, without a penalty."""
         return Objective(
             rows.X, rows.target, self.target_kind, rows.weight, rows.sample_indices,
-            self.n_outputs, self.loss, l2, l1, self.fit_intercept, model_dtype=self.model_dtype,
+            self.n_outputs, self.loss, 0.0, 0.0, self.fit_intercept, model_dtype=self.model_dtype,
         )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def survey(blocks, estimator, loss):
     if not used:
         raise ValueError("sample_weight is 0 in all rows. Give some a weight above 0.")
     if used[0].labels is None:
-        encoding = _numeric_encoding(used, loss, dtype)
+        encoding = _numeric_encoding(used, estimator, loss, dtype)
     else:
         classes = find_classes(np.concatenate([each.labels for each in used]), None)
         encoding = LabelEncoding(classes, dtype, loss.joint)
@@ -139,7 +139,7 @@ def _listed(names):
     return "without names" if names is None else ", ".join(map(repr, list(names)[:8]))
 
 
-def _numeric_encoding(facts, loss, dtype):
+def _numeric_encoding(facts, estimator, loss, dtype):
     """The encoding of numbers, which the loss is asked about by the extremes of each block."""
     for each in facts:
         # Rows of 0 alone are no fault of a block's: the largest numbers of all stand for the rest.
@@ -150,6 +150,8 @@ def _numeric_encoding(facts, loss, dtype):
             raise ValueError(f"block {each.number} of y: {error}") from error
     loss._check_total(np.vstack([each.targets for each in facts]))
     shape = facts[0].shape
+    if shape == (1,) and estimator._needs_positive_targets():
+        shape = ()  # as the plain fit takes such targets
     return NumericEncoding(shape[0] if shape else 1, not shape, dtype)
 
 

@@ -141,7 +141,7 @@ def minimise(model, weights, gradient, threshold, steps=SEARCH_STEPS):
     if not whole and 2 * np.count_nonzero(u) > min(MATRIX_SIZE, model.rank):
         # Nearly as many as there are rows would make their matrix singular.
         u = np.where(usable & (threshold > 0), 0.0, u)
-        slope = gradient + model.product(u - weights)
+        slope, decrement = gradient + model.product(u - weights), -np.inf
     for _ in range(REFINEMENTS if whole else ENLARGEMENTS):
         working = usable if whole else _working_set(u, slope, threshold, model.diagonal)
         index, moved = np.flatnonzero(working), u.copy()
@@ -152,15 +152,18 @@ def minimise(model, weights, gradient, threshold, steps=SEARCH_STEPS):
         change = gradient * D
         change[usable] += threshold[usable] * (np.abs(moved) - np.abs(weights))[usable]
         gained = -float(change.sum() + 0.5 * D @ bent)
-        if whole and not gained > decrement:
+        if not gained > (1 + 1e-12) * decrement:
+            # What is left is rounding.
             break
         u, slope, decrement = moved, gradient + bent, gained
         missing = _missing(u, slope, threshold, model.diagonal)
         rest = float(missing.sum() if whole else missing[~working].sum())
         if rest <= ACCURACY * decrement:
             break
+    else:
+        ended = ended and whole
     left = max(left, float(_missing(u, slope, threshold, model.diagonal).sum()))
-    return u, decrement + left, (whole and ended) or (decrement > 0 and left <= 0.1 * decrement)
+    return u, decrement + left, ended or (decrement > 0 and left <= 0.1 * decrement)
 
 
 def _missing(u, slope, threshold, diagonal):

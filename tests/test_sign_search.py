@@ -9,11 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.linear_model import ElasticNet, Lasso
 from sklearn.model_selection import KFold
+from test_constant_curvature import Half
 
 from sklearn_lossopt import GradientRegressor, GradientSearchCV
 from sklearn_lossopt._engine import sign_search
 from sklearn_lossopt._solvers.newton import HessianModel
-from sklearn_lossopt.losses import RegressionLoss
 
 
 def model_around(n, d, units, seed):
@@ -135,17 +135,6 @@ def test_targets_in_units_of_their_own():
     for r in range(3):
         one = ElasticNet(alpha=1e-3, l1_ratio=0.5, tol=1e-14, max_iter=100_000).fit(X, y[:, r])
         assert_allclose(joint.coef_[r], one.coef_, atol=1e-8 * np.abs(y[:, r]).max())
-
-
-class Half(RegressionLoss):
-    """Half of squared error, which says that its curvature is constant."""
-
-    _constant_curvature = 0.5
-
-    def loss_gradient(self, y, raw):
-        r = raw - y
-        value = r**2 / 4
-        return value if raw.ndim == 1 else value.sum(axis=1), r / 2
 
 
 def test_a_loss_of_ones_own():

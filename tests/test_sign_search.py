@@ -9,11 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.linear_model import ElasticNet, Lasso
 from sklearn.model_selection import KFold
+from test_constant_curvature import Half
 
 from sklearn_lossopt import GradientRegressor, GradientSearchCV
 from sklearn_lossopt._engine import sign_search
 from sklearn_lossopt._solvers.newton import HessianModel
-from sklearn_lossopt.losses import RegressionLoss
 
 
 def model_around(n, d, units, seed):
@@ -39,7 +39,7 @@ def test_optimality_conditions(n, d, units, ridge):
         diagonal = np.diagonal(H) * (1 + ridge)
         A = H + np.diag(diagonal - np.diagonal(H))
         before = v.copy(), g.copy(), H.copy()
-        u, left, ended = sign_search(H, diagonal, threshold, v, g, 500)
+        u, left, ended, _ = sign_search(H, diagonal, threshold, v, g, 500)
         assert_array_equal(before[2], H)
         assert all(map(np.array_equal, before, (v, g)))
         slope, size = g + A @ (u - v), np.sqrt(diagonal)
@@ -62,7 +62,7 @@ def test_equal_columns():
     y = X[:, :9] @ rng.normal(size=9)
     H, b, t = X.T @ X / 30, X.T @ y / 30, np.full(18, 0.05)
     start = rng.normal(size=18)
-    u, _, ended = sign_search(H, np.diagonal(H).copy(), t, start, H @ start - b, 300)
+    u, _, ended, _ = sign_search(H, np.diagonal(H).copy(), t, start, H @ start - b, 300)
     one = Lasso(alpha=0.05, fit_intercept=False, tol=1e-14).fit(X[:, ::3], y)
     assert ended
     assert_allclose(u.reshape(6, 3).sum(axis=1), one.coef_, atol=1e-9)
@@ -76,10 +76,10 @@ def test_what_the_search_refuses_or_leaves():
     empty = np.empty((0, 0))
     assert sign_search(empty, empty[0:0].ravel(), empty.ravel(), [], [], 5)[2]
     # No curvature, no move; nothing infinite comes of what overflows.
-    u, _, _ = sign_search(np.zeros((2, 2)), np.array([0.0, 1.0]), 0.1 * one, one, 3 * one, 5)
+    u = sign_search(np.zeros((2, 2)), np.array([0.0, 1.0]), 0.1 * one, one, 3 * one, 5)[0]
     assert_allclose(u, [1, -1.9])
     H = np.full((2, 2), np.inf)
-    u, _, _ = sign_search(H, np.full(2, np.inf), one, one, one, 5)
+    u = sign_search(H, np.full(2, np.inf), one, one, one, 5)[0]
     assert np.isfinite(u).all()
 
 
@@ -135,17 +135,6 @@ def test_targets_in_units_of_their_own():
     for r in range(3):
         one = ElasticNet(alpha=1e-3, l1_ratio=0.5, tol=1e-14, max_iter=100_000).fit(X, y[:, r])
         assert_allclose(joint.coef_[r], one.coef_, atol=1e-8 * np.abs(y[:, r]).max())
-
-
-class Half(RegressionLoss):
-    """Half of squared error, which says that its curvature is constant."""
-
-    _constant_curvature = 0.5
-
-    def loss_gradient(self, y, raw):
-        r = raw - y
-        value = r**2 / 4
-        return value if raw.ndim == 1 else value.sum(axis=1), r / 2
 
 
 def test_a_loss_of_ones_own():

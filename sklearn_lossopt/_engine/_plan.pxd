@@ -38,6 +38,7 @@ cdef extern from "_sign_search.hpp" namespace "lossopt" nogil:
         const double* threshold
         double* u
         double* slope
+        double* curvature
         double* factor
         double* room
         Py_ssize_t* order

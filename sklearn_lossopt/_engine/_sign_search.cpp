@@ -20,8 +20,9 @@ constexpr int ROUNDS = 4, INNER_SWEEPS = 8;
 constexpr double WORTH = 1e-2;
 /* A column is a combination of others if this part of its square is left after them. */
 constexpr double DEPENDENT = 1e-12;
-/* A curvature is rounding beside this part of its terms. */
-constexpr double ROUNDING = 1e-14;
+/* A curvature is rounding beside this part of its terms, and where it is, counts as the second: a
+ * step that long is one of the proximal point method. */
+constexpr double ROUNDING = 1e-14, PROXIMAL = 1e-13;
 /* Steps in which zeros enter together before they do so one by one, and what they have to promise
  * beside the best of them. */
 constexpr ptrdiff_t TOGETHER = 40;
@@ -61,8 +62,10 @@ class SignSearch {
     /* Coordinates that move together: the first `size` have rows of the factor, the next
      * `dependent` are combinations of these, the others have not been tried. */
     ptrdiff_t *member, *crossing, size = 0, dependent = 0, count = 0;
-    /* Not 0 for coordinates that have failed to lower the model since another has. */
+    /* 1 for coordinates that have failed to lower the model since another has, 2 for those whose
+     * proximal step has been made. */
     ptrdiff_t *stuck;
+    bool proximal = false;
 
   public:
     explicit SignSearch(SignProblem &problem)
@@ -76,6 +79,15 @@ class SignSearch {
     }
 
     void run()
+    {
+        search();
+        std::copy(diagonal, diagonal + d, p.curvature);
+        for (ptrdiff_t k = size; k < count; k++)
+            p.curvature[member[k]] *= PROXIMAL;
+    }
+
+  private:
+    void search()
     {
         p.gained = p.left = 0;
         p.ended = false;
@@ -96,17 +108,19 @@ class SignSearch {
                 return;
             }
             bool together = entered++ < TOGETHER && u[best] == 0 && threshold[best] > 0;
+            proximal = false;
             if ((together && enter(worst)) || enter_one(best))
-                std::fill(stuck, stuck + d, 0);
+                std::replace(stuck, stuck + d, ptrdiff_t(1), ptrdiff_t(0));
             else
                 stuck[best] = 1;
+            if (proximal)
+                stuck[best] = 2;
         }
         double worst;
         outside(&worst);
         p.left += promise_of_members();
     }
 
-  private:
     bool usable(ptrdiff_t j) const { return diagonal[j] > 0 && threshold[j] < INFINITY; }
 
     double row(ptrdiff_t i, ptrdiff_t j) const { return i == j ? diagonal[i] : p.H[i * d + j]; }
@@ -278,8 +292,10 @@ class SignSearch {
         *length = 0;
         if (!(start < 0))
             return false;
-        if (!(curvature > ROUNDING * size))
-            curvature = newton ? -start : 0;
+        if (!(curvature > ROUNDING * size)) {
+            curvature = newton ? -start : PROXIMAL * size;
+            proximal = !newton;
+        }
         double jumps = start;
         for (ptrdiff_t k = 0; k < crossings; k++) {
             double t = at[crossing[k]];
@@ -405,10 +421,8 @@ class SignSearch {
     {
         ptrdiff_t best = -1;
         p.left = *worst = 0;
-        auto look = [&](ptrdiff_t j) {
-            double miss = excess(j), gain = 0.5 * miss * miss / diagonal[j];
-            /* Next to no curvature keeps a combination of others from becoming 0. */
-            gain = std::max(gain, miss * u[j]);
+        auto look = [&](ptrdiff_t j, double part) {
+            double miss = excess(j), gain = 0.5 * miss * miss / (part * diagonal[j]);
             p.left += gain;
             if (gain > *worst && !stuck[j]) {
                 *worst = gain;
@@ -417,9 +431,9 @@ class SignSearch {
         };
         for (ptrdiff_t j = 0; j < d; j++)
             if (usable(j) && u[j] == 0 && threshold[j] > 0)
-                look(j);
+                look(j, 1.0);
         for (ptrdiff_t k = size; k < count; k++)
-            look(member[k]);
+            look(member[k], PROXIMAL);
         return best;
     }
 

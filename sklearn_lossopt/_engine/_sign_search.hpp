@@ -12,6 +12,7 @@ struct SignProblem {
     const double *diagonal;  /* (d,), taken for that of H */
     const double *threshold; /* (d,), infinite for coordinates that are held */
     double *u, *slope;       /* (d,), moved */
+    double *curvature;       /* (d,), of each coordinate where the others may move along */
     double *factor;          /* (d, d), room for a Cholesky factor */
     double *room;            /* (6, d) */
     ptrdiff_t *order;        /* (3, d), room */

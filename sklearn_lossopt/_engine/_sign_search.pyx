@@ -16,7 +16,8 @@ sign it would change, or along the way there to the lowest point. One Cholesky f
 step to step, as far as its rows belong to the same coefficients. When the coefficients have settled,
 zeros whose slope is beyond their bounds enter: the best ones by a step each, later one by one, with
 the settled ones moving along. A column that is a combination of others to rounding has no row in
-the factor: it always moves like the latter, until a coefficient has become 0.
+the factor: it always moves like the latter, until a coefficient has become 0, or once as far as a
+curvature that is no more than rounding lets it (the proximal point method).
 
 References
 ----------
@@ -58,21 +59,26 @@ def sign_search(const double[:, ::1] H, const double[::1] diagonal, const double
         An estimate of how far above its minimum the model is.
     ended : bool
         Whether the steps were enough.
+    curvature : ndarray of shape (d,)
+        The diagonal, but for combinations of other columns: there a part of it that is no more than
+        its rounding.
     """
     cdef SignProblem p
     u, slope = np.array(start, dtype=np.float64), np.array(gradient, dtype=np.float64)
     cdef Py_ssize_t d = len(u)
     if d == 0:
-        return u, 0.0, True
+        return u, 0.0, True, np.empty(0)
     if H.shape[0] != d or H.shape[1] != d or diagonal.shape[0] != d or threshold.shape[0] != d:
         raise ValueError("shapes do not agree")
-    cdef double[::1] u_view = u, slope_view = slope
+    curvature = np.empty(d)
+    cdef double[::1] u_view = u, slope_view = slope, curvature_view = curvature
     cdef double[:, ::1] factor = np.empty((d, d)), room = np.empty((6, d))
     cdef Py_ssize_t[:, ::1] order = np.empty((3, d), np.intp)
     p.d, p.most_steps = d, steps
     p.H, p.diagonal, p.threshold = &H[0, 0], &diagonal[0], &threshold[0]
     p.u, p.slope, p.factor = &u_view[0], &slope_view[0], &factor[0, 0]
+    p.curvature = &curvature_view[0]
     p.room, p.order = &room[0, 0], &order[0, 0]
     with nogil:
         level.sign_search(&p)
-    return u, p.left, p.ended
+    return u, p.left, p.ended, curvature

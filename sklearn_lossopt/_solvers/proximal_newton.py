@@ -133,34 +133,44 @@ def minimise(model, weights, gradient, threshold, steps=SEARCH_STEPS):
         is missing.
     solved : bool
         Whether what is missing is a small part.
+    curvature : ndarray of shape (model.size,)
+        Of each coordinate, next to nothing for combinations of others.
     """
     usable = np.isfinite(threshold)
     whole = usable.sum() <= MATRIX_SIZE
     u, slope = weights.copy(), gradient
-    decrement = 0.0
+    decrement, curvature = 0.0, model.diagonal
     if not whole and 2 * np.count_nonzero(u) > min(MATRIX_SIZE, model.rank):
         # Nearly as many as there are rows would make their matrix singular.
         u = np.where(usable & (threshold > 0), 0.0, u)
-        slope = gradient + model.product(u - weights)
+        slope, decrement = gradient + model.product(u - weights), -np.inf
     for _ in range(REFINEMENTS if whole else ENLARGEMENTS):
         working = usable if whole else _working_set(u, slope, threshold, model.diagonal)
         index, moved = np.flatnonzero(working), u.copy()
         parts = threshold[index], u[index], slope[index]
-        moved[index], left, ended = _search(model, index, *parts, steps)
+        moved[index], left, ended, found = _search(model, index, *parts, steps)
         D = moved - weights
         bent = model.product(D)
         change = gradient * D
         change[usable] += threshold[usable] * (np.abs(moved) - np.abs(weights))[usable]
         gained = -float(change.sum() + 0.5 * D @ bent)
-        if whole and not gained > decrement:
+        if not gained > (1 + 1e-12) * decrement:
+            # What is left is rounding.
+            curvature = curvature.copy()
+            curvature[index] = np.minimum(curvature[index], found)
             break
         u, slope, decrement = moved, gradient + bent, gained
-        missing = _missing(u, slope, threshold, model.diagonal)
+        curvature = model.diagonal.copy()
+        curvature[index] = found
+        missing = _missing(u, slope, threshold, curvature)
         rest = float(missing.sum() if whole else missing[~working].sum())
         if rest <= ACCURACY * decrement:
             break
-    left = max(left, float(_missing(u, slope, threshold, model.diagonal).sum()))
-    return u, decrement + left, (whole and ended) or (decrement > 0 and left <= 0.1 * decrement)
+    else:
+        ended = ended and whole
+    left = max(left, float(_missing(u, slope, threshold, curvature).sum()))
+    solved = ended or (decrement > 0 and left <= 0.1 * decrement)
+    return u, decrement + left, solved, curvature
 
 
 def _missing(u, slope, threshold, diagonal):
@@ -180,7 +190,7 @@ def _search(model, index, threshold, u, slope, steps):
     v, left = feature_sign_search(
         WorkingSet(model, index, scale), u * scale, slope / scale, threshold / scale, steps
     )
-    return v / scale, left, False
+    return v / scale, left, False, model.diagonal[index]
 
 
 def _working_set(u, slope, threshold, diagonal):
@@ -203,18 +213,19 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
     objective = hessian.objective
     threshold = np.tile(thresholds(objective), (len(weights), 1))
     models, raised = _models(hessian, weights, floor, threshold)
-    moved, decrement, solved = np.empty_like(weights), 0.0, True
+    moved, decrement, solved, curvature = np.empty_like(weights), 0.0, True, []
     for part, model in models:
-        u, gain, done = minimise(
+        u, gain, done, found = minimise(
             model, weights[part].ravel(), gradient[part].ravel(), threshold[part].ravel(),
             hessian.search_steps,
         )  # fmt: skip
         moved[part] = u.reshape(weights[part].shape)
         decrement, solved = decrement + gain, solved and done
+        curvature.append(found)
     direction = moved - weights
     # Among columns that are equal to rounding searches do not end: the next ones are shorter.
     hessian.search_steps = SEARCH_STEPS if solved else max(hessian.search_steps // 2, 20)
-    hessian.model_diagonal = np.concatenate([model.diagonal for _, model in models])
+    hessian.model_diagonal = np.concatenate(curvature)
     near = hessian.constant or float(np.abs(hessian.sample[0] @ direction.T).max()) <= (
         objective.loss._trust_radius(hessian.y_scale)
     )

@@ -133,7 +133,7 @@ class Correction:
                 H[-1, -1] = 1.0
             if objective.l1 > 0:
                 model, threshold = MatrixModel(H, objective.l2), thresholds(objective)
-                moved, gain, _ = minimise(model, W[r], gradient[r], threshold)
+                moved, gain, *_ = minimise(model, W[r], gradient[r], threshold)
                 direction[r], decrement = moved - W[r], decrement + gain
                 continue
             diagonal = np.diagonal(H) * self.prior
@@ -163,7 +163,7 @@ class Correction:
         if objective.l1 > 0:
             model = QuadraticModel(x, share, along, k, objective.l2)
             threshold = np.tile(thresholds(objective), k)
-            moved, decrement, _ = minimise(model, W.ravel(), gradient.ravel(), threshold)
+            moved, decrement, *_ = minimise(model, W.ravel(), gradient.ravel(), threshold)
             return moved.reshape(W.shape) - W, decrement
         penalty = estimate.l2.copy()
         # Of a constant for all outputs, which no loss sees.

@@ -283,8 +283,8 @@ def test_errors_of_what_partitions_have_together():
         fit_blocks(GradientClassifier(), cut(X, np.zeros(90)))
     with pytest.raises(ValueError, match=r"block 0 of y.*gamma"):
         fit_blocks(GradientRegressor("gamma"), cut(X, -np.ones(90)))
-    with pytest.raises(ValueError, match="partial_fit"):
-        fit_blocks(GradientClassifier(hidden_layer_sizes=5), cut(X, y))
+    with pytest.raises(ValueError, match="n_members=1"):
+        fit_blocks(GradientClassifier(hidden_layer_sizes=5, n_members=2), cut(X, y))
     with pytest.raises(ValueError, match="scoring='loss'"):
         fit_blocks(GradientClassifier(scoring="accuracy"), cut(X, y))
     with pytest.raises(ValueError, match="all of its blocks are empty"):
@@ -315,9 +315,9 @@ def test_a_kinked_loss_on_many_columns_promises_nothing():
 
 
 def test_functions_that_are_sent_to_partitions_are_importable():
-    from sklearn_lossopt._partitions import lagrangian, objective, rows, scoring
+    from sklearn_lossopt._partitions import lagrangian, networks, objective, rows, scoring
 
-    for module in (lagrangian, objective, rows, scoring):
+    for module in (lagrangian, networks, objective, rows, scoring):
         for name, found in vars(module).items():
             if inspect.isfunction(found) and found.__module__ == module.__name__:
                 assert found.__qualname__ == name

@@ -21,18 +21,18 @@ class Setup:
     """What a trainer of a partition's rows is made of, besides the rows and the model's place."""
 
     problem: Problem
-    l2: float
-    l1: float
     shift: np.ndarray | None
     optimizer: Optimizer
     loss_scale: float
+    l2: float
+    l1: float
     options: dict
 
-    def trainer(self, rows, weights, slots, steps):
-        """The compiled trainer, which moves the arrays in place."""
+    def trainer(self, rows, weights, slots, steps, **other):
+        """The compiled trainer, which moves the arrays in place; ``other`` options come first."""
         objective = replace(self.problem.objective(rows), l2=self.l2, l1=self.l1)
         model = objective.model(self.optimizer, self.loss_scale)
-        return objective.trainer(self.shift, weights, model, slots, steps, **self.options)
+        return objective.trainer(self.shift, weights, model, slots, steps, **self.options | other)
 
 
 @dataclass
@@ -67,7 +67,9 @@ def apply_to_objective(rows, problem, function, *args):
 
 def take_targets(rows, first, stride):
     """Targets and weights of every so many rows used, counted over all partitions; ``first`` has
-    the numbers of those before each."""
+    the numbers of those before each. None without any."""
+    if rows.n == 0:
+        return None
     used = np.arange(rows.n) if rows.sample_indices is None else rows.sample_indices
     picked = used[-first[rows.number] % stride :: stride]
     return rows.target[picked], None if rows.weight is None else rows.weight[picked]
@@ -112,7 +114,11 @@ def train_locally(rows, setup, weights, slots, steps, span, rates):
         Where it ends, and the running mean of F, each times the partition's share of the round.
     """
     arrays = weights.copy(), slots.copy(), steps.copy()
-    trainer, mean = setup.trainer(rows, *arrays), np.empty(1)
+    size, mean = setup.options["batch_size"], np.empty(1)
+    if rows.n < span.n:
+        # The few rows that are left of each partition would make many steps of more noise.
+        size = -(-rows.n // max(1, round(rows.n / size)))
+    trainer = setup.trainer(rows, *arrays, batch_size=size)
     trainer.run(span.epoch, 1, span.rates(rates, -(-rows.n // trainer.batch_size)), mean)
     return tuple(rows.n / span.size * array.astype(np.float64) for array in (*arrays, mean))
 
@@ -136,17 +142,18 @@ class NetworkObjective(PartitionedObjective):
     sizes: dict | None = None
 
     def each(self, function, *args):
+        """The list of ``function(objective, *args)`` of the partitions that have rows."""
         found = self.partitions.collect(apply_to_objective, self.problem, function, *args)
         return [part for part in found if part is not None]
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``trainer`` takes for a model: partitions make theirs where they are."""
-        return optimizer, loss_scale
+        return optimizer, loss_scale, self.l2, self.l1
 
     def trainer(self, shift, weights, model, slots, steps, **options):
         # Networks have no metric: coordinates are the weights.
         options = {k: v for k, v in options.items() if k not in ("metric", "coordinates")}
-        setup = Setup(self.problem, self.l2, self.l1, shift, *model, options)
+        setup = Setup(self.problem, shift, *model, options)
         return LocalTrainer(self, setup, weights, slots, steps)
 
     # -- units ------------------------------------------------------------------------------------
@@ -192,7 +199,8 @@ class NetworkObjective(PartitionedObjective):
     def _take_targets(self, stride):
         counts = np.array(list(self.sizes.values()))
         first = dict(zip(self.sizes, (np.cumsum(counts) - counts).tolist(), strict=True))
-        targets, weights = zip(*self.partitions.collect(take_targets, first, stride), strict=True)
+        found = self.partitions.collect(take_targets, first, stride)
+        targets, weights = zip(*(part for part in found if part is not None), strict=True)
         target = np.concatenate(targets)
         weight = None if weights[0] is None else np.concatenate(weights)
         return Objective(

@@ -95,7 +95,11 @@ def has_units(objective, statistics):
     Scaling would make a spike of 31 standard deviations of a level that one row in 1,000 has.
     """
     if objective.sparse:
-        return np.all(objective.each(only_ones), axis=0) if statistics is None else np.zeros(objective.d, bool)
+        return (
+            np.all(objective.each(only_ones), axis=0)
+            if statistics is None
+            else np.zeros(objective.d, bool)
+        )
     if statistics is None:
         mean, variance = objective.moments()
     else:

@@ -16,6 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import _harness
+
+del sys.path[0]  # where Dask would take the folder of sparse benchmarks for a package that it knows
+
 import dask
 import dask.array as da
 import numpy as np

@@ -82,6 +82,8 @@ class SignSearch {
     {
         search();
         std::copy(diagonal, diagonal + d, p.curvature);
+        for (ptrdiff_t k = 0; k < size; k++)
+            p.curvature[member[k]] = p.factor[k * (d + 1)] * p.factor[k * (d + 1)];
         for (ptrdiff_t k = size; k < count; k++)
             p.curvature[member[k]] *= PROXIMAL;
         for (ptrdiff_t j = 0; j < d; j++)

@@ -157,19 +157,24 @@ class Objective:
         return self.cached("constant", self.loss._identity(), self._best_constant)
 
     def _best_constant(self):
-        index = self.subsample(self.n)
-        y = self.target[index]
-        weight = None if self.weight is None else self.weight[index]
-        if self.target_kind != "values":
+        if self.target_kind == "values":
+            index = self.subsample(self.n)
+            y, weight = self.target[index], None if self.weight is None else self.weight[index]
+        else:
             # A row of each class: columns of all rows could be larger than X.
-            mass = np.zeros(self.n_outputs)
-            for start in range(0, len(y), PREDICTED_ENTRIES):
-                part = slice(start, start + PREDICTED_ENTRIES)
-                share = None if weight is None else weight[part]
-                mass += np.bincount(y[part].astype(np.intp), share, len(mass))
-            y = self.columns(np.flatnonzero(mass))
-            weight = mass[mass > 0]
+            mass = self.class_masses()
+            y, weight = self.columns(np.flatnonzero(mass)), mass[mass > 0]
         return np.asarray(self.loss._constant(y, weight), dtype=np.float64)
+
+    def class_masses(self):
+        """The sum of the weights of each class (k,)."""
+        index, mass = self.subsample(self.n), np.zeros(self.n_outputs)
+        y, weight = self.target[index], None if self.weight is None else self.weight[index]
+        for start in range(0, len(y), PREDICTED_ENTRIES):
+            part = slice(start, start + PREDICTED_ENTRIES)
+            share = None if weight is None else weight[part]
+            mass += np.bincount(y[part].astype(np.intp), share, len(mass))
+        return mass
 
     def objective_at_zero(self):
         """The mean loss of raw predictions 0."""
@@ -312,6 +317,10 @@ class Objective:
         """The sums over ``blocks`` of the arrays that ``function(loss, joint, *block, *args)``
         returns, a tuple; ``joint`` says whether the loss takes all outputs together."""
         return sum_blocks(self, function, self.blocks(shift), args)
+
+    def each(self, function, *args):
+        """The list of ``function(objective, *args)`` of parts that have all rows: this one."""
+        return [function(self, *args)]
 
     def moments(self):
         """Weighted mean and variance of each column, float64; X dense."""

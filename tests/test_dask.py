@@ -151,6 +151,19 @@ def test_all_schedulers_give_the_same_bits(cluster, small_sample):
     assert workers.loss_curve_[-1] == pytest.approx(plain.loss_curve_[-1], rel=1e-6)
 
 
+def test_networks_have_the_same_bits_on_workers_and_in_this_process(cluster, small_sample):
+    X, y = make_data("classification", n=1900)
+    X, y, rest = X[:1600], y[:1600], (X[1600:], y[1600:])
+    parameters = {"hidden_layer_sizes": 8, "max_iter": 2, "random_state": 0}
+    expected = GradientClassifier(**parameters)
+    fitting.fit_blocks(expected, listed(X, y, rows=90), listed(*rest))
+    model, rest = DaskGradientClassifier(**parameters), parted(*rest)
+    with cluster.as_current():
+        model.fit(*parted(X, y, rows=90), X_val=rest[0], y_val=rest[1])
+    assert all(map(np.array_equal, model.coefs_, expected.coefs_)) and model.n_iter_ == 2
+    assert np.array_equal(model.validation_curve_, expected.validation_curve_)
+
+
 def test_a_killed_worker_costs_no_bit(cluster, small_sample, monkeypatch):
     X, y = make_data("regression", n=1900)
     data, killed = parted(X, y), []

@@ -70,7 +70,7 @@ def test_every_loss_ends_at_the_optimum_of_the_plain_fit(task, loss, optimizer, 
     found = losses.Loss.resolve(loss)
     if not found.learns_at_optimum:
         # No optimum is looked for, and none is promised.
-        assert not model.converged_
+        assert not model.converged_ and "even sample" in str(caught[0].message)
         return
     assert plain.converged_ and model.converged_ and not caught
     assert model.loss_curve_[-1] <= plain.loss_curve_[-1] * (1 + 1e-6)
@@ -153,6 +153,19 @@ def test_smooth_losses_take_few_passes_on_raw_columns(passes):
     assert model.converged_
     preparations = {"gather_facts", "encode", "take_rows"}
     assert sum(n for name, n in passes.items() if name not in preparations) <= 7
+
+
+@pytest.mark.parametrize(("task", "loss"), PAIRS)
+def test_every_smooth_loss_takes_ten_passes_at_most_on_raw_columns(task, loss, passes):
+    if not losses.Loss.resolve(loss).smooth:
+        pytest.skip("corrections of losses with kinks take more")
+    X, y = make_data(task, loss, n=10_000)
+    rng = np.random.default_rng(0)
+    X = np.column_stack([X, rng.normal(size=(len(X), 8))]) * 10 ** rng.uniform(-3, 3, 12) + 100
+    model = fit(ESTIMATORS[task](loss, random_state=0), X, y, sizes=9, rows=4000)
+    preparations = {"gather_facts", "encode", "take_rows"}
+    assert model.converged_
+    assert sum(n for name, n in passes.items() if name not in preparations) <= 10
 
 
 @pytest.mark.parametrize("sizes", [1, 2, 40])
@@ -283,8 +296,8 @@ def test_errors_of_what_partitions_have_together():
         fit_blocks(GradientClassifier(), cut(X, np.zeros(90)))
     with pytest.raises(ValueError, match=r"block 0 of y.*gamma"):
         fit_blocks(GradientRegressor("gamma"), cut(X, -np.ones(90)))
-    with pytest.raises(ValueError, match="partial_fit"):
-        fit_blocks(GradientClassifier(hidden_layer_sizes=5), cut(X, y))
+    with pytest.raises(ValueError, match="n_members=1"):
+        fit_blocks(GradientClassifier(hidden_layer_sizes=5, n_members=2), cut(X, y))
     with pytest.raises(ValueError, match="scoring='loss'"):
         fit_blocks(GradientClassifier(scoring="accuracy"), cut(X, y))
     with pytest.raises(ValueError, match="all of its blocks are empty"):
@@ -315,9 +328,9 @@ def test_a_kinked_loss_on_many_columns_promises_nothing():
 
 
 def test_functions_that_are_sent_to_partitions_are_importable():
-    from sklearn_lossopt._partitions import lagrangian, objective, rows, scoring
+    from sklearn_lossopt._partitions import lagrangian, networks, objective, rows, scoring
 
-    for module in (lagrangian, objective, rows, scoring):
+    for module in (lagrangian, networks, objective, rows, scoring):
         for name, found in vars(module).items():
             if inspect.isfunction(found) and found.__module__ == module.__name__:
                 assert found.__qualname__ == name

@@ -13,6 +13,7 @@ from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer,
 from sklearn_lossopt._estimators.prediction import fitted_attributes
 from sklearn_lossopt._exceptions import warn_user
 from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES, Objective
+from sklearn_lossopt._partitions.networks import NetworkObjective, count_used
 from sklearn_lossopt._partitions.objective import PartitionedObjective, Problem
 from sklearn_lossopt._partitions.rows import encode, take_rows
 from sklearn_lossopt._partitions.survey import survey, survey_validation
@@ -50,7 +51,7 @@ def fit_blocks(estimator, blocks, validation=None, sample_entries=MAX_SAMPLE_ENT
     """
     loss = resolve_loss(estimator)
     settings = resolve_settings(estimator, loss)
-    _check_parameters(estimator, settings)
+    _check_parameters(estimator)
     with np.errstate(all="ignore"):
         return _fit_blocks(estimator, blocks, validation, loss, settings, sample_entries)
 
@@ -65,18 +66,12 @@ def _fit_blocks(estimator, blocks, validation, loss, settings, sample_entries):
     return estimator
 
 
-def _check_parameters(estimator, settings):
+def _check_parameters(estimator):
     """Raise where a parameter asks for what partitions do not have."""
-    if settings.network is not None:
-        raise ValueError(
-            f"hidden_layer_sizes={estimator.hidden_layer_sizes!r}: fit finds the optimum of linear "
-            "models on partitions. Train networks by partial_fit, which visits the partitions one "
-            "after the other."
-        )
     if estimator.n_members > 1:
         raise ValueError(
-            f"n_members={estimator.n_members}: linear models at the optimum of all rows are alike. "
-            "Use n_members=1."
+            f"n_members={estimator.n_members}: partitions train one model at a time. Use "
+            "n_members=1."
         )
     if resolve_scorer(estimator) is not None:
         raise ValueError(
@@ -127,7 +122,8 @@ class PartitionedFit:
         loss = self.loss._prepared(partial(residual_scale, self._scale_sample(problem, sample)))
         sample = replace(sample, loss=loss)
         start = self._start(sample)
-        estimator._forget_fit(None)
+        memory = None if start is None else estimator._memory(settings.optimizer, sample.X.dtype)
+        estimator._forget_fit(settings.network)
         self._set_features()
         encoding = self.found.recipe.encoding
         attributes = partial(
@@ -136,7 +132,9 @@ class PartitionedFit:
         observer = CallbackReporter(estimator, None, None, None, 0)
         observer.begin_fit(attributes, sample, settings.max_iter, None)
         told = observer if observer.wants_epochs else None
-        if sample.n == n and not self.validated:
+        if settings.network is not None:
+            result = yield from self._train_network(sample, start, memory, told)
+        elif sample.n == n and not self.validated:
             result = yield from train(sample, settings, self.seed, start, observer=told)
         else:
             if start is None:
@@ -172,6 +170,19 @@ class PartitionedFit:
             curve=result.state.curve, fingerprint=b"corrected",
         )  # fmt: skip
         return replace(result, state=state)
+
+    def _train_network(self, sample, start, memory, observer):
+        """Train a network on all rows; returns the FitResult."""
+        objective, validation = sample, None
+        if sample.n < self.found.n:
+            sizes = dict(self.rows.collect(count_used))
+            objective = self._in_partitions(
+                sample, self.rows, self.found.n, NetworkObjective, sizes=sizes
+            )
+        if self.validated:
+            judged = self._in_partitions(sample, *self.validation, NetworkObjective)
+            validation = Validation(self.estimator.early_stopping, objective=judged)
+        return train(objective, self.settings, self.seed, start, memory, validation, observer)
 
     # -- rows -------------------------------------------------------------------------------
 
@@ -220,11 +231,11 @@ class PartitionedFit:
             return sample
         return self._sample(problem, self._stride(MAX_SCALE_ENTRIES))
 
-    def _in_partitions(self, sample, rows, n):
-        return PartitionedObjective(
+    def _in_partitions(self, sample, rows, n, kind=PartitionedObjective, **own):
+        return kind(
             sample.X, sample.target, sample.target_kind, sample.weight, None, sample.n_outputs,
             sample.loss, sample.l2, sample.l1, sample.fit_intercept, cache=Cache(),
-            model_dtype=sample.model_dtype, partitions=rows, mass=float(n),
+            model_dtype=sample.model_dtype, partitions=rows, mass=float(n), **own,
         )  # fmt: skip
 
     # -- the estimator ------------------------------------------------------------------------

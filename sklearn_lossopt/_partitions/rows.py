@@ -101,7 +101,8 @@ def gather_facts(block, estimator):
             codes = np.searchsorted(labels, known)
         else:
             labels, codes = None, np.zeros(len(known), np.intp)
-            numbers = known.reshape(len(known), -1).astype(np.float64)
+            # Of rows without a weight no shape follows from their number.
+            numbers = (known if known.ndim == 2 else known[:, None]).astype(np.float64)
             if len(known):
                 targets = np.stack([numbers.min(axis=0), numbers.max(axis=0)])
             leaves = X.dtype == np.float32 and squares_leave_float32(y, used)

@@ -89,13 +89,17 @@ def standardisation(objective, statistics):
 
 
 def has_units(objective, statistics):
-    """Whether each column is one that scaling would spoil: numbers in [0, 1], most of them 0 or 1,
-    such as categories and what a PiecewiseLinearEncoder makes.
+    """Whether each column is one that scaling would spoil: numbers in [0, 1], at least half of them
+    0 or 1, wider than half of it, such as categories and what a PiecewiseLinearEncoder makes.
 
     Scaling would make a spike of 31 standard deviations of a level that one row in 1,000 has.
     """
     if objective.sparse:
-        return only_ones(objective) if statistics is None else np.zeros(objective.d, bool)
+        return (
+            np.all(objective.each(only_ones), axis=0)
+            if statistics is None
+            else np.zeros(objective.d, bool)
+        )
     if statistics is None:
         mean, variance = objective.moments()
     else:
@@ -108,7 +112,10 @@ def has_units(objective, statistics):
         return candidates & (variance >= (1 - ROUNDING) * most)
     columns = np.flatnonzero(candidates)
     if len(columns):
-        candidates[columns] = mostly_ends(objective, columns)
+        least, greatest, ends, mass = zip(*objective.each(count_ends, columns), strict=True)
+        low, high = np.min(least, axis=0), np.max(greatest, axis=0)
+        inside = (low >= 0) & (high <= 1) & (high - low > 0.5)
+        candidates[columns] = inside & (sum(ends) >= 0.5 * (1 - ROUNDING) * sum(mass))
     return candidates
 
 
@@ -123,8 +130,8 @@ def only_ones(objective):
     return np.bincount(X.indices[others], minlength=objective.d) == 0
 
 
-def mostly_ends(objective, columns):
-    """Whether columns are in [0, 1], at least half of them 0 or 1, and wider than half of it."""
+def count_ends(objective, columns):
+    """Columns' least and greatest numbers, the weight of those that are 0 or 1, and of all."""
     used, weight = objective.sample_indices, objective.weight
     n = objective.X.shape[0] if used is None else len(used)
     least, greatest, ends, mass = np.inf, -np.inf, 0.0, 0.0
@@ -137,8 +144,13 @@ def mostly_ends(objective, columns):
         greatest = np.maximum(greatest, rows.max(axis=0))
         ends = ends + share @ ((rows == 0) | (rows == 1))
         mass += share.sum()
-    inside = (least >= 0) & (greatest <= 1) & (greatest - least > 0.5)
-    return inside & (ends >= 0.5 * (1 - ROUNDING) * mass)
+    return least, greatest, ends, mass
+
+
+def target_range(objective):
+    """The least and the greatest target of each output."""
+    y = objective.target[objective.subsample(objective.n)]
+    return y.min(axis=0), y.max(axis=0)
 
 
 def target_units(objective, statistics):
@@ -174,11 +186,11 @@ def fixed(objective, constant, size, statistics):
     constant is predicted, and that without the rounding of a mean."""
     constant, size = np.array(constant, np.float64), np.array(size)
     if statistics is None and objective.target_kind == "values" and objective.fit_intercept:
-        y = objective.target[objective.subsample(objective.n)]
-        equal = y.min(axis=0) == y.max(axis=0)
+        low, high = zip(*objective.each(target_range), strict=True)
+        low, equal = np.min(low, axis=0), np.min(low, axis=0) == np.max(high, axis=0)
         size[equal] = 0.0
         if equal.any() and not objective.loss._has_link:
-            exact = np.where(equal, y[0], constant)
+            exact = np.where(equal, low, constant)
             if objective.mean_loss(exact) <= objective.mean_loss(constant):
                 constant = exact
     return np.column_stack([constant, size])

@@ -213,7 +213,14 @@ class Convergence:
             return False
         if not self.iterate.objective.loss.learns_at_optimum:
             # No loss is below 0: with all rows right and no penalty there is no more to find.
-            return value == 0 and bool(self.iterate.weights[:, :-1].any())
+            found = value == 0 and bool(self.iterate.weights[:, :-1].any())
+            if self.iterate.objective.in_partitions and not found:
+                self.warning = (
+                    "The model is that of an even sample of the rows: this loss has no optimum to "
+                    "look for on all of them. Use another, such as 'hinge', or partial_fit, which "
+                    "trains on all rows."
+                )
+            return found
         self.newton_direction()
         if self.gap <= self.target(value):
             return True

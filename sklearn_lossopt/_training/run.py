@@ -145,7 +145,7 @@ def resume(objective, settings, preconditioner, seed, start, earlier):
 
 def choose_strategy(settings, iterate, average, convergence, rate, patient, anew):
     """How the fit goes from epoch to epoch; ``patient`` and ``anew`` as for FixedSchedule."""
-    if iterate.objective.in_partitions:
+    if iterate.objective.in_partitions and settings.network is None:
         return Passes(iterate, convergence, settings, rate, make_corrector)
     if settings.optimizer.minimize is not None:
         return WholeObjective(iterate, convergence, settings, rate, make_corrector)

@@ -122,12 +122,13 @@ class DaskGradientRegressor(DaskModelMixin, GradientRegressor):
     coef_, intercept_, n_features_in_, feature_names_in_, converged_, delta_ : object
         As of ``GradientRegressor``.
     n_iter_ : int
-        Corrections made, each of a few passes over all rows; epochs, where all rows are few enough
-        to be trained on at once.
+        Corrections made, each of a few passes over all rows; epochs of networks, and where all rows
+        are few enough to be trained on at once.
     loss_curve_ : ndarray of shape (n_iter_,)
         F on all rows after each of them.
     validation_curve_, best_iter_ : object
-        With ``X_val`` or ``early_stopping``, as of ``GradientRegressor``, after each correction.
+        With ``X_val`` or ``early_stopping``, as of ``GradientRegressor``, after each correction or
+        epoch.
 
     See Also
     --------
@@ -137,9 +138,10 @@ class DaskGradientRegressor(DaskModelMixin, GradientRegressor):
     -----
     The optimizer, schedule, learning rate, batch size and preconditioning train on an even sample
     of the rows, at whose optimum passes over all rows begin. ``max_iter`` and ``tol`` hold for
-    both. ``early_stopping`` without ``X_val`` sets whole blocks aside. The scheduler is the one in
-    force: a ``distributed.Client``, whose workers keep their blocks, or threads of one machine,
-    which read them in each pass and hold a few at a time.
+    both. Networks are trained by them in local passes over the blocks, with up to 8 means an epoch.
+    ``early_stopping`` without ``X_val`` sets whole blocks aside. The scheduler is the one in force:
+    a ``distributed.Client``, whose workers keep their blocks, or threads of one machine, which read
+    them in each pass and hold a few at a time.
 
     Examples
     --------
@@ -248,12 +250,13 @@ class DaskGradientClassifier(DaskModelMixin, GradientClassifier):
     classes_, coef_, intercept_, n_features_in_, feature_names_in_, converged_ : object
         As of ``GradientClassifier``.
     n_iter_ : int
-        Corrections made, each of a few passes over all rows; epochs, where all rows are few enough
-        to be trained on at once.
+        Corrections made, each of a few passes over all rows; epochs of networks, and where all rows
+        are few enough to be trained on at once.
     loss_curve_ : ndarray of shape (n_iter_,)
         F on all rows after each of them.
     validation_curve_, best_iter_ : object
-        With ``X_val`` or ``early_stopping``, as of ``GradientClassifier``, after each correction.
+        With ``X_val`` or ``early_stopping``, as of ``GradientClassifier``, after each correction or
+        epoch.
 
     See Also
     --------

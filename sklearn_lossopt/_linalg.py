@@ -141,6 +141,13 @@ def unit_cholesky(matrix, jitter):
             jitter *= 100
 
 
+def triangular_solution(matrix, right, lower=False):
+    """x with matrix x = right; SciPy's own refuses to solve no equations before 1.14."""
+    if not len(matrix):
+        return np.zeros(right.shape)
+    return linalg.solve_triangular(matrix, right, lower=lower, check_finite=False)
+
+
 def whitener(matrix):
     """Upper triangular T with T' matrix T = I, and its inverse; matrix positive semi-definite.
 
@@ -150,7 +157,7 @@ def whitener(matrix):
     scale = np.sqrt(np.maximum(np.diagonal(matrix), 0))
     scale[scale == 0] = 1.0
     factor = unit_cholesky(matrix / scale / scale[:, None], 1e-10)
-    inverse = linalg.solve_triangular(factor, np.eye(len(scale)), lower=True, check_finite=False)
+    inverse = triangular_solution(factor, np.eye(len(scale)), lower=True)
     return np.ascontiguousarray(inverse.T / scale[:, None]), factor.T * scale
 
 
@@ -174,5 +181,5 @@ def row_whitener(rows):
     R = linalg.qr(rows / scale, mode="r", overwrite_a=True, check_finite=False)[0][: len(scale)]
     diagonal = np.diagonal(R)
     R[np.diag_indices_from(R)] = np.copysign(np.maximum(np.abs(diagonal), 1e-12), diagonal)
-    inverse = linalg.solve_triangular(R, np.eye(len(scale)), check_finite=False)
+    inverse = triangular_solution(R, np.eye(len(scale)))
     return np.ascontiguousarray(inverse / scale[:, None]), R * scale

@@ -5,14 +5,10 @@ their own needs a line here.
 """
 
 import numpy as np
-import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
-from sklearn.utils.fixes import parse_version
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor, losses, optimizers, schedules
-
-SINCE_1_8 = parse_version(sklearn.__version__) >= parse_version("1.8")  # of scikit-learn
 
 ESTIMATORS = {"regression": GradientRegressor, "classification": GradientClassifier}
 

@@ -16,7 +16,6 @@ from catalogue import (
     ESTIMATORS,
     OPTIMIZERS,
     PAIRS,
-    SINCE_1_8,
     STEPPING,
     TEXTBOOK,
     TRIPLES,
@@ -741,7 +740,6 @@ def test_predictions_follow_the_fitted_loss(task):
 
 
 @each_task
-@pytest.mark.skipif(not SINCE_1_8, reason="1.7 does not route the weights of a pipeline's score")
 def test_weights_are_routed(task):
     X, y = make_data(task, n=90)
     weight = np.random.default_rng(0).gamma(1, size=len(X))

@@ -405,7 +405,8 @@ def test_sparse_rows_have_the_optimum_of_dense_ones(task, loss, n_targets):
 
 def test_sparse_rows_with_many_columns():
     rng = np.random.default_rng(0)
-    X = sparse.random_array((500, 20_000), density=2e-3, rng=rng, format="csr")
+    X = sparse.random_array((500, 20_000), density=2e-3, random_state=rng, format="csr")
+    X.indices, X.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)  # for peers
     y = X[:, :2000] @ rng.normal(size=2000) + 0.1 * rng.normal(size=500)
     model = GradientRegressor(alpha=2e-3, l1_ratio=1.0, random_state=0).fit(X, y)
     best = ElasticNet(alpha=2e-3, l1_ratio=1.0, tol=1e-10, max_iter=100_000).fit(X, y)

@@ -5,7 +5,13 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from sklearn_lossopt._linalg import block_solver, row_blocks, weighted_grams, whitener
+from sklearn_lossopt._linalg import (
+    block_solver,
+    row_blocks,
+    triangular_solution,
+    weighted_grams,
+    whitener,
+)
 
 LAYOUTS = {"dense": np.asarray, "sparse": sparse.csr_array}
 each_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
@@ -40,7 +46,9 @@ def test_row_blocks_are_the_rows(layout, n, d):
 
 
 def test_blocks_of_sparse_rows_hold_a_number_for_every_column():
-    x = sparse.random_array((5000, 4000), density=0.001, format="csr", rng=0)
+    x = sparse.random_array(
+        (5000, 4000), density=0.001, format="csr", random_state=np.random.default_rng(0)
+    )
     assert min(block.nnz for _, block in row_blocks(x)[:-1]) > 0.8 * 4000
 
 
@@ -54,3 +62,13 @@ def test_block_solver_divides_by_each_matrix():
     )
     one_for_all = block_solver([whitener(matrices[0])])(g)
     assert_allclose(one_for_all, np.linalg.solve(matrices[0], g.T).T, rtol=1e-8)
+
+
+@pytest.mark.parametrize("n", [0, 1, 6])
+@pytest.mark.parametrize("lower", [False, True])
+def test_triangular_solution(n, lower):
+    matrix = np.random.default_rng(n).normal(size=(n, n)) + 5 * np.eye(n)
+    matrix = np.tril(matrix) if lower else np.triu(matrix)
+    x = triangular_solution(matrix, np.ones((n, 3)), lower=lower)
+    assert x.shape == (n, 3)
+    assert_allclose(matrix @ x, 1)

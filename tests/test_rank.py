@@ -411,7 +411,7 @@ def test_wide_models_go_on_as_streams_and_pickle():
 def test_many_columns_without_a_penalty():
     """Beyond what is decomposed, least squares find the smallest coefficients."""
     rng = np.random.default_rng(0)
-    X = sparse.random_array((3000, 2500), density=0.004, rng=rng, format="csr")
+    X = sparse.random_array((3000, 2500), density=0.004, random_state=rng, format="csr")
     y = X @ rng.normal(size=2500) + 0.1 * rng.normal(size=3000)
     model = GradientRegressor(alpha=0, random_state=0).fit(X, y)
     expected = LinearRegression(tol=1e-12).fit(X, y)

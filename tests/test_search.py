@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from catalogue import OPTIMIZERS, PAIRS, SINCE_1_8, combine, make, make_data, settable
+from catalogue import OPTIMIZERS, PAIRS, combine, make, make_data, settable
 from conformance import failed_checks
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, stats
@@ -311,7 +311,6 @@ def test_pipelines_with_memory_replaced_steps_and_fit_parameters(tmp_path):
     assert not hasattr(grid[1]["model"][0], "coef_")
 
 
-@pytest.mark.skipif(not SINCE_1_8, reason="1.7 does not route the weights of a pipeline's score")
 def test_metadata_routing_as_in_grid_search():
     weight = np.random.default_rng(0).uniform(size=80)
     with config_context(enable_metadata_routing=True):

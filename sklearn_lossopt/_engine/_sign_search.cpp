@@ -82,8 +82,13 @@ class SignSearch {
     {
         search();
         std::copy(diagonal, diagonal + d, p.curvature);
+        for (ptrdiff_t k = 0; k < size; k++)
+            p.curvature[member[k]] = p.factor[k * (d + 1)] * p.factor[k * (d + 1)];
         for (ptrdiff_t k = size; k < count; k++)
             p.curvature[member[k]] *= PROXIMAL;
+        for (ptrdiff_t j = 0; j < d; j++)
+            if (stuck[j] && u[j] == 0)
+                p.curvature[j] *= PROXIMAL;
     }
 
   private:
@@ -431,7 +436,7 @@ class SignSearch {
         };
         for (ptrdiff_t j = 0; j < d; j++)
             if (usable(j) && u[j] == 0 && threshold[j] > 0)
-                look(j, 1.0);
+                look(j, stuck[j] ? PROXIMAL : 1.0);
         for (ptrdiff_t k = size; k < count; k++)
             look(member[k], PROXIMAL);
         return best;

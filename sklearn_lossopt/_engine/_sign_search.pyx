@@ -60,8 +60,8 @@ def sign_search(const double[:, ::1] H, const double[::1] diagonal, const double
     ended : bool
         Whether the steps were enough.
     curvature : ndarray of shape (d,)
-        The diagonal, but for combinations of other columns: there a part of it that is no more than
-        its rounding.
+        The diagonal; of coefficients that are not 0, what the coefficients before them in the factor
+        leave of it, and of combinations of other columns a part that is no more than its rounding.
     """
     cdef SignProblem p
     u, slope = np.array(start, dtype=np.float64), np.array(gradient, dtype=np.float64)

@@ -67,8 +67,10 @@ class HessianModel:
         # Of one search with an l1 penalty, at most.
         self.search_steps = SEARCH_STEPS
         # Of the last direction: the function that multiplies (k, d + 1) by the inverse Hessian,
-        # whether by iterations, and with an l1 penalty the Hessian's diagonal.
-        self.solve, self.iterated, self.model_diagonal = None, False, None
+        # whether by iterations, and with an l1 penalty the curvature of each coordinate, and where
+        # it is lost in rounding.
+        self.solve, self.iterated = None, False
+        self.model_diagonal = self.model_lost = None
         # Directions without curvature that the rows do not have, for steps to stay out of.
         self.null = None
         known = objective.loss._constant_curvature is not None and objective.target_kind != "class"

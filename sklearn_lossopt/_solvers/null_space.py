@@ -4,7 +4,7 @@ import numpy as np
 from scipy import linalg
 from scipy.sparse.linalg import LinearOperator, lsmr
 
-from sklearn_lossopt._linalg import extended, row_blocks
+from sklearn_lossopt._linalg import extended, row_blocks, triangular_solution
 
 # The most columns whose products with one another are decomposed.
 MOST_COLUMNS = 2000
@@ -63,8 +63,8 @@ def null_space(rows, fit_intercept, offset, eps):
         if not len(rest):
             break
         R = factor[:rank, :rank]
-        across = linalg.solve_triangular(R, factor[:rank, rank:], check_finite=False)
-        inverse = linalg.solve_triangular(R, np.eye(rank), check_finite=False)
+        across = triangular_solution(R, factor[:rank, rank:])
+        inverse = triangular_solution(R, np.eye(rank))
         first, C = C[:, first], C[:, rest]
         K, C = np.hstack([K, first @ inverse]), C - first @ across
         C = C - K @ (K.T @ _products(rows, C)[0])
@@ -117,7 +117,7 @@ class NullSpace:
         """Extended weights (k, d + 1) with the same predictions and the smallest coefficients."""
         # Twice, since what is removed may be many times what remains.
         for _ in range(2):
-            along = linalg.solve_triangular(self.R, self.Q.T @ W[:, :-1].T, check_finite=False)
+            along = triangular_solution(self.R, self.Q.T @ W[:, :-1].T)
             W = W - along.T @ self.directions.T
         return W
 

@@ -31,6 +31,8 @@ SQUARED_BLOCK_ROWS = 500
 SEARCH_STEPS, ENLARGEMENTS = 300, 40
 # Searches with the slope as the rows give it, at most: the matrix has been rounded.
 REFINEMENTS = 3
+# A curvature below this part of its coordinate's own is one that the search has lost in rounding.
+LOST = 1e-12
 
 
 class QuadraticModel:
@@ -226,6 +228,8 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
     # Among columns that are equal to rounding searches do not end: the next ones are shorter.
     hessian.search_steps = SEARCH_STEPS if solved else max(hessian.search_steps // 2, 20)
     hessian.model_diagonal = np.concatenate(curvature)
+    diagonal = np.concatenate([model.diagonal for _, model in models])
+    hessian.model_lost = hessian.model_diagonal < LOST * diagonal
     near = hessian.constant or float(np.abs(hessian.sample[0] @ direction.T).max()) <= (
         objective.loss._trust_radius(hessian.y_scale)
     )

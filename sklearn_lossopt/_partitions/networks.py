@@ -266,6 +266,7 @@ class LocalTrainer:
         updates = -(-n // self.batch_size)
         total = before = 0
         for chosen in np.array_split(order, min(ROUNDS, updates, len(order))):
+            chosen = np.sort(chosen)  # the order of their sum is that of all engines
             size = int(sizes[chosen].sum())
             span = Span(epoch, before, size, n)
             mean = self._run_round(chosen, span, rates, outer=updates > 1)

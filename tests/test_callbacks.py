@@ -19,8 +19,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_lossopt import DivergenceError, GradientRegressor, _engine
-from sklearn_lossopt._training import loop, progress
+from sklearn_lossopt import DivergenceError, GradientRegressor, _engine, _objective
+from sklearn_lossopt._training import progress
 from sklearn_lossopt.losses import RegressionLoss
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has them since 1.9")
@@ -274,7 +274,7 @@ def count_runs(monkeypatch):
             runs.append(count)
             return super().run(first, count, *rest)
 
-    monkeypatch.setattr(loop, "Trainer", Counting)
+    monkeypatch.setattr(_objective, "Trainer", Counting)
     return runs
 
 

@@ -755,3 +755,11 @@ def test_averaging_predicts_from_the_mean_of_the_iterates():
         "regression", optimizer=Averaged("gradient_descent"), **given
     ).fit(X, y)  # fmt: skip
     assert_allclose(flat_of(averaged), np.mean(iterates, axis=0), rtol=1e-10)
+
+
+def test_a_stream_of_zeros_and_ones_without_an_intercept():
+    X, y = np.eye(6)[np.arange(60) % 6], np.arange(60) % 2.0
+    model = GradientRegressor(hidden_layer_sizes=(4,), fit_intercept=False, random_state=0)
+    for start in range(0, 60, 20):
+        model.partial_fit(X[start : start + 20], y[start : start + 20])
+    assert np.isfinite(model.predict(X)).all()

@@ -31,9 +31,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from sklearn_lossopt import GradientClassifier, GradientRegressor
+from sklearn_lossopt import GradientClassifier, GradientRegressor, _objective
 from sklearn_lossopt._engine import Trainer, column_moments
-from sklearn_lossopt._training import loop
 from sklearn_lossopt.losses import RegressionLoss
 from sklearn_lossopt.optimizers import (
     SGD,
@@ -517,7 +516,7 @@ def fits_by_path(monkeypatch, model, X, y):
     for path in ("dense", "direct", "lazy", None):
         if path == "direct" and not isinstance(Optimizer.resolve(model.optimizer), SGD):
             continue
-        monkeypatch.setattr(loop, "Trainer", partial(Trainer, path=path))
+        monkeypatch.setattr(_objective, "Trainer", partial(Trainer, path=path))
         fits[path] = model.fit(X, y).coef_
     monkeypatch.undo()
     return fits
@@ -561,7 +560,7 @@ def test_other_optimizers_go_the_dense_way(monkeypatch, optimizer):
     y = targets("regression", None, X)
     settings = {"alpha": 0.1, "learning_rate": 0.01, "max_iter": 3, "batch_size": 4} | TEXTBOOK
     free = make("regression", None, optimizer, **settings).fit(X, y)
-    monkeypatch.setattr(loop, "Trainer", partial(Trainer, path="dense"))
+    monkeypatch.setattr(_objective, "Trainer", partial(Trainer, path="dense"))
     assert_array_equal(free.coef_, make("regression", None, optimizer, **settings).fit(X, y).coef_)
 
 

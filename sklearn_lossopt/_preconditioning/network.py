@@ -102,6 +102,9 @@ def has_units(objective, statistics):
         )
     if statistics is None:
         mean, variance = objective.moments()
+    elif statistics.mean is None:
+        # Without an intercept a stream knows squares alone.
+        return np.zeros(objective.d, bool)
     else:
         mean, variance = statistics.mean, statistics.variance
     # No number between 0 and 1 varies more, and none but 0 and 1 varies as much.

@@ -43,16 +43,12 @@ TEXTBOOK = {
 }  # fmt: skip
 CASES = {
     "regressor, weighted": (500_000, 50, "float64", 0, True, {"max_iter": 3}),
-    "huber": (500_000, 50, "float64", 0, False, {"loss": "huber", "max_iter": 3}),
     "binary, balanced": (
         500_000, 50, "float64", 2, True, {"class_weight": "balanced", "max_iter": 3},
     ),
-    "binary, hinge": (500_000, 50, "float64", 2, False, {"loss": "hinge", "max_iter": 3}),
-    "ten classes": (500_000, 50, "float64", 10, False, {"max_iter": 3}),
     "ten classes, hinge": (500_000, 50, "float64", 10, False, {"loss": "hinge", "max_iter": 3}),
     "ten classes, textbook": (500_000, 50, "float64", 10, False, TEXTBOOK),
     "float32": (1_000_000, 50, "float32", 2, False, {"max_iter": 3}),
-    "early stopping": (2_500_000, 20, "float32", 0, False, {"max_iter": 3, "early_stopping": True}),
     "early stopping, ten classes": (
         500_000, 50, "float64", 10, True,
         {"max_iter": 3, "early_stopping": True, "class_weight": "balanced"},

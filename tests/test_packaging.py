@@ -22,7 +22,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "sklearn_lossopt"
-COMPILED = {"_custom", "_dual_descent", "_kernels", "_moments", "_paths", "_trainer"}
+COMPILED = {path.stem for path in (SOURCE / "_engine").glob("*.pyx")}
 
 
 def check_contents(files):

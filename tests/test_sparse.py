@@ -642,9 +642,7 @@ FAST = {"learning_rate": 0.05, "alpha": 0.0, "batch_size": 16} | TEXTBOOK
         ("log_loss", "adam", {}),
         ("hinge", "sgd", {}),
         ("squared_hinge", "momentum", {"alpha": 1e-2}),
-        ("squared_error", "nesterov", {}),
         ("log_loss", "adam", FAST),
-        ("hinge", "sgd", FAST),
     ],
     ids=str,
 )

@@ -205,18 +205,17 @@ class Certificate:
         """The same with an l1 penalty, whose solver has estimated it already: many times the sum
         of what each coordinate could gain by itself.
 
-        Where its curvature is lost in rounding, a slope g may lead as far as the penalty lets a
-        coefficient go: l1 |w*| <= F bounds the gain by |g| (F / l1 + |w|), the l2 penalty by
-        g^2 / (2 l2).
+        Where its curvature is lost in rounding, the l2 penalty's is left, and |w| <= F / l1 at the
+        optimum: a slope g could gain at most g^2 / (2 l2) and |g| (F / l1 + |w|).
         """
         gain, objective = self._gain(rest), self.objective
         lost = self.hessian.model_lost.reshape(len(rest), -1)[:, :-1]
-        if lost.any():
+        # Without an l2 penalty the bound is beyond what rounded slopes can show.
+        if lost.any() and objective.l2 > 0:
             value = values.sum() if self.together else values[:, None]
             slope = np.abs(rest[:, :-1])
             bound = slope * (value / objective.l1 + np.abs(weights[:, :-1]))
-            if objective.l2 > 0:
-                bound = np.minimum(bound, slope**2 / (2 * objective.l2))
+            bound = np.minimum(bound, slope**2 / (2 * objective.l2))
             gain[:, :-1] = np.where(lost, np.maximum(gain[:, :-1], bound), gain[:, :-1])
         return self._sum(gain)
 

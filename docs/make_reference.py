@@ -203,8 +203,7 @@ def signature(cls):
 
 def parsed(name):
     """A module of the package, read without an import, which needs an extra."""
-    path = Path(sklearn_lossopt.__file__).with_name(name.partition("/")[0])
-    path = path.joinpath(*name.split("/")[1:])
+    path = Path(sklearn_lossopt.__file__).parent / name
     return ast.parse(path.read_text(encoding="utf-8"))
 
 

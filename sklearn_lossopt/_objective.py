@@ -18,6 +18,8 @@ MAX_SAMPLE_ENTRIES = 2_000_000
 MAX_SPARSE_ENTRIES = 16_000_000
 # Targets that a typical size is measured on.
 MAX_TYPICAL = 50_000
+# Rows that losses and spreads of a constant prediction are measured on.
+MEASURED_ROWS = 10_000
 # Numbers in the rows that are predicted at once.
 PREDICTED_ENTRIES = 200_000
 # Numbers in one block of rows where rows are read again.
@@ -183,7 +185,7 @@ class Objective:
 
     def mean_loss(self, constant):
         """The mean loss of one raw prediction (k,) for all, on about 10,000 rows at the most."""
-        index = self.subsample(10_000)
+        index = self.subsample(MEASURED_ROWS)
         raw = np.tile(np.asarray(constant, dtype=np.float64), (len(self.target[index]), 1))
         return self.mean_loss_of(raw, index)
 
@@ -237,7 +239,7 @@ class Objective:
 
     def raw_spread(self, constant):
         """By how much raw predictions of a loss with a link differ, (k,), about a constant (k,)."""
-        index = self.subsample(10_000)
+        index = self.subsample(MEASURED_ROWS)
         weight = None if self.weight is None else self.weight[index]
         return raw_spread(self.loss, self.target[index].astype(np.float64), constant, weight)
 
@@ -299,10 +301,7 @@ class Objective:
     def blocks(self, shift, mass=None):
         """All rows used, extended and less ``shift``, with targets and shares (m, 1) of ``mass``,
         by default of the sum of their weights."""
-        if mass is None:
-            mass = self.n
-            if self.weight is not None:
-                mass = float(self.weight[self.subsample(self.n)].sum(dtype=np.float64))
+        mass = self.weight_sum() if mass is None else mass
         size = max(1, int(BLOCK_ENTRIES / self.row_size))
         for start in range(0, self.n, size):
             part = slice(start, min(self.n, start + size))
@@ -312,6 +311,12 @@ class Objective:
             if self.weight is not None:
                 share[:, 0] *= self.weight[part]
             yield rows, self.targets(part), share
+
+    def weight_sum(self):
+        """The sum of the weights of the rows used; their number where all are 1."""
+        if self.weight is None:
+            return float(self.n)
+        return float(self.weight[self.subsample(self.n)].sum(dtype=np.float64))
 
     def total(self, function, shift, *args):
         """The sums over ``blocks`` of the arrays that ``function(loss, joint, *block, *args)``

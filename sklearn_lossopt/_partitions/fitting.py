@@ -150,11 +150,7 @@ class PartitionedFit:
         """Go on from a start near the optimum to that of all rows; returns the FitResult."""
         settings, n = self.settings, self.found.n
         objective = self._in_partitions(sample, self.rows, n)
-        validation = None
-        if self.validated:
-            rows, size = self.validation
-            judged = self._in_partitions(sample, rows, size)
-            validation = Validation(self.estimator.early_stopping, objective=judged)
+        validation = self._judge(sample)
         # What steers epochs has no part in corrections.
         steps = replace(
             settings, optimizer=LBFGS(), schedule=None, learning_rate=None, batch_size=None,
@@ -173,15 +169,13 @@ class PartitionedFit:
 
     def _train_network(self, sample, start, memory, observer):
         """Train a network on all rows; returns the FitResult."""
-        objective, validation = sample, None
+        objective = sample
         if sample.n < self.found.n:
             sizes = dict(self.rows.collect(count_used))
             objective = self._in_partitions(
                 sample, self.rows, self.found.n, NetworkObjective, sizes=sizes
             )
-        if self.validated:
-            judged = self._in_partitions(sample, *self.validation, NetworkObjective)
-            validation = Validation(self.estimator.early_stopping, objective=judged)
+        validation = self._judge(sample, NetworkObjective)
         return train(objective, self.settings, self.seed, start, memory, validation, observer)
 
     # -- rows -------------------------------------------------------------------------------
@@ -237,6 +231,13 @@ class PartitionedFit:
             sample.loss, sample.l2, sample.l1, sample.fit_intercept, cache=Cache(),
             model_dtype=sample.model_dtype, partitions=rows, mass=float(n), **own,
         )  # fmt: skip
+
+    def _judge(self, sample, kind=PartitionedObjective):
+        """The Validation on the rows set aside; None without any."""
+        if not self.validated:
+            return None
+        judged = self._in_partitions(sample, *self.validation, kind)
+        return Validation(self.estimator.early_stopping, objective=judged)
 
     # -- the estimator ------------------------------------------------------------------------
 

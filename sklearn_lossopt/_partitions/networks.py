@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES, MAX_TYPICAL, Objective
-from sklearn_lossopt._partitions.objective import PartitionedObjective, Problem
+from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES, MAX_TYPICAL, MEASURED_ROWS, Objective
+from sklearn_lossopt._partitions.objective import PartitionedObjective, Problem, evaluated
 from sklearn_lossopt.optimizers import Optimizer
 
 # Means of the replicas in an epoch, at most.
@@ -77,19 +77,12 @@ def take_targets(rows, first, stride):
 
 def weighted_moments(objective):
     """The sum of the weights, and ``Objective.moments``."""
-    return weight_sum(objective), *objective._moments()
+    return objective.weight_sum(), *objective._moments()
 
 
 def weighted_raw_moment(objective):
     """The sum of the weights, and ``Objective.raw_moment``."""
-    return weight_sum(objective), objective._raw_moment()
-
-
-def weight_sum(objective):
-    """The sum of the weights of the rows used."""
-    if objective.weight is None:
-        return float(objective.n)
-    return float(objective.weight[objective.subsample(objective.n)].sum(dtype=np.float64))
+    return objective.weight_sum(), objective._raw_moment()
 
 
 def evaluate(rows, setup, weights, n_slots, with_gradient):
@@ -98,10 +91,7 @@ def evaluate(rows, setup, weights, n_slots, with_gradient):
         return None
     slots = np.zeros((n_slots, weights.size), weights.dtype)
     trainer = setup.trainer(rows, weights.copy(), slots, np.zeros(1, np.int64))
-    share, gradient = rows.n / setup.problem.mass, np.empty(weights.shape)
-    if not with_gradient:
-        return (share * trainer.evaluate(),)
-    return share * trainer.evaluate(gradient), share * gradient
+    return evaluated(trainer, rows.n / setup.problem.mass, weights.shape, with_gradient)
 
 
 def train_locally(rows, setup, weights, slots, steps, span, rates):
@@ -185,10 +175,10 @@ class NetworkObjective(PartitionedObjective):
         return self._thinned(MAX_TYPICAL // self.n_outputs)._y_scales()
 
     def raw_spread(self, constant):
-        return self._thinned(10_000).raw_spread(constant)
+        return self._thinned(MEASURED_ROWS).raw_spread(constant)
 
     def mean_loss(self, constant):
-        return self._thinned(10_000).mean_loss(constant)
+        return self._thinned(MEASURED_ROWS).mean_loss(constant)
 
     def _thinned(self, size):
         """The Objective of the targets alone of about ``size`` rows, those that ``subsample`` of a

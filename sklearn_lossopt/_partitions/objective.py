@@ -62,15 +62,20 @@ def mean_loss(rows, problem, shift, weights, with_gradient):
     """One partition's part of the mean loss, and of its gradient (k, d + 1)."""
     if rows.n == 0:
         return None
-    objective, optimizer, gradient = problem.objective(rows), SGD(), np.empty(weights.shape)
+    objective, optimizer = problem.objective(rows), SGD()
     slots = np.zeros((1, weights.size), weights.dtype), np.zeros(1, np.int64)
     trainer = objective.trainer(
         shift, weights.copy(), objective.model(optimizer), *slots,
         intercept=problem.fit_intercept, batch_size=1, shuffle=False, seed=0,
     )  # fmt: skip
-    share = rows.n / problem.mass
+    return evaluated(trainer, rows.n / problem.mass, weights.shape, with_gradient)
+
+
+def evaluated(trainer, share, shape, with_gradient):
+    """What a trainer of one partition adds to the mean over all, of whose rows it has a share."""
     if not with_gradient:
         return (share * trainer.evaluate(),)
+    gradient = np.empty(shape)
     return share * trainer.evaluate(gradient), share * gradient
 
 

@@ -94,17 +94,13 @@ def has_units(objective, statistics):
 
     Scaling would make a spike of 31 standard deviations of a level that one row in 1,000 has.
     """
+    if statistics is not None and (objective.sparse or statistics.mean is None):
+        # A stream of sparse rows, or without an intercept, knows squares alone.
+        return np.zeros(objective.d, bool)
     if objective.sparse:
-        return (
-            np.all(objective.each(only_ones), axis=0)
-            if statistics is None
-            else np.zeros(objective.d, bool)
-        )
+        return np.all(objective.each(only_ones), axis=0)
     if statistics is None:
         mean, variance = objective.moments()
-    elif statistics.mean is None:
-        # Without an intercept a stream knows squares alone.
-        return np.zeros(objective.d, bool)
     else:
         mean, variance = statistics.mean, statistics.variance
     # No number between 0 and 1 varies more, and none but 0 and 1 varies as much.

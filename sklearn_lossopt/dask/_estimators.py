@@ -56,7 +56,42 @@ class DaskModelMixin:
         vars(model).update(vars(self))
         return model
 
-    def _fit_collections(self, X, y, sample_weight, X_val, y_val, sample_weight_val):
+    @all_or_nothing
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the model to all rows.
+
+        Parameters
+        ----------
+        X : dask.array or dask.dataframe of shape (n_samples, n_features)
+            Training data, of known or unknown chunk sizes. Blocks of arrays may be sparse
+            matrices of SciPy. float32 is kept, everything else becomes float64.
+        y : dask.array, series or dask.dataframe of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, or the labels of a classifier, numbers or strings, in blocks like those of X.
+        sample_weight : dask.array or series of shape (n_samples,), default=None
+            Weights of the rows, at least 0; rows of weight 0 are left out.
+        X_val : dask.array or dask.dataframe of shape (n_validation, n_features), default=None
+            Validation data, which ``validation_curve_`` is measured on.
+        y_val : dask.array, series or dask.dataframe, default=None
+            Its targets, or its labels, all of which y has.
+        sample_weight_val : dask.array or series of shape (n_validation,), default=None
+            Its weights.
+
+        Returns
+        -------
+        self : DaskGradientRegressor or DaskGradientClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If X or y are no collections of Dask.
+        ValueError
+            If a parameter or the data are invalid; nothing is changed then. Blocks are named by
+            their numbers.
+        DivergenceError
+            If training diverges; nothing is changed then.
+        """
         plain = self._plain.__name__
         blocks = to_blocks(X, y, sample_weight, plain)
         given = X_val is not None, y_val is not None
@@ -158,44 +193,6 @@ class DaskGradientRegressor(DaskModelMixin, GradientRegressor):
     _plain = GradientRegressor
     _other = "DaskGradientClassifier"
 
-    @all_or_nothing
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit the model to all rows.
-
-        Parameters
-        ----------
-        X : dask.array or dask.dataframe of shape (n_samples, n_features)
-            Training data, of known or unknown chunk sizes. Blocks of arrays may be sparse
-            matrices of SciPy. float32 is kept, everything else becomes float64.
-        y : dask.array or dask.dataframe of shape (n_samples,) or (n_samples, n_outputs)
-            Targets, in blocks like those of X.
-        sample_weight : dask.array or series of shape (n_samples,), default=None
-            Weights of the rows, at least 0; rows of weight 0 are left out.
-        X_val : dask.array or dask.dataframe of shape (n_validation, n_features), default=None
-            Validation data, which ``validation_curve_`` is measured on.
-        y_val : dask.array or dask.dataframe, default=None
-            Its targets.
-        sample_weight_val : dask.array or series of shape (n_validation,), default=None
-            Its weights.
-
-        Returns
-        -------
-        self : DaskGradientRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        TypeError
-            If X or y are no collections of Dask.
-        ValueError
-            If a parameter or the data are invalid; nothing is changed then. Blocks are named by
-            their numbers.
-        DivergenceError
-            If training diverges; nothing is changed then.
-        """
-        return self._fit_collections(X, y, sample_weight, X_val, y_val, sample_weight_val)
-
     @available_if(takes_chunks)
     @all_or_nothing
     @fit_context(prefer_skip_nested_validation=True)
@@ -280,44 +277,6 @@ class DaskGradientClassifier(DaskModelMixin, GradientClassifier):
 
     _plain = GradientClassifier
     _other = "DaskGradientRegressor"
-
-    @all_or_nothing
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Fit the model to all rows.
-
-        Parameters
-        ----------
-        X : dask.array or dask.dataframe of shape (n_samples, n_features)
-            Training data, of known or unknown chunk sizes. Blocks of arrays may be sparse
-            matrices of SciPy. float32 is kept, everything else becomes float64.
-        y : dask.array or series of shape (n_samples,)
-            Labels, numbers or strings, in blocks like those of X.
-        sample_weight : dask.array or series of shape (n_samples,), default=None
-            Weights of the rows, at least 0; rows of weight 0 are left out.
-        X_val : dask.array or dask.dataframe of shape (n_validation, n_features), default=None
-            Validation data, which ``validation_curve_`` is measured on.
-        y_val : dask.array or series of shape (n_validation,), default=None
-            Its labels, all of which y has.
-        sample_weight_val : dask.array or series of shape (n_validation,), default=None
-            Its weights.
-
-        Returns
-        -------
-        self : DaskGradientClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        TypeError
-            If X or y are no collections of Dask.
-        ValueError
-            If a parameter or the data are invalid; nothing is changed then. Blocks are named by
-            their numbers.
-        DivergenceError
-            If training diverges; nothing is changed then.
-        """
-        return self._fit_collections(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
     @available_if(takes_chunks)
     @all_or_nothing

@@ -37,12 +37,18 @@ class LabelEncoding(TargetEncoding):
         return {"classes_": self.classes}
 
     def encode(self, y):
-        """Targets, and class indices as floats, which more than two classes have as targets."""
-        codes = np.empty(len(y), self.dtype)
+        """Targets, and class indices; of more than two classes they are the targets, as floats."""
+        two = len(self.classes) == 2
+        codes = np.empty(len(y), np.int8 if two else self.dtype)
         for start in range(0, len(y), LABELS_AT_ONCE):
             part = slice(start, start + LABELS_AT_ONCE)
             codes[part] = np.searchsorted(self.classes, y[part])
-        return (2 * codes - 1)[:, None] if len(self.classes) == 2 else codes, codes
+        if not two:
+            return codes, codes
+        target = codes[:, None].astype(self.dtype)
+        target *= 2
+        target -= 1
+        return target, codes
 
     def encode_validation(self, y, sample_indices):
         unknown = sorted(

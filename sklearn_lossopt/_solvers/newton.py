@@ -230,16 +230,21 @@ class HessianModel:
         _, y, weight = self.sample
         raw = x @ weights.T
         curvature = self.objective.loss._curvature(y, raw)
-        h = np.maximum(curvature, floor)
         joint = self.objective.target_kind == "class"
+        valid = joint or floor == 0 or bool((curvature >= floor).all())
+        h = np.maximum(curvature, floor)
+        del curvature
         if not joint and x.shape[1] <= MATRIX_SIZE:
-            self._whiten(x, h)
+            # The scaled rows are the largest that a fit holds: nothing is kept beside them.
+            share = h * (weight / x.shape[0])
+            del raw, h
+            self._whiten(x, share)
             multiply, self.iterated = block_solver(self.whiteners), False
             self.solve = self._seen(multiply)
             direction = -multiply(gradient)
         else:
             direction = self._solve_iteratively(x, y, weight, raw, h, gradient)
-        valid = (joint or floor == 0 or bool((curvature >= floor).all())) and (
+        valid = valid and (
             float(np.abs(x @ direction.T).max()) <= self.objective.loss._trust_radius(self.y_scale)
         )
         decrement = -0.5 * float(np.vdot(gradient, direction))
@@ -258,9 +263,8 @@ class HessianModel:
         decrement = -0.5 * float(np.vdot(gradient, direction))
         return direction, decrement, bool(np.isfinite(direction).all())
 
-    def _whiten(self, x, h):
-        """Factor each output's own block of the Hessian."""
-        share = h * (self.sample[2] / x.shape[0])
+    def _whiten(self, x, share):
+        """Factor each output's own block of the Hessian, of rows with these shares (m, k)."""
         matrices = weighted_grams(x, share)
         matrices = [self.with_penalty(H) for H in matrices]
         self.finite = all(np.isfinite(H).all() for H in matrices)
@@ -331,7 +335,7 @@ class HessianModel:
         if x.shape[1] <= MATRIX_SIZE:
             # Old blocks serve until they take many iterations: they cost as much as ten.
             if self.whiteners is None or self.iterations > 12:
-                self._whiten(x, h)
+                self._whiten(x, h * share)
             solve = block_solver(self.whiteners)
         else:
             diagonal = (h * share).T @ squares(x)

@@ -136,7 +136,7 @@ def rows(task, loss, kind="dense", n_targets=1):
     elif kind == "wide":
         X = np.hstack([X, rng.normal(size=(90, 120))])
     elif kind == "sparse wide":
-        more = sparse.random_array((90, 900), density=0.02, rng=rng)
+        more = sparse.random_array((90, 900), density=0.02, random_state=rng)
         X = sparse.csr_array(sparse.hstack([sparse.csr_array(X), more]))
     return X, y
 

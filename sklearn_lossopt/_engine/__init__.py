@@ -49,7 +49,9 @@ from sklearn_lossopt._engine._kernels import (  # noqa: E402
     LOSS_KERNELS,
     STEP_KERNELS,
 )
+from sklearn_lossopt._engine._lagrangian import Lagrangian  # noqa: E402
 from sklearn_lossopt._engine._moments import column_moments  # noqa: E402
+from sklearn_lossopt._engine._rows import Rows  # noqa: E402
 from sklearn_lossopt._engine._sign_search import sign_search  # noqa: E402
 from sklearn_lossopt._engine._stop import StopFlag, Stopped, look_for_stop  # noqa: E402
 from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
@@ -60,6 +62,8 @@ __all__ = [
     "LOSS_KERNELS",
     "STEP_KERNELS",
     "DualDescent",
+    "Lagrangian",
+    "Rows",
     "StopFlag",
     "Stopped",
     "Trainer",

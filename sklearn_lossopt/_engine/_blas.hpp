@@ -1,4 +1,4 @@
-/* Products of row-major matrices by a BLAS that counts in whatever integers it was built with. */
+/* Linear algebra by a BLAS and a LAPACK that count in whatever integers they were built with. */
 #ifndef LOSSOPT_BLAS_HPP
 #define LOSSOPT_BLAS_HPP
 
@@ -6,7 +6,7 @@
 
 namespace lossopt {
 
-/* C = scale op(A) op(B) + keep C for C (m, n), with an inner dimension of p. */
+/* C = scale op(A) op(B) + keep C for row-major C (m, n), with an inner dimension of p. */
 template <class Int, class T>
 static void row_major(
     void (*blas)(char *, char *, Int *, Int *, Int *, T *, T *, Int *, T *, Int *, T *, T *, Int *),
@@ -16,6 +16,36 @@ static void row_major(
     Int m_ = (Int)m, n_ = (Int)n, p_ = (Int)p, lda_ = (Int)lda, ldb_ = (Int)ldb, ldc_ = (Int)ldc;
     blas((char *)op_b, (char *)op_a, &n_, &m_, &p_, &scale, (T *)B, &ldb_, (T *)A, &lda_, &keep, C,
          &ldc_);
+}
+
+/* C += A A', one triangle, for column-major C (n, n) and A (n, k). */
+template <class Int>
+static void add_gram(
+    void (*syrk)(char *, char *, Int *, Int *, double *, double *, Int *, double *, double *, Int *),
+    ptrdiff_t n, ptrdiff_t k, const double *A, double *C)
+{
+    Int n_ = (Int)n, k_ = (Int)k;
+    double one = 1;
+    syrk((char *)"L", (char *)"N", &n_, &k_, &one, (double *)A, &n_, &one, C, &n_);
+}
+
+/* The Cholesky factor of that triangle, in its place; returns whether there is one. */
+template <class Int>
+static bool cholesky_factor(void (*potrf)(char *, Int *, double *, Int *, Int *), ptrdiff_t n,
+                            double *A)
+{
+    Int n_ = (Int)n, info;
+    potrf((char *)"L", &n_, A, &n_, &info);
+    return info == 0;
+}
+
+template <class Int>
+static void cholesky_solution(
+    void (*potrs)(char *, Int *, Int *, double *, Int *, double *, Int *, Int *), ptrdiff_t n,
+    const double *factor, double *b)
+{
+    Int n_ = (Int)n, one = 1, info;
+    potrs((char *)"L", &n_, &one, (double *)factor, &n_, b, &n_, &info);
 }
 
 }  // namespace lossopt

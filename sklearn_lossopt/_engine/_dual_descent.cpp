@@ -3,7 +3,7 @@
  * `_dual_descent.pyx` has the problem and derives the update. */
 #include "_dual_descent.hpp"
 #include "_level.hpp"
-#include "_sparse.hpp"
+#include "_row_kinds.hpp"
 
 namespace lossopt {
 namespace LOSSOPT_LEVEL {
@@ -18,106 +18,12 @@ LOSSOPT_INLINE double greatest(double a, double b)
     return a > b ? a : b;
 }
 
-/* One row of either kind, with products in double. */
-template <class T> class DenseRow {
-    const T *x;
-    const double *shift;
-    ptrdiff_t d;
-
-  public:
-    DenseRow(const DualProblem &p, ptrdiff_t row)
-        : x((const T *)p.X + row * p.d), shift(p.shift), d(p.d)
-    {
-    }
-
-    ptrdiff_t size() const { return d; }
-
-    double dot(const double *w) const
-    {
-        double sum = 0;
-        if (shift) {
-#pragma omp simd reduction(+ : sum)
-            for (ptrdiff_t j = 0; j < d; j++)
-                sum += ((double)x[j] - shift[j]) * w[j];
-        } else {
-#pragma omp simd reduction(+ : sum)
-            for (ptrdiff_t j = 0; j < d; j++)
-                sum += (double)x[j] * w[j];
-        }
-        return sum;
-    }
-
-    double square() const
-    {
-        double sum = 0;
-        for (ptrdiff_t j = 0; j < d; j++) {
-            double moved = (double)x[j] - (shift ? shift[j] : 0.0);
-            sum += moved * moved;
-        }
-        return sum;
-    }
-
-    void add_to(double a, double *w) const
-    {
-        if (shift)
-            for (ptrdiff_t j = 0; j < d; j++)
-                w[j] += a * ((double)x[j] - shift[j]);
-        else
-            for (ptrdiff_t j = 0; j < d; j++)
-                w[j] += a * (double)x[j];
-    }
-};
-
-template <class T> class SparseRow {
-    const T *x;
-    const int32_t *at;
-    ptrdiff_t count;
-
-  public:
-    SparseRow(const DualProblem &p, ptrdiff_t row)
-    {
-        ptrdiff_t begin = p.csr.indptr[row];
-        x = (const T *)p.csr.data + begin;
-        at = p.csr.indices + begin;
-        count = p.csr.indptr[row + 1] - begin;
-    }
-
-    ptrdiff_t size() const { return count; }
-
-    double dot(const double *w) const
-    {
-        double even = 0, odd = 0;
-        ptrdiff_t i = 0;
-        for (; i + 2 <= count; i += 2) {
-            even += (double)x[i] * w[at[i]];
-            odd += (double)x[i + 1] * w[at[i + 1]];
-        }
-        if (i < count)
-            even += (double)x[i] * w[at[i]];
-        return even + odd;
-    }
-
-    double square() const
-    {
-        double sum = 0;
-        for (ptrdiff_t i = 0; i < count; i++)
-            sum += (double)x[i] * (double)x[i];
-        return sum;
-    }
-
-    void add_to(double a, double *w) const
-    {
-        for (ptrdiff_t i = 0; i < count; i++)
-            w[at[i]] += a * (double)x[i];
-    }
-};
-
 /* One row's dual variables; returns whether the row may rest.  `move` is what they have changed by. */
 static bool visit(DualProblem &p, ptrdiff_t i, double z, double *move)
 {
     double size = p.share[i] * (p.square[i] / p.l2 + p.inverse_rho);
     bool rests = true;
-    for (ptrdiff_t at = i; at < p.pieces * p.n; at += p.n) {
+    for (ptrdiff_t at = i; at < p.pieces * p.rows.n; at += p.rows.n) {
         double t = p.theta[at], low = p.low[at], high = p.high[at];
         double slope = z - p.c[at] - p.curvature * t;
         bool below = t <= low, above = t >= high;
@@ -142,18 +48,17 @@ static bool visit(DualProblem &p, ptrdiff_t i, double z, double *move)
 }
 
 /* Returns the numbers read. */
-template <class T, template <class> class Row> static double sweep(DualProblem &p)
+template <class Row> static double sweep(DualProblem &p)
 {
     permute(p.active, p.n_active, p.seed, p.sweep);
     double work = 0;
     ptrdiff_t kept = 0;
-    Csr<T> csr = {(const T *)p.csr.data, p.csr.indices, p.csr.indptr};
     p.worst = 0;
     for (ptrdiff_t k = 0; k < p.n_active; k++) {
         uint32_t i = p.active[k];
-        if (!p.X && !p.rows)
-            prefetch_sparse_row(csr, p.active, k + 4, p.n_active);
-        Row<T> row(p, row_index(p.rows, i));
+        if (Row::sparse && !p.rows.used && k + 4 < p.n_active)
+            Row(p.rows, p.active[k + 4]).prefetch();
+        Row row(p.rows, i);
         double move = 0;
         bool rests = visit(p, i, row.dot(p.w) + p.b, &move);
         work += (double)row.size() + 1;
@@ -174,12 +79,12 @@ template <class T, template <class> class Row> static double sweep(DualProblem &
     return work;
 }
 
-template <class T, template <class> class Row>
+template <class Row>
 static double sweeps(DualProblem &p, double most_work)
 {
     double first = 0, work = 0;
     while (work < most_work && p.n_active > 0) {
-        work += sweep<T, Row>(p);
+        work += sweep<Row>(p);
         first = greatest(first, p.worst);
         if (p.sweep % PROXIMAL_SWEEPS == 0 && p.worst <= SMALLER * first)
             break;
@@ -187,51 +92,46 @@ static double sweeps(DualProblem &p, double most_work)
     return work;
 }
 
-template <class T, template <class> class Row>
+template <class Row>
 static void predict(const DualProblem &p, double *z)
 {
-    for (ptrdiff_t i = 0; i < p.n; i++)
-        z[i] = Row<T>(p, row_index(p.rows, i)).dot(p.w) + p.b;
+    for (ptrdiff_t i = 0; i < p.rows.n; i++)
+        z[i] = Row(p.rows, i).dot(p.w) + p.b;
 }
 
-template <class T, template <class> class Row>
+template <class Row>
 static void pull(const DualProblem &p, const double *a, double *out)
 {
-    for (ptrdiff_t i = 0; i < p.n; i++)
+    for (ptrdiff_t i = 0; i < p.rows.n; i++)
         if (a[i] != 0)
-            Row<T>(p, row_index(p.rows, i)).add_to(a[i], out);
+            Row(p.rows, i).add_to(a[i], out);
 }
 
-template <class T, template <class> class Row>
+template <class Row>
 static void squares(const DualProblem &p, double *out)
 {
-    for (ptrdiff_t i = 0; i < p.n; i++)
-        out[i] = Row<T>(p, row_index(p.rows, i)).square();
+    for (ptrdiff_t i = 0; i < p.rows.n; i++)
+        out[i] = Row(p.rows, i).square();
 }
-
-#define LOSSOPT_FOR_ROWS(call, ...)                                                                \
-    (p->X ? p->single ? call<float, DenseRow>(__VA_ARGS__) : call<double, DenseRow>(__VA_ARGS__)   \
-     : p->single ? call<float, SparseRow>(__VA_ARGS__)                                             \
-                 : call<double, SparseRow>(__VA_ARGS__))
 
 double dual_sweeps(DualProblem *p, double most_work)
 {
-    return LOSSOPT_FOR_ROWS(sweeps, *p, most_work);
+    return LOSSOPT_FOR_ROWS(p->rows, sweeps, *p, most_work);
 }
 
 void dual_predict(const DualProblem *p, double *z)
 {
-    LOSSOPT_FOR_ROWS(predict, *p, z);
+    LOSSOPT_FOR_ROWS(p->rows, predict, *p, z);
 }
 
 void dual_pull(const DualProblem *p, const double *a, double *out)
 {
-    LOSSOPT_FOR_ROWS(pull, *p, a, out);
+    LOSSOPT_FOR_ROWS(p->rows, pull, *p, a, out);
 }
 
 void dual_squares(const DualProblem *p, double *out)
 {
-    LOSSOPT_FOR_ROWS(squares, *p, out);
+    LOSSOPT_FOR_ROWS(p->rows, squares, *p, out);
 }
 
 }  // namespace LOSSOPT_LEVEL

@@ -2,19 +2,14 @@
 #ifndef LOSSOPT_DUAL_DESCENT_HPP
 #define LOSSOPT_DUAL_DESCENT_HPP
 
-#include "_plan.hpp"
+#include "_rows.hpp"
 
 namespace lossopt {
 
-/* Rows are dense (X) or sparse (csr), of float or double; all else is double.  Arrays of (pieces, n)
- * belong to the rows used, in their order. */
+/* Arrays of (pieces, n) belong to the rows used, in their order. */
 struct DualProblem {
-    bool single;
-    ptrdiff_t n, d, pieces;
-    const void *X;
-    Csr<void> csr;
-    const uint32_t *rows; /* those used, or NULL for all */
-    const double *shift;  /* of dense columns, or NULL */
+    UsedRows rows;
+    ptrdiff_t pieces;
     const double *share;  /* weights of the rows, of sum 1 */
     const double *square; /* squared lengths of the rows */
     const double *c, *low, *high;

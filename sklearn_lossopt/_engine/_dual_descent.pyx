@@ -48,10 +48,11 @@ in convex programming. Mathematics of Operations Research 1(2), 97-116.
 
 import numpy as np
 
-from libc.stdint cimport int32_t, int64_t, uint32_t
+from libc.stdint cimport uint32_t
 
 from sklearn_lossopt._engine._kernels cimport level
 from sklearn_lossopt._engine._plan cimport DualProblem
+from sklearn_lossopt._engine._rows cimport Rows, address
 
 
 cdef class DualDescent:
@@ -88,32 +89,15 @@ cdef class DualDescent:
 
     cdef DualProblem problem
     cdef readonly object theta, w
-    cdef readonly double size
+    cdef Rows rows
     cdef list keep
     cdef object share, active
 
     def __init__(self, X, sample_indices, shift, share, pieces, double curvature, double l2,
                  intercept, seed):
         cdef DualProblem* p = &self.problem
-        self.keep = []
-        p.single = X.dtype == np.float32
-        p.d = X.shape[1]
-        p.n = X.shape[0] if sample_indices is None else len(sample_indices)
-        p.rows = <const uint32_t*> self.address(sample_indices, np.uint32)
-        if hasattr(X, "indptr"):
-            p.csr.data = self.address(X.data, X.dtype)
-            p.csr.indices = <const int32_t*> self.address(
-                X.indices.astype(np.int32, copy=False), np.int32)
-            indptr = X.indptr.astype(np.int64, copy=False)
-            p.csr.indptr = <const int64_t*> self.address(indptr, np.int64)
-            lengths = np.diff(indptr)
-            used = lengths if sample_indices is None else lengths[sample_indices]
-            self.size = float(used.sum()) + p.n
-        else:
-            p.X = self.address(X, X.dtype)
-            self.size = float(p.n) * (p.d + 1)
-            if shift is not None:
-                p.shift = <const double*> self.address(shift.astype(np.float64), np.float64)
+        self.keep, self.rows = [], Rows(X, sample_indices, shift)
+        p.rows = self.rows.used
         self.share = share
         p.share = self.doubles(share)
         c, low, high = pieces
@@ -123,30 +107,25 @@ cdef class DualDescent:
         p.inverse_rho = 0.0 if intercept is None else 1 / l2
         p.b = 0.0 if intercept is None else intercept
         p.seed = seed
-        self.theta, self.w = np.clip(0.0, low, high), np.zeros(p.d)
+        self.theta, self.w = np.clip(0.0, low, high), np.zeros(p.rows.d)
         p.theta, p.w = self.doubles(self.theta), self.doubles(self.w)
-        square, self.active = np.empty(p.n), np.empty(p.n, np.uint32)
+        square, self.active = np.empty(p.rows.n), np.empty(p.rows.n, np.uint32)
         p.square = self.doubles(square)
-        p.active = <uint32_t*> self.address(self.active, np.uint32)
+        p.active = <uint32_t*> address(self.active, np.uint32, self.keep)
         with nogil:
             level.dual_squares(p, <double*> p.square)
         self.renew()
 
-    cdef void* address(self, array, dtype) except? NULL:
-        """The data pointer of a C-contiguous array, which is kept alive; NULL for None."""
-        if array is None:
-            return NULL
-        if array.dtype != dtype or not array.flags.c_contiguous:
-            raise TypeError(f"expected a C-contiguous array of {dtype}")
-        self.keep.append(array)
-        return <void*> <size_t> array.ctypes.data
-
     cdef double* doubles(self, array) except? NULL:
-        return <double*> self.address(array, np.float64)
+        return <double*> address(array, np.float64, self.keep)
 
     @property
     def b(self):
         return self.problem.b
+
+    @property
+    def size(self):
+        return self.rows.size
 
     def sweeps(self, double work):
         """Sweep until about ``work`` numbers of rows have been read, or the worst violation is a
@@ -154,8 +133,8 @@ cdef class DualDescent:
         sweep."""
         cdef DualProblem* p = &self.problem
         cdef double done
-        self.active[...] = np.arange(p.n, dtype=np.uint32)
-        p.n_active, p.limit = p.n, np.inf
+        self.active[...] = np.arange(p.rows.n, dtype=np.uint32)
+        p.n_active, p.limit = p.rows.n, np.inf
         with nogil:
             done = level.dual_sweeps(p, work)
         return done
@@ -170,7 +149,7 @@ cdef class DualDescent:
 
     def predict(self):
         """Raw predictions (n,)."""
-        z = np.empty(self.problem.n)
+        z = np.empty(self.problem.rows.n)
         cdef double[::1] out = z
         with nogil:
             level.dual_predict(&self.problem, &out[0])
@@ -178,7 +157,7 @@ cdef class DualDescent:
 
     def pull(self, a):
         """The sum (d,) of the rows times a (n,)."""
-        found = np.zeros(self.problem.d + 1)
+        found = np.zeros(self.problem.rows.d + 1)
         cdef double[::1] out = found
         cdef const double[::1] factors = a
         with nogil:

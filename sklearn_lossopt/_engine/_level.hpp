@@ -23,6 +23,8 @@ void dual_predict(const DualProblem *problem, double *z);
 void dual_pull(const DualProblem *problem, const double *a, double *out);
 void dual_squares(const DualProblem *problem, double *out);
 void sign_search(SignProblem *problem);
+int lagrangian_step(LagrangianProblem *problem);
+void column_squares(const UsedRows *rows, const double *factors, double *out);
 
 }  // namespace LOSSOPT_LEVEL
 }  // namespace lossopt

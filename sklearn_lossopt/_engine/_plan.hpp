@@ -260,6 +260,8 @@ using AnyMember = Member<void>;
 /* Everything that is compiled for one processor level. */
 struct DualProblem;
 struct SignProblem;
+struct LagrangianProblem;
+struct UsedRows;
 
 struct Level {
     const char *name;
@@ -290,6 +292,10 @@ struct Level {
     void (*dual_squares)(const DualProblem *problem, double *out);
     /* See _sign_search.hpp. */
     void (*sign_search)(SignProblem *problem);
+    /* See _lagrangian.hpp; -1 after an exception. */
+    int (*lagrangian_step)(LagrangianProblem *problem);
+    /* out (d,) += the sum of squared rows times factors (n,). */
+    void (*column_squares)(const UsedRows *rows, const double *factors, double *out);
 };
 
 }  // namespace lossopt

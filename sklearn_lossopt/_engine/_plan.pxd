@@ -1,6 +1,7 @@
 """The structs of ``_plan.hpp``, as Trainer fills them: T = void."""
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libcpp cimport bool as cbool
 
 cdef extern from "_plan.hpp" namespace "lossopt" nogil:
     ctypedef struct Csr "lossopt::Csr<void>":
@@ -8,14 +9,19 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         const int32_t* indices
         const int64_t* indptr
 
-cdef extern from "_dual_descent.hpp" namespace "lossopt" nogil:
-    ctypedef struct DualProblem:
+cdef extern from "_rows.hpp" namespace "lossopt" nogil:
+    ctypedef struct UsedRows:
         bint single
-        Py_ssize_t n, d, pieces
+        Py_ssize_t n, d
         const void* X
         Csr csr
-        const uint32_t* rows
+        const uint32_t* used
         const double* shift
+
+cdef extern from "_dual_descent.hpp" namespace "lossopt" nogil:
+    ctypedef struct DualProblem:
+        UsedRows rows
+        Py_ssize_t pieces
         const double* share
         const double* square
         const double* c
@@ -178,6 +184,48 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         Py_ssize_t n_done
         bint active
 
+cdef extern from "_lagrangian.hpp" namespace "lossopt" nogil:
+    enum:
+        CONJUGATE_NONE
+        CONJUGATE_QUADRATIC
+        CONJUGATE_ENTROPY
+
+    ctypedef struct Lapack:
+        void (*syrk)(Py_ssize_t n, Py_ssize_t k, const double* A, double* C) noexcept nogil
+        cbool (*factorise)(Py_ssize_t n, double* A) noexcept nogil
+        void (*solve)(Py_ssize_t n, const double* factor, double* b) noexcept nogil
+
+    ctypedef struct LagrangianProblem:
+        UsedRows rows
+        double last, numbers
+        Py_ssize_t units, pieces, size
+        int conjugate
+        double q
+        const double* share
+        const double* c
+        const double* low
+        const double* high
+        const double* scale
+        const double* penalty
+        const double* null
+        Py_ssize_t n_null
+        cbool dense
+        double* v
+        double* theta
+        double width, first_width, ridge, least_ridge, accuracy
+        cbool* on
+        cbool* flat
+        double rest, tolerance, gap
+        Py_ssize_t count, most
+        cbool changed
+        double* room
+        uint32_t* active
+        const Host* host
+        const Lapack* lapack
+
+    Py_ssize_t lagrangian_room(const LagrangianProblem*)
+
+cdef extern from "_plan.hpp" namespace "lossopt" nogil:
     ctypedef struct Level:
         const char* name
         const Loss* losses
@@ -207,3 +255,5 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         void (*dual_pull)(const DualProblem*, const double* a, double* out) noexcept nogil
         void (*dual_squares)(const DualProblem*, double* out) noexcept nogil
         void (*sign_search)(SignProblem*) noexcept nogil
+        int (*lagrangian_step)(LagrangianProblem*) except -1 nogil
+        void (*column_squares)(const UsedRows*, const double* factors, double* out) noexcept nogil

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import linalg
 
 from sklearn_lossopt._linalg import gram, scale_columns, scale_rows
 from sklearn_lossopt._solvers.augmented_lagrangian import (
-    AugmentedLagrangian,
+    LEAST_WIDTH,
+    MAX_NEWTON,
     fenchel_gaps,
     is_bounded_below,
     total,
@@ -15,6 +17,8 @@ from sklearn_lossopt._solvers.scaled_rows import ScaledRows
 
 # A whole step is good enough if the slope along it is at its end within this part of the first.
 SLOPE_LEFT = 0.5
+# What curvature is taken to be at least beside the ridge, as a share of it.
+LEAST_SHARE = 1e-10
 # Lengths of a step that one pass compares where the whole one is not.
 LENGTHS = np.array([4.0**-6, 4.0**-4, 0.016, 0.06, 0.12, 0.25, 0.4, 0.6, 0.8, 1.0, 1.6, 4.0])
 
@@ -116,10 +120,11 @@ def slopes_alternate(rows, view):
 # -- the solver -----------------------------------------------------------------------------------
 
 
-class PartitionedLagrangian(AugmentedLagrangian):
+class PartitionedLagrangian:
     """Augmented Lagrangian iterations for one output on rows in partitions.
 
-    It takes the steps of its base. A step costs a pass, and another two where a whole one leads too
+    It takes the steps of ``_engine/_lagrangian.pyx``, whose sums over the rows are sums over the
+    partitions here. A step costs a pass, and another two where a whole one leads too
     far. It starts near the optimum, with a width of the size of the error that a sample leaves.
 
     Parameters
@@ -130,6 +135,11 @@ class PartitionedLagrangian(AugmentedLagrangian):
     weights : ndarray of shape (d + 1,)
         The start.
     """
+
+    # It does not give up, and does not look for an exact solution.
+    exhausted = finished = settled = False
+    # Of the gap, what the smooth problem may be short of its minimum.
+    rest = 0.01
 
     def __init__(self, objective, shift, output, weights):
         sample = objective.sample()
@@ -142,8 +152,7 @@ class PartitionedLagrangian(AugmentedLagrangian):
         error = np.sqrt(len(weights) / sample.n)
         self.first_width = 0.5 * y_scale
         self.width = self.first_width * min(1.0, 2 * error)
-        self.gap, self.finished, self.on, self.settled = np.inf, False, None, False
-        self.ridge, self.least_ridge, self.rest, self.enough = 1e-6, 1e-14, 0.01, 0.0
+        self.gap, self.ridge, self.least_ridge = np.inf, 1e-6, 1e-14
         self.flat = np.zeros(len(weights), bool)
         # |w_j| is a piecewise linear loss of the scaled coordinates, with duals on the driver.
         self.l1 = objective.l1 / self.x.scale[:-1]
@@ -154,8 +163,61 @@ class PartitionedLagrangian(AugmentedLagrangian):
         self.seen = None
 
     @property
+    def weights(self):
+        """``v`` in the units of the rows."""
+        return self.x.weights(self.v)
+
+    @property
     def bounded_below(self):
+        """See ``is_bounded_below``."""
         return self.bounded
+
+    def step(self, tol):
+        """See ``AugmentedLagrangian``."""
+        v, count, self.gap = self.v, 0, np.inf
+        while count < MAX_NEWTON:
+            count += 1
+            g, H, gap = self._measure(v)
+            g = g + self.penalty * v
+            try:
+                direction, decrement = self._newton_direction(g, H)
+            except linalg.LinAlgError:
+                self.ridge = self.least_ridge = 10 * self.ridge
+                continue
+            if decrement <= self.rest * max(gap, tol):
+                if self.ridge <= self.least_ridge:
+                    self.gap = gap + 30 * decrement
+                    self.gap += 100 * self.first_width * float(np.abs(g[self.flat]).sum())
+                    break
+                self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
+                continue
+            length = self._length(v, g, direction)
+            v = v + length * direction
+            if length > 0.5:
+                self.ridge = max(0.1 * self.ridge, self.least_ridge)
+            elif length < 0.1:
+                self.ridge = max(min(10 * self.ridge, 1e-2), self.least_ridge)
+        self.v = v
+        self._replace_duals(v)
+        if count <= 6:
+            self.width = max(0.2 * self.width, LEAST_WIDTH * self.first_width)
+        elif count > 15:
+            self.width *= 2.0
+
+    def _newton_direction(self, g, H):
+        """Newton's direction and decrement, by which the ridge is made up for."""
+        ridge, diagonal = self.ridge / self.width, np.diagonal(H) + self.penalty
+        self.flat = diagonal <= 10 * ridge
+        H = H.copy()
+        np.fill_diagonal(H, diagonal + ridge)
+        factor = linalg.cho_factor(H, lower=True, check_finite=False)
+        direction = -linalg.cho_solve(factor, g, check_finite=False)
+        terms, moved = [-g @ direction], direction
+        for _ in range(2):
+            moved = linalg.cho_solve(factor, ridge * moved, check_finite=False)
+            terms.append(-g @ moved)
+        left = max(1 - terms[2] / terms[1], LEAST_SHARE) if terms[1] > 0 else 1.0
+        return direction, 0.5 * (terms[0] + max(terms[1], 0.0) / left)
 
     def _measure(self, v):
         """``measure`` at v, of all partitions; a second time it takes no pass."""
@@ -174,22 +236,11 @@ class PartitionedLagrangian(AugmentedLagrangian):
         return np.clip(v[:-1] / self.width + self.l1_duals, -1.0, 1.0)
 
     def held_at_zero(self, n):
+        """Which coefficients the l1 penalty holds at 0."""
         return np.abs(self.l1_duals) < 1 - 1e-6
 
-    def _predict(self, v):
-        return None
-
-    def _slope(self, z, v):
-        g, H, gap = self._measure(v)
-        return g + self.penalty * v, (H, gap)
-
-    def _matrix(self, dual):
-        return dual[0].copy()
-
-    def _gap(self, z, dual):
-        return dual[1]
-
-    def _move(self, z, v, g, direction):
+    def _length(self, v, g, direction):
+        """How far to go along a direction from v, where the gradient is g."""
         first, penalty = g @ direction, self.penalty
         there = v + direction
         last = (self._measure(there)[0] + penalty * there) @ direction
@@ -206,6 +257,7 @@ class PartitionedLagrangian(AugmentedLagrangian):
         low, f_low = (0.0, first) if after == 0 else (LENGTHS[after - 1], slopes[after - 1])
         return float(low - f_low * (LENGTHS[after] - low) / (slopes[after] - f_low))
 
-    def _replace_duals(self, z, v):
+    def _replace_duals(self, v):
+        """Take the duals at v."""
         self.duals = self.duals.map(replace_duals, self.view, v, self.width)
         self.l1_duals, self.seen = self._l1_dual(v), None

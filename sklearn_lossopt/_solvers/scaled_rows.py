@@ -4,14 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from sklearn_lossopt._cache import Cache
-from sklearn_lossopt._linalg import (
-    extended,
-    gram,
-    scale_columns,
-    scale_rows,
-    squares,
-)
+from sklearn_lossopt._cache import Cache, lazy_property
+from sklearn_lossopt._engine import Lagrangian, Rows
+from sklearn_lossopt._linalg import extended, gram, scale_columns, scale_rows
 
 # Numbers in one block of rows where all rows are needed but not held.
 BLOCK_SIZE = 200_000
@@ -20,7 +15,8 @@ BLOCK_SIZE = 200_000
 class ScaledRows:
     """All rows used, extended by the intercept's column and scaled to mean squares of 1.
 
-    Small data are held as one float64 array, larger data are read in blocks at each product.
+    The engine reads them as they lie. Other products hold small data as one float64 array, and read
+    larger data in blocks.
 
     Parameters
     ----------
@@ -33,31 +29,34 @@ class ScaledRows:
     def __init__(self, objective, shift, null=None):
         # The objective's cache keeps this object, which must not keep the cache in turn.
         self.objective, self.shift = replace(objective, cache=Cache()), shift
-        d = objective.d
         self.block = max(1, int(BLOCK_SIZE / objective.row_size))
-        whole = objective.holdable
-        self.scale, self.null = np.ones(d + 1), None
-        self.held = self._read(slice(0, objective.n)) if whole else None
         self.share = np.ones(objective.n)
         if objective.weight is not None:
             self.share = objective.weight[objective.subsample(objective.n)].astype(np.float64)
         self.share = self.share / self.share.sum()
-        sums = sum(self.share[part] @ squares(rows) for part, rows in self.blocks())
+        self.rows = Rows(objective.X, objective.sample_indices, shift)
+        sums = np.append(self.rows.column_squares(self.share), float(objective.fit_intercept))
         sums[sums == 0] = 1.0
         self.scale = np.sqrt(sums)
+        self.null = None
         if null is not None and not objective.sparse:
             self.null = null.across / self.scale
-        if whole:
-            self.held = self._scaled(self.held)
+
+    @lazy_property
+    def held(self):
+        """All rows as one array, None where that would be too large."""
+        return self._read(slice(0, self.objective.n)) if self.objective.holdable else None
+
+    def lagrangian(self, *args):
+        """The terms of one output on these rows; the arguments are the last of ``Lagrangian``'s."""
+        last = float(self.objective.fit_intercept)
+        return Lagrangian(self.rows, last, 1 / self.scale, self.null, *args)
 
     def _read(self, index):
         """Rows by position among the rows used."""
         objective = self.objective
         index = index if objective.sample_indices is None else objective.sample_indices[index]
         x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
-        return self._scaled(x)
-
-    def _scaled(self, x):
         x = scale_columns(x, 1 / self.scale)
         return x if self.null is None else x - (x @ self.null.T) @ self.null
 
@@ -91,11 +90,6 @@ class ScaledRows:
             x = self.take(index[part])
             H += gram(scale_rows(x, weight[part]), x)
         return H
-
-    def operator(self, index, weight):
-        """The product with ``gram``'s matrix, which is not formed, and its diagonal."""
-        x = self.take(index)
-        return lambda v: (weight * (x @ v)) @ x, weight @ squares(x)
 
     def __matmul__(self, v):
         out = np.empty(self.objective.n)

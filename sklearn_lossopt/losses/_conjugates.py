@@ -43,16 +43,15 @@ class DualForm:
 class Quadratic:
     """phi(t) = q t^2 / 2: the piece has the curvature 1 / q between its bounds."""
 
+    # What the engine knows it by.
+    kind = "quadratic"
+
     def __init__(self, q):
         self.q = q
 
     def dual(self, u, center, width, low, high):
         """The t that maximises t u - phi(t) - width (t - center)^2 / 2."""
         return np.clip((u + width * center) / (width + self.q), low, high)
-
-    def slope(self, dual, width, low, high):
-        """The derivative of ``dual`` with respect to u."""
-        return ((dual > low) & (dual < high)) / (width + self.q)
 
     def gap(self, u, dual, low, high):
         best = np.clip(u / self.q, low, high)
@@ -61,6 +60,8 @@ class Quadratic:
 
 class Entropy:
     """phi(t) = ((1 + t) log(1 + t) + (1 - t) log(1 - t)) / 2, the conjugate of log cosh."""
+
+    kind, q = "entropy", 0.0
 
     def dual(self, u, center, width, low, high):
         # t = tanh(s) with s + width tanh(s) = a: the left side rises, and bends downwards.
@@ -80,10 +81,6 @@ class Entropy:
             if len(index) == 0:
                 break
         return np.copysign(np.tanh(s).reshape(a.shape), a)
-
-    def slope(self, dual, width, low, high):
-        curvature = (1 - dual) * (1 + dual)
-        return curvature / (1 + width * curvature)
 
     def gap(self, u, dual, low, high):
         inside = np.abs(dual) < 1

@@ -1,0 +1,269 @@
+/* One outer step of the augmented Lagrangian: semismooth Newton steps, then new duals.
+ *
+ * `_lagrangian.pyx` has the problem and says how the parts work together.  Sums are formed in the
+ * order of the rows. */
+#include "_level.hpp"
+#include "_smooth_problem.hpp"
+
+namespace lossopt {
+namespace LOSSOPT_LEVEL {
+
+/* What curvature is taken to be at least beside the ridge, as a share of it: the rest is rounding. */
+constexpr double LEAST_SHARE = 1e-10;
+/* Iterations of conjugate gradients for one Newton step, at most. */
+constexpr int CG_STEPS = 1000;
+
+template <class Row> class OuterStep : SmoothProblem<Row> {
+    using Base = SmoothProblem<Row>;
+    using Base::p, Base::n, Base::m, Base::size, Base::z, Base::q, Base::weighted, Base::start;
+    using Base::g, Base::direction, Base::second, Base::third, Base::diagonal, Base::residual;
+    using Base::solved, Base::along, Base::H, Base::factor, Base::n_active, Base::gap, Base::work;
+    using Base::fill_diagonal, Base::for_terms, Base::measure, Base::predict, Base::product;
+
+    /* -- Newton's direction ---------------------------------------------------------------------- */
+
+    /* Returns the decrement, or NaN where the matrix has no factor. */
+    double direct_solution()
+    {
+        double ridge = p.ridge / p.width;
+        memcpy(factor, H, size * size * sizeof(double));
+        for (ptrdiff_t j = 0; j < size; j++) {
+            double own = H[j * size + j] + p.penalty[j];
+            p.flat[j] = own <= 10 * ridge;
+            factor[j * size + j] = own + ridge;
+        }
+        if (!p.lapack->factorise(size, factor))
+            return NAN;
+        for (ptrdiff_t j = 0; j < size; j++)
+            direction[j] = -g[j];
+        p.lapack->solve(size, factor, direction);
+        /* Without the ridge R it would be the sum of (H + R)^-1 R, to all powers, times this: a
+         * geometric series, which is long where there is next to no other curvature. */
+        multiplied_solution(ridge, direction, second);
+        multiplied_solution(ridge, second, third);
+        double first = -dot(g, direction, size), next = -dot(g, second, size);
+        double left = next > 0 ? greatest(1 + dot(g, third, size) / next, LEAST_SHARE) : 1.0;
+        return 0.5 * (first + greatest(next, 0.0) / left);
+    }
+
+    void multiplied_solution(double ridge, const double *from, double *to)
+    {
+        for (ptrdiff_t j = 0; j < size; j++)
+            to[j] = ridge * from[j];
+        p.lapack->solve(size, factor, to);
+    }
+
+    /* The same by conjugate gradients.  Their residual r hides r' H^-1 r / 2 of the decrement, which
+     * is bounded with the penalty's part of H alone. */
+    double iterative_solution()
+    {
+        fill_diagonal();
+        double rho = 0, begun;
+        for (ptrdiff_t j = 0; j < size; j++) {
+            direction[j] = 0, residual[j] = -g[j];
+            along[j] = solved[j] = residual[j] / diagonal[j];
+            rho += residual[j] * solved[j];
+        }
+        begun = rho;
+        for (int step = 0; step < CG_STEPS && rho > p.accuracy * p.accuracy * begun; step++) {
+            product(along, second);
+            double curvature = dot(along, second, size);
+            if (!(curvature > 0))
+                break;
+            double length = rho / curvature, before = rho;
+            for (ptrdiff_t j = 0; j < size; j++) {
+                direction[j] += length * along[j];
+                residual[j] -= length * second[j];
+                solved[j] = residual[j] / diagonal[j];
+            }
+            rho = dot(residual, solved, size);
+            for (ptrdiff_t j = 0; j < size; j++)
+                along[j] = solved[j] + rho / before * along[j];
+            work += p.numbers * (double)n_active / (double)m;
+        }
+        product(direction, second);
+        double decrement = -0.5 * dot(g, direction, size), rest = 0, ridge = p.ridge / p.width;
+        for (ptrdiff_t j = 0; j < size; j++) {
+            double r = g[j] + second[j];
+            rest += 0.5 * r * r / (j == size - 1 ? diagonal[j] : p.penalty[j] + ridge);
+        }
+        if (rest > decrement)
+            p.accuracy = greatest(0.1 * p.accuracy, 1e-9);
+        return decrement + rest;
+    }
+
+    /* -- the line search ------------------------------------------------------------------------- */
+
+    double slope_along(double length, double constant, double linear)
+    {
+        double sum = constant + length * linear;
+        for_terms([&](const auto &term, ptrdiff_t begin, ptrdiff_t end) {
+            double moved = length * term.rate();
+            for (ptrdiff_t k = 0; k < p.pieces; k++) {
+                const double *u = start + k * m, *low = p.low + k * m, *high = p.high + k * m;
+                double part = 0;
+#pragma omp simd reduction(+ : part)
+                for (ptrdiff_t i = begin; i < end; i++)
+                    part += term.dual(u[i] + moved * q[i], low[i], high[i]) * weighted[i];
+                sum += part;
+            }
+        });
+        return sum;
+    }
+
+    /* The minimiser along the direction: the root of an increasing function. */
+    double search(double constant, double linear)
+    {
+        double low = 0, high = 1;
+        double at_low = slope_along(0, constant, linear), at_high = slope_along(1, constant, linear);
+        if (!(at_low < 0))
+            return 1;
+        double tolerance = 1e-3 * fabs(at_low);
+        while (at_high < 0 && high < 1e6) {
+            low = high, at_low = at_high;
+            high *= 4;
+            at_high = slope_along(high, constant, linear);
+        }
+        if (at_high <= 0)
+            return high;
+        for (int i = 0; i < 30; i++) {
+            double middle = low - at_low * (high - low) / (at_high - at_low);
+            middle = greatest(middle, low + 0.05 * (high - low));
+            middle = least(middle, high - 0.05 * (high - low));
+            double there = slope_along(middle, constant, linear);
+            if (fabs(there) <= tolerance)
+                return middle;
+            if (there < 0)
+                low = middle, at_low = there;
+            else
+                high = middle, at_high = there;
+        }
+        return 0.5 * (low + high);
+    }
+
+    /* Go along the direction; returns how far. */
+    double move()
+    {
+        predict(direction, q);
+        for (ptrdiff_t i = 0; i < m; i++)
+            weighted[i] = p.share[i] * q[i];
+        for_terms([&](const auto &term, ptrdiff_t begin, ptrdiff_t end) {
+            for (ptrdiff_t k = 0; k < p.pieces; k++)
+                for (ptrdiff_t i = begin; i < end; i++)
+                    start[k * m + i] = term.argument(z[i] - p.c[k * m + i], p.theta[k * m + i]);
+        });
+        double constant = 0, linear = 0;
+        for (ptrdiff_t j = 0; j < size; j++) {
+            constant += p.penalty[j] * p.v[j] * direction[j];
+            linear += p.penalty[j] * direction[j] * direction[j];
+        }
+        double length = search(constant, linear);
+        for (ptrdiff_t i = 0; i < m; i++)
+            z[i] += length * q[i];
+        for (ptrdiff_t j = 0; j < size; j++)
+            p.v[j] += length * direction[j];
+        return length;
+    }
+
+    /* -- the step -------------------------------------------------------------------------------- */
+
+    /* The estimate of F - F* at the end. */
+    void conclude(double decrement)
+    {
+        /* Many times: it takes the rows near their breakpoints to be those at the end. */
+        p.gap = gap + 30 * decrement;
+        /* Where the ridge is all curvature, the decrement says nothing. */
+        for (ptrdiff_t j = 0; j < size; j++)
+            if (p.flat[j])
+                p.gap += 100 * p.first_width * fabs(g[j]);
+    }
+
+    /* Take the duals at v, and note which are inside of their bounds. */
+    void replace_duals()
+    {
+        p.changed = false;
+        for_terms([&](const auto &term, ptrdiff_t begin, ptrdiff_t end) {
+            bool smooth = begin == 0 && p.conjugate != CONJUGATE_NONE;
+            for (ptrdiff_t k = 0; k < p.pieces; k++)
+                for (ptrdiff_t i = k * m + begin; i < k * m + end; i++) {
+                    double low = p.low[i], high = p.high[i], slack = 1e-6 * (high - low);
+                    double t = term.dual(term.argument(z[i - k * m] - p.c[i], p.theta[i]), low, high);
+                    bool on = !smooth && t > low + slack && t < high - slack;
+                    p.theta[i] = t;
+                    p.changed |= on != p.on[i];
+                    p.on[i] = on;
+                }
+        });
+    }
+
+    void change_ridge(double length)
+    {
+        if (length > 0.5)
+            p.ridge = greatest(0.1 * p.ridge, p.least_ridge);
+        else if (length < 0.1)
+            p.ridge = greatest(least(10 * p.ridge, 1e-2), p.least_ridge);
+    }
+
+  public:
+    explicit OuterStep(LagrangianProblem &problem) : Base(problem) {}
+
+    int run()
+    {
+        predict(p.v, z);
+        p.gap = INFINITY;
+        bool measured = false;
+        for (p.count = 0; p.count < p.most;) {
+            p.count++;
+            if (!measured)
+                measure();
+            measured = true;
+            double decrement = p.dense ? direct_solution() : iterative_solution();
+            if (p.dense && isnan(decrement)) {
+                p.ridge = p.least_ridge = 10 * p.ridge;
+                continue;
+            }
+            if (decrement <= p.rest * greatest(gap, p.tolerance)) {
+                /* The decrement says what is left only where the ridge is negligible. */
+                if (p.ridge <= p.least_ridge) {
+                    conclude(decrement);
+                    break;
+                }
+                p.ridge = greatest(p.least_ridge, 1e-3 * p.ridge);
+                continue;
+            }
+            change_ridge(move());
+            measured = false;
+            if (work > SIGNAL_WORK) {
+                work = 0;
+                if (p.host->check_signals() < 0)
+                    return -1;
+            }
+        }
+        replace_duals();
+        return 0;
+    }
+};
+
+template <class Row> static int outer_step(LagrangianProblem &p)
+{
+    return OuterStep<Row>(p).run();
+}
+
+template <class Row> static void add_squares(const UsedRows &rows, const double *factors, double *out)
+{
+    for (ptrdiff_t i = 0; i < rows.n; i++)
+        Row(rows, i).add_squares_to(factors[i], out);
+}
+
+void column_squares(const UsedRows *rows, const double *factors, double *out)
+{
+    LOSSOPT_FOR_ROWS(*rows, add_squares, *rows, factors, out);
+}
+
+int lagrangian_step(LagrangianProblem *p)
+{
+    return LOSSOPT_FOR_ROWS(p->rows, outer_step, *p);
+}
+
+}  // namespace LOSSOPT_LEVEL
+}  // namespace lossopt

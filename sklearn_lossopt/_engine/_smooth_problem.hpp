@@ -1,0 +1,312 @@
+/* The smooth problem of an augmented Lagrangian: raw predictions, gradients, curvature. */
+#ifndef LOSSOPT_SMOOTH_PROBLEM_HPP
+#define LOSSOPT_SMOOTH_PROBLEM_HPP
+
+#include <initializer_list>
+#include <math.h>
+#include <string.h>
+
+#include "_conjugates.hpp"
+#include "_lagrangian.hpp"
+#include "_row_kinds.hpp"
+
+namespace lossopt {
+namespace LOSSOPT_LEVEL {
+
+/* Rows whose derivatives are formed before they are added up: they stay in the cache. */
+constexpr ptrdiff_t BLOCK = 64;
+
+LOSSOPT_INLINE double greatest(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+LOSSOPT_INLINE double dot(const double *x, const double *y, ptrdiff_t n)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (ptrdiff_t i = 0; i < n; i++)
+        sum += x[i] * y[i];
+    return sum;
+}
+
+template <class Row> class SmoothProblem {
+  protected:
+    LagrangianProblem &p;
+    const UsedRows &rows;
+    ptrdiff_t n, m, size;
+    /* Raw predictions, by what a direction moves them, that times the shares, and the terms'
+     * arguments at the start of a line search. */
+    double *z, *q, *weighted, *start;
+    /* Of the coefficients: the gradient, a direction, two more that solve the same equations, and
+     * room for products with rows and for conjugate gradients. */
+    double *g, *direction, *second, *third, *w, *pulled, *diagonal, *residual, *solved, *along;
+    double *projected;
+    /* The curvature matrix, its factor, and rows that are added to it; or the weights of the rows
+     * with curvature. */
+    double *H, *factor, *buffer, *on_null, *weight;
+    ptrdiff_t buffered = 0, n_active = 0;
+    double gap = 0, work = 0;
+
+    explicit SmoothProblem(LagrangianProblem &problem)
+        : p(problem), rows(problem.rows), n(problem.rows.n), m(problem.rows.n + problem.units),
+          size(problem.size)
+    {
+        double *room = p.room;
+        auto take = [&](ptrdiff_t count) {
+            double *taken = room;
+            room += count;
+            return taken;
+        };
+        z = take(m), q = take(m), weighted = take(m), start = take(p.pieces * m);
+        for (double **each : {&g, &direction, &second, &third, &w, &pulled, &diagonal, &residual,
+                              &solved, &along})
+            *each = take(size);
+        projected = take(p.n_null);
+        H = factor = buffer = on_null = weight = NULL;
+        if (p.dense) {
+            H = take(size * size), factor = take(size * size);
+            buffer = take(GRAM_ROWS * size), on_null = take(GRAM_ROWS * p.n_null);
+        } else
+            weight = take(m);
+    }
+
+    template <class Function> void for_terms(Function &&call)
+    {
+        if (p.conjugate == CONJUGATE_QUADRATIC)
+            call(QuadraticTerm{p.width, p.q}, 0, n);
+        else if (p.conjugate == CONJUGATE_ENTROPY)
+            call(EntropyTerm{p.width}, 0, n);
+        else
+            call(Breakpoint{p.width}, 0, n);
+        call(Breakpoint{p.width}, n, m);
+    }
+
+    /* -- products with the rows ----------------------------------------------------------------- */
+
+    /* Take the null space out of numbers of the coefficients. */
+    void project(double *v)
+    {
+        if (!p.n_null)
+            return;
+        for (ptrdiff_t k = 0; k < p.n_null; k++)
+            projected[k] = dot(p.null + k * size, v, size);
+        for (ptrdiff_t k = 0; k < p.n_null; k++)
+            for (ptrdiff_t j = 0; j < size; j++)
+                v[j] -= projected[k] * p.null[k * size + j];
+    }
+
+    /* w so that rows times it are scaled rows times v; returns what the last column adds. */
+    double as_weights(const double *v)
+    {
+        memcpy(w, v, size * sizeof(double));
+        project(w);
+        for (ptrdiff_t j = 0; j < size; j++)
+            w[j] *= p.scale[j];
+        return p.last * w[size - 1];
+    }
+
+    /* The gradient in v of the sum in `pulled` of rows, whose factors have the sum `last`. */
+    void as_gradient(double last)
+    {
+        pulled[size - 1] = p.last * last;
+        for (ptrdiff_t j = 0; j < size; j++)
+            pulled[j] *= p.scale[j];
+        project(pulled);
+    }
+
+    void predict(const double *v, double *out)
+    {
+        double last = as_weights(v);
+        dot_rows<Row>(rows, NULL, n, w, out);
+        for (ptrdiff_t i = 0; i < n; i++)
+            out[i] += last;
+        memcpy(out + n, v, p.units * sizeof(double));
+        work += p.numbers;
+    }
+
+    /* -- the smooth problem ---------------------------------------------------------------------- */
+
+    /* The slopes and curvatures of some rows' terms, times the shares, and their gap. */
+    template <class Term>
+    double form(const Term &term, ptrdiff_t begin, ptrdiff_t end, double *slope, double *bend)
+    {
+        double gaps[BLOCK], sum = 0;
+        for (ptrdiff_t i = 0; i < end - begin; i++)
+            slope[i] = bend[i] = gaps[i] = 0;
+        for (ptrdiff_t k = 0; k < p.pieces; k++) {
+            const double *c = p.c + k * m + begin, *theta = p.theta + k * m + begin;
+            const double *low = p.low + k * m + begin, *high = p.high + k * m + begin;
+            for (ptrdiff_t i = 0; i < end - begin; i++) {
+                double r = z[begin + i] - c[i];
+                double t = term.dual(term.argument(r, theta[i]), low[i], high[i]);
+                slope[i] += t;
+                bend[i] += term.bend(t, low[i], high[i]);
+                gaps[i] += term.gap(r, t, low[i], high[i]);
+            }
+        }
+        const double *share = p.share + begin;
+        for (ptrdiff_t i = 0; i < end - begin; i++) {
+            sum += share[i] * gaps[i];
+            slope[i] *= share[i];
+            bend[i] = bend[i] > term.least_bend() ? bend[i] * share[i] : 0.0;
+        }
+        return sum;
+    }
+
+    /* The gradient, the gap and the curvature at v. */
+    void measure()
+    {
+        double last = 0, slope[BLOCK], bend[BLOCK];
+        gap = 0, buffered = n_active = 0;
+        memset(pulled, 0, size * sizeof(double));
+        if (p.dense)
+            memset(H, 0, size * size * sizeof(double));
+        for_terms([&](const auto &term, ptrdiff_t begin, ptrdiff_t end) {
+            for (ptrdiff_t i = begin; i < end; i += BLOCK) {
+                ptrdiff_t count = least(BLOCK, end - i);
+                gap += form(term, i, i + count, slope, bend);
+                if (i < n) {
+                    add_rows<Row>(rows, NULL, i, count, slope, pulled);
+                    for (ptrdiff_t j = 0; j < count; j++)
+                        last += slope[j];
+                    add_curvature(i, count, bend);
+                }
+                else
+                    add_units(i - n, count, slope, bend);
+            }
+            /* Unit rows are added to what the rows have become. */
+            if (begin == 0) {
+                as_gradient(last);
+                complete_curvature();
+            }
+        });
+        for (ptrdiff_t j = 0; j < size; j++)
+            g[j] = pulled[j] + p.penalty[j] * p.v[j];
+        work += p.numbers;
+    }
+
+    void add_units(ptrdiff_t first, ptrdiff_t count, const double *slope, const double *bend)
+    {
+        for (ptrdiff_t i = 0; i < count; i++) {
+            ptrdiff_t j = first + i;
+            pulled[j] += slope[i];
+            if (p.dense)
+                H[j * size + j] += bend[i];
+            else if (bend[i] > 0)
+                note(n + j, bend[i]);
+        }
+    }
+
+    void note(ptrdiff_t row, double bend)
+    {
+        p.active[n_active] = (uint32_t)row;
+        weight[n_active++] = bend;
+    }
+
+    void add_curvature(ptrdiff_t first, ptrdiff_t count, const double *bend)
+    {
+        for (ptrdiff_t i = 0; i < count; i++) {
+            if (!(bend[i] > 0))
+                continue;
+            Row row(rows, first + i);
+            if (!p.dense) {
+                note(first + i, bend[i]);
+                continue;
+            }
+            if constexpr (Row::sparse) {
+                row.add_outer_to(bend[i], p.last, size - 1, H);
+                work += (double)row.size() * (double)row.size();
+            } else {
+                double root = sqrt(bend[i]), *out = buffer + buffered * size;
+                row.copy(root, p.scale, out);
+                out[size - 1] = p.last * root * p.scale[size - 1];
+                if (++buffered == GRAM_ROWS)
+                    flush();
+            }
+        }
+    }
+
+    /* Add the rows in the buffer to the matrix. */
+    void flush()
+    {
+        if (p.n_null) {
+            auto gemm = p.host->gemm.for_double;
+            gemm("N", "T", buffered, p.n_null, size, 1, buffer, size, p.null, size, 0, on_null,
+                 p.n_null);
+            gemm("N", "N", buffered, size, p.n_null, -1, on_null, p.n_null, p.null, size, 1, buffer,
+                 size);
+        }
+        p.lapack->syrk(size, buffered, buffer, H);
+        work += 0.5 * (double)(buffered * size) * (double)size;
+        buffered = 0;
+    }
+
+    void complete_curvature()
+    {
+        if (!p.dense)
+            return;
+        if (buffered)
+            flush();
+        if constexpr (Row::sparse)
+            for (ptrdiff_t i = 0; i < size; i++)
+                for (ptrdiff_t j = 0; j < size; j++)
+                    H[i * size + j] *= p.scale[i] * p.scale[j];
+    }
+
+    /* -- where there is no matrix ------------------------------------------------------------------ */
+
+    /* out = (curvature + penalty + ridge) v, from the rows with curvature. */
+    void product(const double *v, double *out)
+    {
+        double last = as_weights(v), sum = 0;
+        ptrdiff_t count = n_active;
+        while (count && p.active[count - 1] >= n)
+            count--;
+        memset(pulled, 0, size * sizeof(double));
+        for (ptrdiff_t i = 0; i < count; i += BLOCK) {
+            double a[BLOCK];
+            ptrdiff_t some = least(BLOCK, count - i);
+            dot_rows<Row>(rows, p.active + i, some, w, a);
+            for (ptrdiff_t k = 0; k < some; k++) {
+                a[k] = weight[i + k] * (a[k] + last);
+                sum += a[k];
+            }
+            add_rows<Row>(rows, p.active + i, 0, some, a, pulled);
+        }
+        as_gradient(sum);
+        for (ptrdiff_t i = count; i < n_active; i++) {
+            ptrdiff_t j = p.active[i] - n;
+            pulled[j] += weight[i] * v[j];
+        }
+        double ridge = p.ridge / p.width;
+        for (ptrdiff_t j = 0; j < size; j++)
+            out[j] = pulled[j] + (p.penalty[j] + ridge) * v[j];
+    }
+
+    void fill_diagonal()
+    {
+        double ridge = p.ridge / p.width;
+        memset(diagonal, 0, size * sizeof(double));
+        for (ptrdiff_t i = 0; i < n_active; i++) {
+            if (p.active[i] >= n)
+                continue;
+            Row(rows, p.active[i]).add_squares_to(weight[i], diagonal);
+            diagonal[size - 1] += weight[i] * p.last * p.last;
+        }
+        for (ptrdiff_t j = 0; j < size; j++)
+            diagonal[j] *= p.scale[j] * p.scale[j];
+        for (ptrdiff_t i = n_active; i-- && p.active[i] >= n;)
+            diagonal[p.active[i] - n] += weight[i];
+        for (ptrdiff_t j = 0; j < size; j++) {
+            diagonal[j] += p.penalty[j];
+            p.flat[j] = diagonal[j] <= 10 * ridge;
+            diagonal[j] += ridge;
+        }
+    }
+};
+
+}  // namespace LOSSOPT_LEVEL
+}  // namespace lossopt
+
+#endif

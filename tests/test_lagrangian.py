@@ -1,0 +1,285 @@
+"""The compiled outer step of the augmented Lagrangian against a twin in NumPy."""
+
+import numpy as np
+import pytest
+from scipy import linalg, sparse
+
+from sklearn_lossopt import GradientClassifier, GradientRegressor
+from sklearn_lossopt._engine import Lagrangian, Rows, StopFlag, Stopped
+from sklearn_lossopt._linalg import conjugate_gradients
+from sklearn_lossopt._solvers.augmented_lagrangian import fenchel_gaps
+from sklearn_lossopt.losses._conjugates import Entropy, Quadratic
+
+WIDTH, MOST = 0.5, 30
+
+
+class Breakpoints:
+    """phi = 0, as the conjugates of smooth losses are written."""
+
+    def dual(self, u, center, width, low, high):
+        return np.clip(u / width + center, low, high)
+
+    def gap(self, u, dual, low, high):
+        return fenchel_gaps(u, low, high, dual)
+
+
+def bend(conjugate, dual, width, low, high):
+    """The derivative of ``dual`` with respect to u."""
+    if isinstance(conjugate, Entropy):
+        curvature = 1 - dual**2
+        return curvature / (1 + width * curvature)
+    return ((dual > low) & (dual < high)) / (width + getattr(conjugate, "q", 0.0))
+
+
+class Twin:
+    """Outer steps on a matrix A of all rows and unit rows, scaled."""
+
+    def __init__(self, A, n, share, pieces, conjugate, penalty, most_dense):
+        self.A, self.share, self.penalty = A, share, penalty
+        self.c, self.low, self.high = pieces
+        self.parts = (slice(0, n), conjugate), (slice(n, None), Breakpoints())
+        middle = 0.5 * (self.low + self.high)
+        self.theta = np.where(np.isfinite(middle), middle, 0.0)
+        self.ridge, self.least_ridge, self.accuracy = 1e-4, 1e-14, 0.05
+        self.most_dense, self.n = most_dense, n
+
+    def each(self, function, *arrays):
+        """``function(conjugate, *arrays)`` of the rows and of the unit rows."""
+        arrays = [*arrays, self.low, self.high]
+        found = [function(kind, *(a[:, at] for a in arrays)) for at, kind in self.parts]
+        return np.concatenate(found, axis=1)
+
+    def dual(self, z):
+        u = z - self.c
+        return self.each(
+            lambda kind, u, t, *ends: kind.dual(u, t, self.width, *ends), u, self.theta
+        )
+
+    def gap(self, z, dual):
+        gaps = self.each(lambda kind, u, t, *ends: kind.gap(u, t, *ends), z - self.c, dual)
+        return self.share @ gaps.sum(axis=0)
+
+    def matrix(self, dual):
+        bends = self.each(lambda kind, t, *ends: bend(kind, t, self.width, *ends), dual)
+        return (self.A.T * (self.share * bends.sum(axis=0))) @ self.A
+
+    def direction(self, g, H):
+        ridge = self.ridge / self.width
+        self.flat = np.diagonal(H) + self.penalty <= 10 * ridge
+        if len(g) > self.most_dense:
+            return self.iterative(g, H, ridge)
+        factor = linalg.cho_factor(H + np.diag(self.penalty + ridge))
+        direction = -linalg.cho_solve(factor, g)
+        second = linalg.cho_solve(factor, ridge * direction)
+        third = linalg.cho_solve(factor, ridge * second)
+        left = max(1 - (g @ third) / (g @ second), 1e-10) if g @ second < 0 else 1.0
+        return direction, 0.5 * (-g @ direction + max(-g @ second, 0.0) / left)
+
+    def iterative(self, g, H, ridge):
+        H = H + np.diag(self.penalty + ridge)
+        diagonal = np.diagonal(H)
+        direction, _ = conjugate_gradients(
+            lambda v: H @ v, lambda v: v / diagonal, -g, self.accuracy, 1000
+        )
+        r, least = g + H @ direction, self.penalty + ridge
+        least[-1] = diagonal[-1]
+        decrement, rest = -0.5 * g @ direction, 0.5 * r @ (r / least)
+        if rest > decrement:
+            self.accuracy = max(0.1 * self.accuracy, 1e-9)
+        return direction, decrement + rest
+
+    def length(self, z, q, v, direction):
+        def slope(t):
+            moved = self.dual(z + t * q).sum(axis=0) @ (self.share * q)
+            return moved + (self.penalty * (v + t * direction)) @ direction
+
+        low, high, f_low, f_high = 0.0, 1.0, slope(0.0), slope(1.0)
+        if not f_low < 0:
+            return 1.0
+        tolerance = 1e-3 * abs(f_low)
+        while f_high < 0 and high < 1e6:
+            low, f_low, high = high, f_high, 4 * high
+            f_high = slope(high)
+        if f_high <= 0:
+            return high
+        for _ in range(30):
+            middle = low - f_low * (high - low) / (f_high - f_low)
+            middle = min(max(middle, low + 0.05 * (high - low)), high - 0.05 * (high - low))
+            f = slope(middle)
+            if abs(f) <= tolerance:
+                return middle
+            if f < 0:
+                low, f_low = middle, f
+            else:
+                high, f_high = middle, f
+        return 0.5 * (low + high)
+
+    def step(self, v, width, rest, tol):
+        self.width, self.count, z, found = width, 0, self.A @ v, np.inf
+        for _ in range(MOST):
+            self.count += 1
+            dual = self.dual(z)
+            g = (self.share * dual.sum(axis=0)) @ self.A + self.penalty * v
+            direction, decrement = self.direction(g, self.matrix(dual))
+            gap = self.gap(z, dual)
+            if decrement <= rest * max(gap, tol):
+                if self.ridge <= self.least_ridge:
+                    found = gap + 30 * decrement + 100 * WIDTH * np.abs(g[self.flat]).sum()
+                    break
+                self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
+                continue
+            q = self.A @ direction
+            length = self.length(z, q, v, direction)
+            z, v = z + length * q, v + length * direction
+            if length > 0.5:
+                self.ridge = max(0.1 * self.ridge, self.least_ridge)
+            elif length < 0.1:
+                self.ridge = max(min(10 * self.ridge, 1e-2), self.least_ridge)
+        self.theta = self.dual(z)
+        return v, found, self.count
+
+
+PIECES = {
+    "hinge": lambda y: [(np.sign(y), np.where(y > 0, -1.0, 0.0), np.where(y > 0, 0.0, 1.0))],
+    "quantile": lambda y: [(y, np.full(len(y), -0.8), np.full(len(y), 0.2))],
+    "tube": lambda y: [
+        (y - 0.3, np.full(len(y), -1.0), np.zeros(len(y))),
+        (y + 0.3, np.zeros(len(y)), np.ones(len(y))),
+    ],
+    "squared": lambda y: [(y, np.zeros(len(y)), np.full(len(y), np.inf))],
+}
+# Rows, pieces, conjugate, and what else is asked for.
+CASES = {
+    "dense": (np.float64, "quantile", None, {"shift"}),
+    "float32": (np.float32, "hinge", None, {"sample", "weight"}),
+    "sparse": ("csr", "hinge", None, {"sample"}),
+    "two pieces": (np.float64, "tube", None, {"weight", "no intercept"}),
+    "l1": (np.float64, "quantile", None, {"shift", "l1"}),
+    "sparse l1": ("csr", "tube", None, {"l1"}),
+    "null space": (np.float64, "quantile", None, {"null", "shift"}),
+    "no matrix": (np.float64, "hinge", None, {"iterative", "shift"}),
+    "no matrix, l1": ("csr", "quantile", None, {"iterative", "l1"}),
+    "quadratic": (np.float64, "squared", Quadratic(0.5), {"l1"}),
+    "entropy": (np.float64, "quantile", Entropy(), set()),
+}
+
+
+def problem(kind, name, conjugate, asked, n=601, d=7):
+    """The engine's problem, its twin and what they start from."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.7) * 10.0 ** np.arange(-3, d - 3)
+    if "null" in asked:
+        X[:, -1] = X[:, 1] - 2 * X[:, 2]
+    y = X @ (0.3 * 10.0 ** -np.arange(-3, d - 3)) + rng.standard_t(3, n)
+    shift = X.mean(axis=0) + 1e-4 if "shift" in asked else None
+    used = np.arange(1, n, 2, dtype=np.uint32) if "sample" in asked else None
+    held = sparse.csr_array(X) if kind == "csr" else X.astype(kind)
+    A = X.astype(np.float32) if kind == np.float32 else X
+    A = A[slice(None) if used is None else used].astype(float) - (0 if shift is None else shift)
+    share = rng.uniform(0, 2, len(A)) if "weight" in asked else np.ones(len(A))
+    share /= share.sum()
+    last = float("no intercept" not in asked)
+    A = np.column_stack([A, np.full(len(A), last)])
+    scale = 1 / np.sqrt(np.maximum(share @ A**2, 1e-300) if last else np.ones(d + 1))
+    A, null = A * scale, None
+    if "null" in asked:
+        null = np.zeros((1, d + 1))
+        null[0, [1, 2, -2]] = np.array([1, -2, -1]) / scale[[1, 2, -2]]
+        null /= np.linalg.norm(null)
+        A -= (A @ null.T) @ null
+    pieces = PIECES[name](y if used is None else y[used])
+    if "l1" in asked:
+        A = np.vstack([A, np.eye(d + 1)[:-1]])
+        share = np.append(share, np.full(d, 0.02))
+        units = [np.tile([0.0, -1.0 * (k == 0), 1.0 * (k == 0)], (d, 1)).T for k in range(2)]
+        pieces = [
+            tuple(np.append(*both) for both in zip(piece, unit, strict=True))
+            for piece, unit in zip(pieces, units, strict=False)
+        ]
+    pieces = tuple(np.stack(part) for part in zip(*pieces, strict=True))
+    if isinstance(conjugate, Entropy):
+        pieces = pieces[0], np.full_like(pieces[1], -1.0), np.full_like(pieces[2], 1.0)
+    penalty = np.append(np.full(d, 1e-3), 1.0 - last)
+    most = 3 if "iterative" in asked else 100
+    known = ("none", 0.0) if conjugate is None else (conjugate.kind, conjugate.q)
+    engine = Lagrangian(
+        Rows(held, used, shift), last, scale, null, share, pieces, known, penalty, WIDTH, most
+    )
+    n_rows = len(A) - d * ("l1" in asked)
+    twin = Twin(A, n_rows, share, pieces, conjugate or Breakpoints(), penalty, most)
+    return engine, twin
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_outer_steps_follow_the_twin(case):
+    engine, twin = problem(*CASES[case])
+    v, width, smooth = np.zeros(8), WIDTH, CASES[case][2] is not None
+    before, gaps = np.zeros(engine.on.shape, bool), []
+    for _ in range(4):
+        found, gap, count = engine.step(v, width, 0.01, 1e-9, MOST)
+        expected, gap_there, count_there = twin.step(v, width, 0.01, 1e-9)
+        np.testing.assert_allclose(found, expected, atol=1e-7 * np.abs(expected).max(), rtol=0)
+        np.testing.assert_allclose(engine.theta, twin.theta, atol=1e-6)
+        np.testing.assert_allclose(gap, gap_there, rtol=1e-5, atol=1e-12)
+        assert count == count_there
+        slack = np.nan_to_num(1e-6 * (twin.high - twin.low))
+        on = (engine.theta > twin.low + slack) & (engine.theta < twin.high - slack)
+        if smooth:
+            on[:, : twin.n] = False
+        np.testing.assert_array_equal(engine.on, on)
+        assert engine.changed == (not np.array_equal(on, before))
+        before, v, width = engine.on.copy(), expected, 0.3 * width
+        gaps.append(gap)
+    assert gaps[-1] < max(0.1 * gaps[0], 1e-4)
+
+
+def test_steps_repeat_to_the_last_bit():
+    found = []
+    for _ in range(2):
+        engine, _ = problem(*CASES["two pieces"])
+        found.append(engine.step(np.zeros(8), WIDTH, 0.01, 1e-9, MOST))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert found[0][1:] == found[1][1:]
+
+
+def test_a_stop_is_heard_within_a_step():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60_000, 40))
+    y = X.sum(axis=1) + rng.normal(size=len(X))
+    flag = StopFlag()
+    pieces = tuple(np.stack(part) for part in zip(*PIECES["quantile"](y), strict=True))
+    engine = Lagrangian(
+        Rows(X, None, None), 1.0, np.ones(41), None, np.full(len(X), 1 / len(X)), pieces,
+        ("none", 0.0), np.full(41, 1e-6), WIDTH, 100,
+    )  # fmt: skip
+    with flag.heard():
+        flag.set()
+        with pytest.raises(Stopped):
+            engine.step(np.zeros(41), 1e-3, 0.01, 1e-9, MOST)
+
+
+def test_shapes_that_do_not_agree_are_refused():
+    engine, _ = problem(*CASES["dense"])
+    with pytest.raises(ValueError, match="shapes do not agree"):
+        engine.step(np.zeros(7), WIDTH, 0.01, 1e-9, MOST)
+    rows, numbers = Rows(np.zeros((3, 2)), None, None), np.ones(3)
+    for share in (np.ones(2), np.ones(6)):
+        pieces = (np.zeros((1, len(share))),) * 3
+        with pytest.raises(ValueError, match="shapes do not agree"):
+            Lagrangian(rows, 1.0, numbers, None, share, pieces, ("none", 0.0), numbers, WIDTH, 100)
+    with pytest.raises(ValueError, match="shapes do not agree"):
+        rows.column_squares(np.ones(2))
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+def test_fits_do_not_depend_on_how_rows_are_kept(l1_ratio):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 6)).astype(np.float32).astype(np.float64)
+    y = X[:, 0] + rng.normal(size=500)
+    for model in (
+        GradientClassifier("hinge", alpha=0.01, l1_ratio=l1_ratio, tol=1e-9, random_state=0),
+        GradientRegressor("quantile", alpha=0.01, l1_ratio=l1_ratio, tol=1e-9, random_state=0),
+    ):
+        target = y > 0 if isinstance(model, GradientClassifier) else y
+        dense = model.fit(X, target).coef_.copy()
+        np.testing.assert_allclose(model.fit(sparse.csr_array(X), target).coef_, dense, atol=1e-4)

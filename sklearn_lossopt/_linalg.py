@@ -5,8 +5,9 @@ from scipy import linalg, sparse
 
 # The largest matrix of a Newton step that is formed; beyond it, conjugate gradients.
 MATRIX_SIZE = 800
-# Rows whose products with some ten columns stay in the processor's cache.
-CACHED_BLOCK_ROWS = 256
+# Numbers in rows, and at least rows, whose products with some ten columns stay in the processor's
+# cache.
+CACHED_BLOCK, LEAST_BLOCK_ROWS = 50_000, 256
 # From so many weighted sums on, and up to so many columns, they are one matrix product.
 MANY_SUMS, FEW_COLUMNS = 8, 100
 
@@ -32,8 +33,9 @@ def gram(x, y):
     return product.toarray() if sparse.issparse(product) else product
 
 
-def row_blocks(x, size=CACHED_BLOCK_ROWS):
+def row_blocks(x, size=None):
     """A list of (slice, rows), the rows of x in order."""
+    size = size or max(LEAST_BLOCK_ROWS, CACHED_BLOCK // x.shape[1])
     if sparse.issparse(x):
         # A block's share of x' y has the size of x's columns, whatever few numbers its rows hold.
         size = max(size, x.shape[0] * x.shape[1] // max(1, x.nnz))

@@ -150,15 +150,24 @@ def triangular_solution(matrix, right, lower=False):
     return linalg.solve_triangular(matrix, right, lower=lower, check_finite=False)
 
 
-def whitener(matrix):
-    """Upper triangular T with T' matrix T = I, and its inverse; matrix positive semi-definite.
-
-    The matrix is scaled to a unit diagonal first; directions in which it is singular to rounding
-    get the curvature of 1e-10 times that diagonal.
-    """
+def scaled_cholesky(matrix):
+    """Lower Cholesky factor of a positive semi-definite matrix that is scaled to a unit diagonal,
+    and the scale; directions in which it is singular to rounding get the curvature of 1e-10 times
+    that diagonal."""
     scale = np.sqrt(np.maximum(np.diagonal(matrix), 0))
     scale[scale == 0] = 1.0
-    factor = unit_cholesky(matrix / scale / scale[:, None], 1e-10)
+    return unit_cholesky(matrix / scale / scale[:, None], 1e-10), scale
+
+
+def semidefinite_solution(matrix, right):
+    """x with matrix x = right, by ``scaled_cholesky``."""
+    factor, scale = scaled_cholesky(matrix)
+    return linalg.cho_solve((factor, True), right / scale, check_finite=False) / scale
+
+
+def whitener(matrix):
+    """Upper triangular T with T' matrix T = I, and its inverse, by ``scaled_cholesky``."""
+    factor, scale = scaled_cholesky(matrix)
     inverse = triangular_solution(factor, np.eye(len(scale)), lower=True)
     return np.ascontiguousarray(inverse.T / scale[:, None]), factor.T * scale
 

@@ -155,9 +155,11 @@ class ScaleSearch:
         return value + self.l1 * np.abs(coef).sum()
 
     def _step(self, w, r, delta, outer):
-        """The minimiser of a quadratic model at w, whose residuals are r, in which outliers have the share ``outer`` of
-        their weight in reweighted least squares. That never overshoots; Newton's weights, where
-        they have none, are exact near the end."""
+        """The minimiser of a quadratic model at w, whose residuals are r.
+
+        Outliers have the share ``outer`` of their weight in reweighted least squares. That never
+        overshoots; Newton's weights, where they have none, are exact near the end.
+        """
         x, share, l2 = self.x, self.share, self.l2
         size = np.maximum(np.abs(r), 1e-300)
         h = np.where(size <= delta, 1.0, outer * (delta / size))

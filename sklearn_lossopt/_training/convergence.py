@@ -46,8 +46,8 @@ class Convergence:
         self.separate = objective.target_kind == "values" and objective.n_outputs > 1
         self.certificate = None if hessian is None else Certificate(hessian)
         self.newton_steps = 0
-        # Whether the Hessian at hand does for the next step.
-        self.quick = False
+        # Whether the Hessian at hand does for the next step, and whether it is of no floor.
+        self.quick = self.exact = False
         # The last weights that ``objectives`` were found at.
         self.last = None
         self.warning = None
@@ -134,16 +134,18 @@ class Convergence:
             return None
         target, before = self.target(iterate.evaluate(gradient=True)), self.estimate
         at, certificate = (iterate.weights.astype(np.float64), iterate.gradient), self.certificate
-        again = self.quick and floor == 0
-        direction, gap, valid = hessian.newton_direction(*at, floor, again)
+        direction, gap, valid = hessian.newton_direction(*at, floor, self.quick and floor == 0)
         self.newton_steps += 1
-        if again and gap > SLOW * before:
+        # Floors keep gaps apart that belong together.
+        slow = SLOW * before if self.exact and floor == 0 else math.inf
+        if self.quick and gap > slow:
             direction, gap, valid = hessian.newton_direction(*at, floor)
         late = self.newton_steps > SAMPLED_STEPS
-        if (late or gap > SLOW * before) and gap > target and hessian.take_more_rows():
+        if (late or gap > slow) and gap > target and hessian.take_more_rows():
             # A sample as small as that does not lead to the optimum.
             direction, gap, valid = hessian.newton_direction(*at, floor)
             self.newton_steps = 0
+        self.exact = floor == 0
         self.quick = certificate.sampled and floor == 0 and math.inf > QUICK * before >= gap
         if self.newton_steps > SAMPLED_STEPS and certificate.sampled:
             # The sample has not led to the optimum.

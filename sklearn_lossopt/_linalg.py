@@ -5,8 +5,9 @@ from scipy import linalg, sparse
 
 # The largest matrix of a Newton step that is formed; beyond it, conjugate gradients.
 MATRIX_SIZE = 800
-# Rows whose products with some ten columns stay in the processor's cache.
-CACHED_BLOCK_ROWS = 256
+# Numbers in rows, and at least rows, whose products with some ten columns stay in the processor's
+# cache.
+CACHED_BLOCK, LEAST_BLOCK_ROWS = 50_000, 256
 # From so many weighted sums on, and up to so many columns, they are one matrix product.
 MANY_SUMS, FEW_COLUMNS = 8, 100
 
@@ -32,8 +33,9 @@ def gram(x, y):
     return product.toarray() if sparse.issparse(product) else product
 
 
-def row_blocks(x, size=CACHED_BLOCK_ROWS):
+def row_blocks(x, size=None):
     """A list of (slice, rows), the rows of x in order."""
+    size = size or max(LEAST_BLOCK_ROWS, CACHED_BLOCK // x.shape[1])
     if sparse.issparse(x):
         # A block's share of x' y has the size of x's columns, whatever few numbers its rows hold.
         size = max(size, x.shape[0] * x.shape[1] // max(1, x.nnz))
@@ -148,15 +150,24 @@ def triangular_solution(matrix, right, lower=False):
     return linalg.solve_triangular(matrix, right, lower=lower, check_finite=False)
 
 
-def whitener(matrix):
-    """Upper triangular T with T' matrix T = I, and its inverse; matrix positive semi-definite.
-
-    The matrix is scaled to a unit diagonal first; directions in which it is singular to rounding
-    get the curvature of 1e-10 times that diagonal.
-    """
+def scaled_cholesky(matrix):
+    """Lower Cholesky factor of a positive semi-definite matrix that is scaled to a unit diagonal,
+    and the scale; directions in which it is singular to rounding get the curvature of 1e-10 times
+    that diagonal."""
     scale = np.sqrt(np.maximum(np.diagonal(matrix), 0))
     scale[scale == 0] = 1.0
-    factor = unit_cholesky(matrix / scale / scale[:, None], 1e-10)
+    return unit_cholesky(matrix / scale / scale[:, None], 1e-10), scale
+
+
+def semidefinite_solution(matrix, right):
+    """x with matrix x = right, by ``scaled_cholesky``."""
+    factor, scale = scaled_cholesky(matrix)
+    return linalg.cho_solve((factor, True), right / scale, check_finite=False) / scale
+
+
+def whitener(matrix):
+    """Upper triangular T with T' matrix T = I, and its inverse, by ``scaled_cholesky``."""
+    factor, scale = scaled_cholesky(matrix)
     inverse = triangular_solution(factor, np.eye(len(scale)), lower=True)
     return np.ascontiguousarray(inverse.T / scale[:, None]), factor.T * scale
 

@@ -4,7 +4,14 @@ import math
 
 import numpy as np
 
-from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients, squares, whitener
+from sklearn_lossopt._linalg import (
+    MATRIX_SIZE,
+    conjugate_gradients,
+    gram,
+    scale_rows,
+    semidefinite_solution,
+    squares,
+)
 from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
 from sklearn_lossopt._solvers.proximal_newton import QuadraticModel, minimise, thresholds
@@ -74,33 +81,51 @@ class ScaleSearch:
         """The scale, in the units of the targets."""
         w = np.zeros(self.x.shape[1])
         w[-1] = np.median(self.y) if self.objective.fit_intercept else 0.0
-        sigma = self._scale_of(self.y - self.x @ w)
+        w, r, sigma = self._start(w)
         # The curvature of outliers: 1 is reweighted least squares', 0 Newton's. Where an l1 penalty
         # chooses among columns, the rows within delta alone are too few at first.
         outer = 0.0 if self.l1 == 0 else 1.0
         last, momentum = w, 0
         for _ in range(100):
             delta = self.epsilon * sigma
-            start = w
+            value = self._criterion(w, r, delta)
+            start, left = w, r
             if outer == 1:
                 # Reweighting gets an accelerated start instead.
                 ahead = w + momentum / (momentum + 3) * (w - last)
-                faster = self._criterion(ahead, delta) < self._criterion(w, delta)
-                start, momentum = (ahead, momentum + 1) if faster else (w, 1)
-            moved = self._step(start, delta, outer)
+                missed = self._residuals(ahead)
+                faster = self._criterion(ahead, missed, delta) < value
+                start, left, momentum = (ahead, missed, momentum + 1) if faster else (w, r, 1)
+            moved = self._step(start, left, delta, outer)
+            missed = self._residuals(moved)
             # At the end the criterion is flat to rounding where steps still mend the scale.
-            if outer < 1 and self._criterion(moved, delta) > (1 + 1e-14) * self._criterion(
-                w, delta
-            ):
-                moved = self._step(w, delta, 1.0)
+            if outer < 1 and self._criterion(moved, missed, delta) > (1 + 1e-14) * value:
+                moved = self._step(w, r, delta, 1.0)
+                missed = self._residuals(moved)
                 outer = min(10 * outer, 1.0)
             elif self.l1 > 0:
                 outer *= 0.3
-            last, w, before = w, moved, sigma
-            sigma = self._scale_of(self.y - self.x @ w)
+            last, w, r, before = w, moved, missed, sigma
+            sigma = self._scale_of(r)
             if sigma == self.least or abs(sigma - before) <= 1e-11 * sigma:
                 break
         return self.unit * sigma
+
+    def _start(self, constant):
+        """Weights, their residuals and the scale of these: a constant model's or, where outliers
+        leave it the smaller one, those of least squares."""
+        r = self._residuals(constant)
+        sigma = self._scale_of(r)
+        if self.l1 > 0 or self.x_squares is not None:
+            return constant, r, sigma
+        H = self.hessian.matrix(1.0)
+        w = semidefinite_solution(H, (self.share * self.y) @ self.x)
+        left = self._residuals(w)
+        smaller = self._scale_of(left)
+        return (w, left, smaller) if smaller < sigma else (constant, r, sigma)
+
+    def _residuals(self, w):
+        return self.y - self.x @ w
 
     def _scale_of(self, r):
         """The best scale of residuals r: the mean of min(r / sigma, epsilon)^2 falls with sigma,
@@ -121,20 +146,21 @@ class ScaleSearch:
                 break
         return max(sigma, least)
 
-    def _criterion(self, w, delta):
-        """Huber's objective at a fixed delta."""
-        size = np.abs(self.y - self.x @ w)
+    def _criterion(self, w, r, delta):
+        """Huber's objective at a fixed delta, given the residuals of w."""
+        size = np.abs(r)
         clipped = np.minimum(size, delta)
         coef = w[:-1]
         value = self.share @ (clipped * (size - 0.5 * clipped)) + 0.5 * self.l2 * coef @ coef
         return value + self.l1 * np.abs(coef).sum()
 
-    def _step(self, w, delta, outer):
-        """The minimiser of a quadratic model at w, in which outliers have the share ``outer`` of
-        their weight in reweighted least squares. That never overshoots; Newton's weights, where
-        they have none, are exact near the end."""
+    def _step(self, w, r, delta, outer):
+        """The minimiser of a quadratic model at w, whose residuals are r.
+
+        Outliers have the share ``outer`` of their weight in reweighted least squares. That never
+        overshoots; Newton's weights, where they have none, are exact near the end.
+        """
         x, share, l2 = self.x, self.share, self.l2
-        r = self.y - x @ w
         size = np.maximum(np.abs(r), 1e-300)
         h = np.where(size <= delta, 1.0, outer * (delta / size))
         g = (share * np.clip(r, -delta, delta)) @ x
@@ -143,8 +169,7 @@ class ScaleSearch:
             model = QuadraticModel(x, share[:, None], h[:, None].__mul__, 1, l2)
             return minimise(model, w, -g, thresholds(self.objective) / self.unit)[0]
         if self.x_squares is None:
-            T, _ = whitener(self.hessian.matrix(h))
-            return w + T @ (T.T @ g)
+            return w + semidefinite_solution(self._matrix(h), g)
         h *= share
         diagonal = h @ self.x_squares
         diagonal[:-1] += l2
@@ -156,3 +181,15 @@ class ScaleSearch:
             return out
 
         return w + conjugate_gradients(product, lambda v: v / diagonal, g, 1e-4, 500)[0]
+
+    def _matrix(self, h):
+        """The criterion's Hessian: the Gram matrix less what few rows lack of it."""
+        hessian, lack = self.hessian, np.flatnonzero(h < 1)
+        if 2 * len(lack) > len(h):
+            return hessian.matrix(h)
+        rows = scale_rows(self.x[lack], np.sqrt((1 - h[lack]) * self.share[lack]))
+        H = hessian.gram - gram(rows, rows)
+        if (np.diagonal(H) < 1e-6 * np.diagonal(hessian.gram)).any():
+            # Those few have nearly all of a column: the difference would be rounding.
+            return hessian.matrix(h)
+        return hessian.with_penalty(H)

@@ -1,9 +1,11 @@
 """Second derivatives of an objective, and Newton's step from them."""
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_lossopt._cache import lazy_property
 from sklearn_lossopt._linalg import (
+    CACHED_BLOCK,
     MATRIX_SIZE,
     block_solver,
     conjugate_gradients,
@@ -24,10 +26,13 @@ from sklearn_lossopt._solvers.proximal_newton import SEARCH_STEPS, proximal_newt
 
 # The same as MAX_SAMPLE_ENTRIES where an l1 penalty leaves few of many columns.
 MAX_L1_SAMPLE_ENTRIES = 8_000_000
+# Rows for each column, and at least, that a Newton step needs.
+COLUMN_ROWS, LEAST_ROWS = 100, 2000
 # Of conjugate gradients for one direction, at most.
 MAX_ITERATIONS = 480
-# As MATRIX_SIZE, for all outputs of a joint loss together.
-JOINT_MATRIX_SIZE = 200
+# As MATRIX_SIZE, for all outputs of a joint loss together, and the products that the matrix may
+# take near the optimum and far from it.
+JOINT_MATRIX_SIZE, JOINT_COST, FAR_COST = 512, 1e9, 2e7
 
 
 class Factor:
@@ -44,8 +49,8 @@ class HessianModel:
     ----------
     objective : Objective
     shift : ndarray of shape (d,) or None
-    max_entries : int
-        Numbers in the rows sampled, at most.
+    max_entries : int or None
+        Numbers in the rows sampled, at most; None for as few as Newton steps need.
     y_scale : float or None
         A typical size of the targets; None to measure it.
 
@@ -58,8 +63,9 @@ class HessianModel:
         factored: one factor then serves every output and every step.
     """
 
-    def __init__(self, objective, shift, max_entries=MAX_SAMPLE_ENTRIES, y_scale=None):
-        self.objective, self.shift, self.max_entries = objective, shift, max_entries
+    def __init__(self, objective, shift, max_entries=None, y_scale=None):
+        self.objective, self.shift = objective, shift
+        self.max_entries = enough_entries(objective) if max_entries is None else max_entries
         self.y_scale = objective.y_scale() if y_scale is None else y_scale
         self.whiteners, self.finite = None, True
         # Of conjugate gradients: of the last direction, and of the next at most.
@@ -77,6 +83,15 @@ class HessianModel:
         self.constant = known and objective.d < MATRIX_SIZE
         # Its Factor, held for every step and for other fits.
         self.held = None
+
+    def take_more_rows(self):
+        """Measure curvatures on as many rows as can be held from now on; whether that is more."""
+        if self.max_entries >= MAX_SAMPLE_ENTRIES or len(self.sample[1]) == self.objective.n:
+            return False
+        self.max_entries, self.whiteners, self.solve = MAX_SAMPLE_ENTRIES, None, None
+        for name in ("basis", "sample", "gram", "reduced_rows"):
+            vars(self).pop(name, None)
+        return True
 
     def stay_out_of(self, null):
         """Give the directions of a NullSpace a curvature, for steps to have no part in them."""
@@ -164,7 +179,7 @@ class HessianModel:
         np.fill_diagonal(H, diagonal)
         return H
 
-    def newton_direction(self, weights, gradient, floor):
+    def newton_direction(self, weights, gradient, floor, again=False):
         """Newton's step and what it promises.
 
         Parameters
@@ -172,6 +187,8 @@ class HessianModel:
         weights, gradient : ndarray of shape (k, d + 1), float64
         floor : float
             Curvatures of single rows are raised to this.
+        again : bool, default=False
+            Whether to take the Hessian of the last direction.
 
         Returns
         -------
@@ -204,6 +221,8 @@ class HessianModel:
         ):
             # No loss and no penalty changes where all outputs' weights move alike: rounding alone.
             gradient = gradient - gradient.mean(axis=0)
+        if again and self.solve is not None and self.basis is None:
+            return self._as_far(self.sample[0], gradient, -self.solve(gradient), True)
         if self.basis is None:
             return self._newton_direction(self.sample[0], weights, gradient, floor)
         # Within the span of the rows; outside of it there is the penalty alone.
@@ -243,15 +262,17 @@ class HessianModel:
             self.solve = self._seen(multiply)
             direction = -multiply(gradient)
         else:
-            direction = self._solve_iteratively(x, y, weight, raw, h, gradient)
-        valid = valid and (
-            float(np.abs(x @ direction.T).max()) <= self.objective.loss._trust_radius(self.y_scale)
-        )
-        decrement = -0.5 * float(np.vdot(gradient, direction))
+            direction = self._solve_iteratively(x, y, weight, raw, h, gradient, floor > 0)
         if self.whiteners is not None and not self.finite:
             # A curvature that overflows lets no step be seen.
-            decrement, valid = np.inf, False
-        return direction, decrement, valid
+            return direction, np.inf, False
+        return self._as_far(x, gradient, direction, valid)
+
+    def _as_far(self, x, gradient, direction, valid):
+        """A direction, its decrement, and whether it is valid as far as it goes."""
+        farthest = float(np.abs(x @ direction.T).max())
+        valid = valid and farthest <= self.objective.loss._trust_radius(self.y_scale)
+        return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
     def _constant_direction(self, gradient):
         """Newton's direction where the quadratic model is the objective itself."""
@@ -307,14 +328,15 @@ class HessianModel:
         flat = self.flat
         return lambda g: np.where(flat & (g != 0), np.inf, multiply(g))
 
-    def _solve_iteratively(self, x, y, weight, raw, h, gradient):
+    def _solve_iteratively(self, x, y, weight, raw, h, gradient, far):
         """Newton's direction by conjugate gradients, where the Hessian couples the outputs or is
-        too large; preconditioned by the outputs' own blocks, or by the diagonal."""
+        too large; preconditioned by the outputs' own blocks, or by the diagonal. ``far`` says that
+        the optimum is not near, so that few of them do."""
         loss, l2 = self.objective.loss, self.objective.l2
         joint = self.objective.target_kind == "class"
         share = weight / x.shape[0]
-        if joint and gradient.size <= JOINT_MATRIX_SIZE:
-            return self._solve_jointly(x, loss._curvature_operator(y, raw), share, gradient)
+        if joint and self._joins(x.shape[0], gradient.size, far):
+            return self._solve_jointly(x, y, share, raw, gradient)
         blocks = [
             (
                 rows, share[part],
@@ -355,19 +377,39 @@ class HessianModel:
         self.solve = self._seen(lambda g: conjugate_gradients(product, solve, g, 1e-3, 300)[0])
         return direction
 
-    def _solve_jointly(self, x, along, share, gradient):
+    def _joins(self, rows, size, far):
+        """Whether a matrix of all outputs together is worth its cost."""
+        cost = rows * size**2
+        return size <= JOINT_MATRIX_SIZE and cost <= (FAR_COST if far else JOINT_COST)
+
+    def _solve_jointly(self, x, y, share, raw, gradient):
         """Newton's direction with the Hessian of all outputs together."""
         k, size = gradient.shape
-        H = np.empty((k, size, k, size))
+        H = np.zeros((k, size, k, size))
+        for part, rows in row_blocks(x, max(32, CACHED_BLOCK // gradient.size)):
+            rows = rows.toarray() if sparse.issparse(rows) else rows
+            along = self.objective.loss._curvature_operator(y[part], raw[part])
+            for s in range(k):
+                column = along(np.tile(np.eye(k)[s], (len(rows), 1))) * share[part]
+                scaled = column[:, : s + 1, None] * rows[:, None]
+                H[: s + 1, :, s] += (scaled.reshape(len(rows), -1).T @ rows).reshape(-1, size, size)
         for s in range(k):
-            y_scale = np.zeros((x.shape[0], k))
-            y_scale[:, s] = 1.0
-            column = along(y_scale) * share
-            for r in range(s + 1):
-                H[r, :, s] = gram(scale_rows(x, column[:, r]), x)
+            for r in range(s):
                 H[s, :, r] = H[r, :, s].T
             self.with_penalty(H[s, :, s])
         T, _ = whitener(H.reshape(k * size, k * size))
         self.solve = lambda g: (T @ (T.T @ g.ravel())).reshape(k, size)
         self.iterated = False
         return -self.solve(gradient)
+
+
+def enough_entries(objective):
+    """Numbers in as many dense rows as a Newton step needs whose Hessian comes from the rows anew:
+    full gradients mend what a sample's step gets wrong."""
+    once = objective.loss._constant_curvature is not None and objective.target_kind != "class"
+    if objective.sparse or objective.l1 > 0 or once or objective.in_partitions:
+        return MAX_SAMPLE_ENTRIES
+    if not (objective.loss.smooth and objective.curved):
+        return MAX_SAMPLE_ENTRIES
+    entries = max(LEAST_ROWS, COLUMN_ROWS * (objective.d + 1)) * objective.row_size
+    return min(entries, MAX_SAMPLE_ENTRIES)

@@ -9,9 +9,8 @@ from sklearn_lossopt._training.loop import Strategy, diverged
 
 # Epochs and corrections in a row that may change next to nothing.
 MAX_IDLE = 50
-# Corrections after one epoch where the curvature is constant, at most: the Hessian may be that of a
-# sample of the rows.
-MAX_EXACT = 5
+# Corrections after one epoch, at most.
+MAX_CORRECTIONS = 5
 
 
 class AutoSchedule(Strategy):
@@ -19,8 +18,9 @@ class AutoSchedule(Strategy):
 
     From the second epoch on, where the loss's second derivative or its breakpoints are known, a
     corrector estimates how far the optimum is. It takes the step that the estimate implies as far
-    as that lowers F. Where the curvature is constant, a step may end at the optimum from anywhere:
-    there it comes after the first epoch, and those that prove it follow.
+    as that lowers F. Where the step is a whole one the next follows at once: no epoch would do
+    better. Where the curvature is constant, a step may end at the optimum from anywhere: there it
+    comes after the first epoch.
 
     Parameters
     ----------
@@ -69,12 +69,14 @@ class AutoSchedule(Strategy):
         return incumbent.value, done and self.settings.tol > 0
 
     def _correct(self):
-        """Take one step; where the curvature is constant, more while they lower F."""
-        for _ in range(MAX_EXACT if self.exact else 1):
+        """Take one step, and more while they arrive and lower F."""
+        for _ in range(MAX_CORRECTIONS):
             best = self.incumbent.value
             self.corrector.step()
             value = self.incumbent.value
             if self.convergence.reached(value) or not self._fell(best, value):
+                break
+            if not (self.exact or self.corrector.arriving):
                 break
 
     def _fell(self, before, value):

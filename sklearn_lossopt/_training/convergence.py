@@ -8,6 +8,11 @@ from sklearn_lossopt._solvers.certificate import Certificate
 
 # Newton steps that are taken with the curvature of a sample of the rows.
 SAMPLED_STEPS = 5
+# What is left of a gap after a step with the curvature of few rows is not to be more than this.
+SLOW = 0.2
+# A sample's Hessian serves the next step too where the last has left no more than this (Shamanskii
+# 1967).
+QUICK = 0.05
 
 
 class Convergence:
@@ -41,6 +46,8 @@ class Convergence:
         self.separate = objective.target_kind == "values" and objective.n_outputs > 1
         self.certificate = None if hessian is None else Certificate(hessian)
         self.newton_steps = 0
+        # Whether the Hessian at hand does for the next step, and whether it is of no floor.
+        self.quick = self.exact = False
         # The last weights that ``objectives`` were found at.
         self.last = None
         self.warning = None
@@ -125,10 +132,21 @@ class Convergence:
         if hessian is None or not objective.loss.smooth or not objective.curved:
             self.gap = math.inf
             return None
-        target = self.target(iterate.evaluate(gradient=True))
+        target, before = self.target(iterate.evaluate(gradient=True)), self.estimate
         at, certificate = (iterate.weights.astype(np.float64), iterate.gradient), self.certificate
-        direction, gap, valid = hessian.newton_direction(*at, floor)
+        direction, gap, valid = hessian.newton_direction(*at, floor, self.quick and floor == 0)
         self.newton_steps += 1
+        # Floors keep gaps apart that belong together.
+        slow = SLOW * before if self.exact and floor == 0 else math.inf
+        if self.quick and gap > slow:
+            direction, gap, valid = hessian.newton_direction(*at, floor)
+        late = self.newton_steps > SAMPLED_STEPS
+        if (late or gap > slow) and gap > target and hessian.take_more_rows():
+            # A sample as small as that does not lead to the optimum.
+            direction, gap, valid = hessian.newton_direction(*at, floor)
+            self.newton_steps = 0
+        self.exact = floor == 0
+        self.quick = certificate.sampled and floor == 0 and math.inf > QUICK * before >= gap
         if self.newton_steps > SAMPLED_STEPS and certificate.sampled:
             # The sample has not led to the optimum.
             found = certificate.newton_direction(*at, floor)
@@ -137,9 +155,13 @@ class Convergence:
         self.gap, self.estimate = gap if valid else math.inf, gap
         if gap <= target:
             self.gap = math.inf
-            if valid or floor == 0:
+            # The decrement of a sample is itself an estimate, and a step costs less than a proof.
+            near = gap <= (0.5 if certificate.sampled else 1.0) * target
+            if near and (valid or floor == 0):
                 share, direction = certificate.prove(*at, direction, self.allowed)
                 self.gap = share * target
+                if not share < math.inf:
+                    hessian.take_more_rows()
         return direction
 
     # -- the verdict ------------------------------------------------------------------------

@@ -85,6 +85,9 @@ class AugmentedLagrangianCorrector:
         Whether dual coordinate descent comes first, see ``descends``.
     """
 
+    # An epoch comes between two steps.
+    arriving = False
+
     def __init__(self, iterate, incumbent, convergence, make_solver, exact=True, descend=False):
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
         # The exact solution needs the rows at hand.

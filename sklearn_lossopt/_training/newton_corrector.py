@@ -26,11 +26,17 @@ class NewtonCorrector:
         Where steps start and where they are kept.
     convergence : Convergence
         Told of the gap.
+
+    Attributes
+    ----------
+    arriving : bool
+        Whether the last step was a whole one.
     """
 
     def __init__(self, iterate, incumbent, convergence):
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
         self.floor = 1e-2
+        self.arriving = False
         # Flat rows of a margin loss hold a point beyond all margins back from the optimum, which
         # lies on them. Where any rows can be fitted, the way from a constant model is short.
         self.from_constant = iterate.objective.in_row_space
@@ -63,6 +69,11 @@ class NewtonCorrector:
             # Near the optimum F is flat to rounding where the step still mends the coefficients.
             near = convergence.gap <= 1e-6 * abs(incumbent.value)
             length = self._search(direction, near)
+        self.arriving = length == 1.0
+        if not self.arriving and iterate.preconditioner.hessian.take_more_rows():
+            # The step may not be to blame for its curvature.
+            incumbent.restore()
+            return
         if length <= 1e-4:
             # No step helps: what is left is below rounding, or hidden by the floor.
             self.floor = 1e-2 * self.floor if self.floor > 1e-6 else 0.0

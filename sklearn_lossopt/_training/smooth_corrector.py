@@ -36,6 +36,11 @@ class SmoothCorrector:
         objective = self.iterate.objective
         return self.newton.nbytes + 72 * objective.n * objective.n_outputs
 
+    @property
+    def arriving(self):
+        """Whether the last step was a whole Newton step."""
+        return self.lagrangian is None and self.newton.arriving
+
     def trust_curvature(self):
         """Take curvatures as they are from now on."""
         self.newton.trust_curvature()

@@ -103,9 +103,8 @@ class LogLoss(
         p = softmax(raw, axis=1)
 
         def product(direction):
-            moved = p * direction
-            moved -= p * moved.sum(axis=1, keepdims=True)
-            return moved
+            mean = np.einsum("ij,ij->i", p, direction)
+            return p * (direction - mean[:, None])
 
         return product
 
@@ -136,14 +135,14 @@ class LogLoss(
     def _fenchel_gap(self, y, raw, dual):
         # The dual is a probability q less the observed one, which it is compared with.
         if raw.shape[1] == 1:
-            sign = np.where(y > 0, 1.0, -1.0)
-            q, p = -sign * dual, expit(-sign * raw)
-            q, p = np.stack([q, 1 - q]), np.stack([p, expit(sign * raw)])
-        else:
-            q = dual.T.copy()
-            q[y, np.arange(len(y))] += 1
-            p = softmax(raw, axis=1).T
-        gap = relative_entropy(np.clip(q, 0, 1), p).sum(axis=0)
+            q, margin = -y * dual, y * raw
+            inside = (q >= -1e-12) & (q <= 1 + 1e-12)
+            q = np.clip(q, 0, 1)
+            gap = relative_entropy(q, expit(-margin)) + relative_entropy(1 - q, expit(margin))
+            return np.where(inside, gap, np.inf)
+        q = dual.T.copy()
+        q[y, np.arange(len(y))] += 1
+        gap = relative_entropy(np.clip(q, 0, 1), softmax(raw, axis=1).T).sum(axis=0)
         return np.where(((q >= -1e-12) & (q <= 1 + 1e-12)).all(axis=0), gap, np.inf)
 
     def _constant(self, y, weight):

@@ -62,6 +62,8 @@ class NewtonCorrector:
         if self.from_constant:
             self.from_constant = False
             self._start_again()
+            if convergence.reached(incumbent.value):
+                return
         direction = convergence.newton_direction(self.floor * iterate.preconditioner.bound)
         if convergence.separate:
             length = step_each(iterate, incumbent, convergence, direction)
@@ -104,6 +106,8 @@ class NewtonCorrector:
             direction = self.convergence.newton_direction()
             iterate.weights[...] = iterate.weights.astype(np.float64) + direction
             value = iterate.evaluate()
+        if value < incumbent.value:
+            incumbent.keep(value)
         incumbent.restore()
 
     def _search(self, direction, near):

@@ -18,7 +18,7 @@ from sklearn.linear_model import HuberRegressor, LogisticRegression, PoissonRegr
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor
 
-SIZES = "150x4x1", "2000x20x1", "20000x50x1", "20000x50x10"
+SIZES = "150x4x1", "2000x20x1", "20000x50x1", "20000x50x10", "200x5000x1"
 LOSSES = "squared_error", "log_loss", "poisson", "huber"
 ALPHA = 1e-4
 

@@ -63,6 +63,10 @@ class LabelEncoding(TargetEncoding):
 
     def encode_announced(self, y, sample_indices):
         """The same for a chunk of a stream, whose labels were announced in its first call."""
+        if sample_indices is None and y.dtype == self.classes.dtype and y.dtype.kind in "biu":
+            at = np.searchsorted(self.classes, y)
+            if (self.classes[np.minimum(at, len(self.classes) - 1)] == y).all():
+                return self.encode_known(y, None)  # before slower checks of the same
         if y.dtype.kind not in "biu":
             check_classification_targets(y)
         found = np.unique(select(y, sample_indices))
@@ -111,6 +115,15 @@ def find_classes(y, sample_indices):
     return classes
 
 
+def _same_labels(classes, known):
+    """Whether an array, or a list of one type, has just the known labels in their order."""
+    if isinstance(classes, list | tuple) and len(set(map(type, classes))) == 1:
+        classes = np.asarray(classes)
+    if not (isinstance(classes, np.ndarray) and classes.shape == known.shape):
+        return False
+    return classes.dtype.kind == known.dtype.kind and bool((classes == known).all())
+
+
 def announced_classes(known, classes):
     """The labels of a whole stream, by scikit-learn's rules for first and later calls.
 
@@ -125,7 +138,7 @@ def announced_classes(known, classes):
         if known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return known
-    if isinstance(classes, np.ndarray) and np.array_equal(classes, known):
+    if known is not None and _same_labels(classes, known):
         return known  # before slower checks of the same
     given = unique_labels(classes)
     if known is not None:

@@ -83,8 +83,8 @@ class ChunkFit:
             and stream.memory is not None
             and (objective.curved if objective.loss.smooth else objective.breakpoints > 0)
         )
-        if self.corrects:
-            stream.memory.add_models(objective, weight)
+        if stream.memory is not None and stream.memory.full:
+            stream.memory.take_in(objective, self.corrects)
         if linear:
             if start is None and statistics is not None:
                 constant = first_constant(objective)

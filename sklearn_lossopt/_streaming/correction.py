@@ -12,6 +12,7 @@ from sklearn_lossopt._solvers.proximal_newton import (
     minimise,
     thresholds,
 )
+from sklearn_lossopt._streaming.interior_point import PiecewiseLinearProblem
 from sklearn_lossopt._streaming.rounded import RoundedLoss
 
 # Newton steps of one correction, at most.
@@ -20,6 +21,8 @@ STEPS = 8
 FLOOR, LEAST_FLOOR = 1e-2, 1e-6
 # A correction ends where a step gains less than this part of the objective.
 TOLERANCE = 1e-4
+# And before a step of a smooth loss that promises less than this part.
+NOTHING = 1e-6
 # Parts of a pass that are tried.
 PARTS = 1.0, 0.25, 0.05
 # Standard errors by which a minimum may be worse for the rows kept than another model.
@@ -27,6 +30,9 @@ NOISE = 3.0
 # Widths over which breakpoints are rounded off, in median distances of rows from them: of the
 # first step, by what it shrinks, and of the last.
 WIDEST, NARROWER, NARROWEST = 1.0, 0.6, 0.15
+# Newton's steps that gained this part of the objective may have ended early where breakpoints are
+# rounded off. Solutions without rounding off, at most, where each is one of a majorant.
+EARLY, ROUNDS = 0.01, 2
 
 
 class Correction:
@@ -41,6 +47,8 @@ class Correction:
         An upper bound of the loss's curvature, or its typical size.
     y_scale : float
         A typical size of the targets.
+    first : bool, default=False
+        Whether the stream has not been corrected before, so that starts may be far away.
 
     Attributes
     ----------
@@ -52,8 +60,8 @@ class Correction:
         Whether the steps have ended, and whether the rows kept find the minimum a good one too.
     """
 
-    def __init__(self, estimate, rows, bound, y_scale):
-        self.estimate, self.bound, self.y_scale = estimate, bound, y_scale
+    def __init__(self, estimate, rows, bound, y_scale, first=False):
+        self.estimate, self.bound, self.y_scale, self.first = estimate, bound, y_scale, first
         self.objective = estimate.objective
         size = self.objective.d + 1
         # A prior worth one row while there are fewer rows than columns, and soon nothing.
@@ -75,19 +83,21 @@ class Correction:
         leave open stays as it is in the last one."""
         smooth = self.objective.loss.smooth
         with np.errstate(all="ignore"):
-            narrow = RoundedLoss(self.objective.loss, 1e-3 * self.y_scale)
+            narrow = RoundedLoss(self.objective.loss, 0.0)
             values = [self.estimate.value(narrow, W) for W in starts]
             self.values = values = np.where(np.isfinite(values), values, np.inf)
             value, W = values.min(), starts[int(np.argmin(values))]
             self.value = float(value)
             if not np.isfinite(value):
                 return W
-            # A good start needs no wide ones.
-            first = 0 if smooth or len(starts) == 2 else 3
+            first = 0 if smooth or self.first else 3
             for step in range(first, first + STEPS):
                 self.round_off(W, step)
                 direction, decrement = self._direction(W, starts[-1])
                 if not np.isfinite(direction).all():
+                    break
+                if smooth and decrement <= NOTHING * abs(value):
+                    self.converged = True
                     break
                 length, gained = self._search(W, direction, decrement)
                 W = W + length * direction
@@ -96,6 +106,12 @@ class Correction:
                 self.converged = gained <= TOLERANCE * abs(value) and length > 0
                 if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
                     break
+            if not smooth and self.objective.l1 == 0:
+                gained = self.value - self.estimate.value(narrow, W)
+                if len(starts) > 2 or gained > EARLY * abs(self.value):
+                    self.loss = narrow
+                    W = self._polished(W, starts[-1], narrow)
+                    self.round_off(W, STEPS)
             self._judge(starts, W)
             found = self.estimate.value(narrow, W)
             if not found <= self.value:
@@ -103,6 +119,38 @@ class Correction:
                 return starts[int(np.argmin(values))]
             self.value = found
         return W
+
+    def _polished(self, W, anchor, narrow):
+        """The minimum without rounding off, from where Newton's steps ended: they are slow where
+        rows have distances of very different sizes from their breakpoints."""
+        for _ in range(ROUNDS):
+            direction = self._exact(W, anchor, narrow) - W
+            length, gained = self._search(W, direction, np.inf)
+            W = W + length * direction
+            if self.estimate.models is None or not gained > EARLY * abs(self.here):
+                break
+        return W
+
+    def _exact(self, W, anchor, narrow):
+        """The minimiser of the rows' losses and a quadratic for all else in the estimate."""
+        estimate = self.estimate
+        x, share = estimate.x, estimate.share
+        slope = narrow.value_and_slope(estimate.target, x @ W.T)[1]
+        self.here, gradient = estimate.value_and_gradient(narrow, W)
+        rest = gradient - (share * slope).T @ x
+        distance = max(self.loss.distance(estimate.target, x @ W.T), 1e-6 * self.y_scale)
+        prior = self.prior / distance * (share[:, 0] @ x**2)
+        found = np.empty_like(W)
+        breakpoints = self.objective.loss._breakpoints(estimate.target)
+        for r, w in enumerate(W):
+            quadratic = np.diag(prior + estimate.l2)
+            if estimate.models is not None:
+                quadratic += estimate.own_curvature(r)
+            linear = rest[r] - quadratic @ w + prior * (w - anchor[r])
+            of_output = [tuple(part[:, r] for part in each) for each in breakpoints]
+            problem = PiecewiseLinearProblem(x, share[:, 0], of_output, quadratic, linear)
+            found[r] = problem.minimiser(w, EARLY / 10 * abs(self.here) / len(W))
+        return found
 
     def _judge(self, starts, W):
         """Whether the minimum is a good one for the rows kept, too."""
@@ -123,7 +171,7 @@ class Correction:
     def _direction(self, W, anchor):
         """The way to the minimum of the quadratic model at W, and what it promises."""
         estimate, objective = self.estimate, self.objective
-        gradient = estimate.value_and_gradient(self.loss, W)[1]
+        self.here, gradient = estimate.value_and_gradient(self.loss, W)
         raw = estimate.x @ W.T
         if objective.target_kind == "class":
             return self._joint_direction(W, raw, gradient)
@@ -190,7 +238,7 @@ class Correction:
 
     def _search(self, W, direction, decrement):
         """A length that lowers the estimate, and by how much it does; 0 if there is none."""
-        start = self.estimate.value(self.loss, W)
+        start = self.here
 
         def gain(length):
             return start - self.estimate.value(self.loss, W + length * direction)
@@ -222,11 +270,14 @@ def kept_part(estimate, loss, before, after):
 
 def joint_matrix(x, along, share, k):
     """The mean curvature of a loss that couples its outputs, (k (d + 1), k (d + 1))."""
-    H = np.empty((k, x.shape[1], k, x.shape[1]))
+    size = x.shape[1]
+    H = np.empty((k, size, k, size))
     for s in range(k):
         one = np.zeros((len(x), k))
         one[:, s] = 1.0
-        column = along(one) * share
-        for r in range(k):
-            H[r, :, s] = (x * column[:, r : r + 1]).T @ x
-    return H.reshape(k * x.shape[1], -1)
+        columns = (along(one) * share)[:, s:]
+        blocks = x.T @ (columns[:, :, None] * x[:, None, :]).reshape(len(x), -1)
+        blocks = blocks.reshape(size, k - s, size)
+        H[s, :, s:] = blocks
+        H[s:, :, s] = blocks.transpose(1, 2, 0)
+    return H.reshape(k * size, -1)

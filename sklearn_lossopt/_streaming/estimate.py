@@ -61,7 +61,10 @@ class QuadraticSum:
 
     def bent(self, rows):
         """Of numbers of each output (n, k), what curvature sees."""
-        return rows - rows.mean(axis=1, keepdims=True) if self.joint else rows
+        if not self.joint:
+            return rows
+        # As a product: sums over few columns are slow.
+        return rows - rows @ np.full((rows.shape[1], 1), 1 / rows.shape[1])
 
     def along(self, W):
         """The product of the curvature with extended weights (k, d + 1)."""
@@ -153,12 +156,19 @@ class Estimate:
             self.start = model[:, 1].sum(axis=1)
 
     def penalty(self, W):
-        return 0.5 * float(np.sum(self.l2 * W**2)) + float(np.sum(self.l1 * np.abs(W)))
+        value = 0.0
+        if self.objective.l2 > 0:
+            value += 0.5 * float(np.sum(W**2 @ self.l2))
+        if self.objective.l1 > 0:
+            value += float(np.sum(np.abs(W) @ self.l1))
+        return value
 
     def value_and_gradient(self, loss, W):
         """F and the gradient of all but its l1 term; ``loss`` is a RoundedLoss."""
-        value, slope, along = self._evaluate(loss, W)
+        value, slope, known, along = self._evaluate(loss, W)
         gradient = self.l2 * W
+        if known is not None:
+            slope = slope - self.slope - known
         if slope is not None:
             gradient = gradient + (self.share * slope).T @ self.x
         if along is not None:
@@ -170,22 +180,30 @@ class Estimate:
         return self._evaluate(loss, W)[0]
 
     def _evaluate(self, loss, W):
-        """F, the slopes of the rows kept and the product of the models' curvature with W."""
-        value, slope, along = self.penalty(W), None, None
+        """F, the slopes of the rows kept, those of their models (or None) and the product of the
+        models' curvature with W."""
+        value, slope, known, along = self.penalty(W), None, None, None
         if len(self.x):
             raw = self.x @ W.T
             rows, slope = loss.value_and_slope(self.target, raw)
             if self.models is not None:
                 step = self.models.bent(raw - self.z)
-                bent = self.bend * step
-                rows = rows - self.start - np.sum((self.slope + 0.5 * bent) * step, axis=1)
-                slope = slope - self.slope - bent
+                known = self.bend * step
+                rows = rows - self.start
+                value -= float(np.sum(self.share[:, 0] @ ((self.slope + 0.5 * known) * step)))
             value += float(self.share[:, 0] @ rows)
         if self.models is not None:
             along = self.models.along(W)
             value += float(np.sum(W * (0.5 * along - self.models.linear))) / self.total
             value += self.models.constant / self.total
-        return value, slope, along
+        return value, slope, known, along
+
+    def own_curvature(self, r):
+        """A matrix that is above the curvature of the models of all rows less that of the models
+        of the rows kept, for output r: the two differ by chance, and so much at the most if the
+        rows are many (Marchenko and Pastur 1967)."""
+        hessian = self.models.hessian[min(r, len(self.models.hessian) - 1)] / self.total
+        return min(1.0, 2 * np.sqrt(len(hessian) / len(self.x))) * hessian
 
     def of_kept(self, loss, W):
         """What each of the rows kept adds to their objective."""

@@ -20,6 +20,8 @@ RISE, RISE_NOISE = 0.05, 2.0
 # Passes are judged when the rows seen have grown by one part in so many, or where a chunk's
 # objective is so many times the estimate.
 LOOK, ODD = 64, 2.0
+# Rows of small chunks that wait to be taken in together, at most.
+WAITING = 512
 # Numbers in the models of all outputs, at most.
 MODEL_SIZE = 2_000_000
 
@@ -56,8 +58,10 @@ class Memory:
         The number of rows at which the next correction comes.
     doubled : int
         The number of rows at which the best constant was last looked at; 0 to look again.
-    before : Reservoir or None
-        During a call, that of the call before.
+    taken : int
+        Rows that have been taken in: kept or not, and their models added.
+    waiting : tuple of tuple of ndarray (n, d), (n, k) or (n,), (n,)
+        Rows, targets and weights of the last chunks, which have not.
     value, gap, spread : float
         Of the last correction: the estimate, how far it was below the best constant's, and the
         standard deviation of the kept rows' losses.
@@ -79,7 +83,8 @@ class Memory:
     rounding: tuple | None = None
     due: int = 0
     doubled: int = 0
-    before: Reservoir | None = None
+    taken: int = 0
+    waiting: tuple = ()
     value: float = math.inf
     gap: float = 0.0
     spread: float = 0.0
@@ -106,7 +111,7 @@ class Memory:
         )  # fmt: skip
 
     def kept(self, objective, weight):
-        """The memory after the rows of one more chunk, without models of them."""
+        """The memory after the rows of one more chunk, which wait to be taken in."""
         mass = float(objective.n)
         if weight is not None:
             with np.errstate(over="ignore"):
@@ -117,44 +122,78 @@ class Memory:
                     "sample_weight is too large beside that of the stream's first rows, about "
                     f"{self.unit:.3g}: their ratio overflows. Give weights of more equal size."
                 )
-        before = reservoir = self.reservoir
-        if reservoir is not None:
-            reservoir = reservoir.extended(objective, weight)
+        index = objective.subsample(objective.n)
+        rows, target = objective.X[index], objective.target[index]
+        weight = np.ones(objective.n) if weight is None else weight[index]
+        if objective.n < WAITING:
+            # The caller's arrays may change until they are looked at.
+            rows = rows.toarray() if sparse.issparse(rows) else rows.copy()
+            target = target.copy()
         return replace(
-            self, reservoir=reservoir, rows=self.rows + objective.n, mass=self.mass + mass,
-            before=before,
+            self, rows=self.rows + objective.n, mass=self.mass + mass,
+            waiting=(*self.waiting, (rows, target, weight)),
         )  # fmt: skip
 
-    def sample(self, objective, rows=None):
-        """The objective of the rows kept."""
-        rows = rows or self.reservoir
-        weight = (rows.weight / rows.weight.mean()).astype(rows.rows.dtype)
+    @property
+    def full(self):
+        """Whether no more rows can wait."""
+        return sum(rows.shape[0] for rows, _, _ in self.waiting) >= WAITING
+
+    def _chunks(self, objective):
+        """The rows that wait, as (objective, weight): small chunks together, a large one alone."""
+        large = [part for part in self.waiting if part[0].shape[0] >= WAITING]
+        small = self.waiting[: len(self.waiting) - len(large)]
+        if len(small) > 1:
+            small = [tuple(np.concatenate(arrays) for arrays in zip(*small, strict=True))]
+        for rows, target, weight in (*small, *large):
+            yield self._objective(objective, rows, target, None), weight
+
+    def _objective(self, objective, rows, target, weight):
+        """The same objective of other rows."""
         return replace(
-            objective, X=rows.rows, target=rows.target, weight=weight, sample_indices=None,
+            objective, X=rows, target=target, weight=weight, sample_indices=None,
             cache=type(objective.cache)(),
         )  # fmt: skip
 
-    def add_models(self, objective, weight):
-        """Add the models of the last chunk's rows, unless all rows are kept, and the first time
-        those of all rows before. Changes this memory, which must not be any other's."""
-        k, d = objective.n_outputs, objective.d
-        before, self.before = self.before, None
+    def take_in(self, objective, models):
+        """Take in the rows that wait, with their quadratic models if ``models``: what these start
+        from has not changed meanwhile. Changes this memory, which must not be any other's."""
+        for chunk, weight in self._chunks(objective):
+            before, first, self.taken = self.reservoir, self.taken, self.taken + chunk.n
+            if before is not None:
+                self.reservoir = before.extended(chunk, weight)
+            if models:
+                self._add_models(chunk, weight, before, first)
+        self.waiting = ()
+
+    def all_kept(self, objective):
+        """The rows kept, after those that wait."""
+        reservoir = self.reservoir
+        if reservoir is not None:
+            for chunk, weight in self._chunks(objective):
+                reservoir = reservoir.extended(chunk, weight)
+        return reservoir
+
+    def sample(self, objective, kept):
+        """The objective of rows kept, a Reservoir."""
+        weight = (kept.weight / kept.weight.mean()).astype(kept.rows.dtype)
+        return self._objective(objective, kept.rows, kept.target, weight)
+
+    def _add_models(self, chunk, weight, before, first):
+        """Add the models of rows of which ``first`` is the first, unless all rows are kept, and
+        the first time those of all rows before."""
+        k, d = chunk.n_outputs, chunk.d
         if k * (d + 1) ** 2 > MODEL_SIZE:
             return
-        if self.reservoir is not None and self.rows <= capacity(d):
+        if before is not None and self.taken <= capacity(d):
             return
-        if not is_quadratic(objective.loss) and self.incumbent is None:
+        if not is_quadratic(chunk.loss) and self.incumbent is None:
             return
         if self.models is None and before is not None and before.seen == len(before.keys):
-            kept = self.sample(objective, before)
-            self._add(kept, kept.X, before.weight[:, None], 0)
-        index = objective.subsample(objective.n)
-        rows = objective.X[index]
-        share = np.ones((objective.n, 1))
-        if weight is not None:
-            share[:, 0] = weight[index] / self.unit
-        first = self.rows - objective.n
-        self._add(objective, rows.toarray() if sparse.issparse(rows) else rows, share, first)
+            self._add(self.sample(chunk, before), before.rows, before.weight[:, None], 0)
+        rows = chunk.X
+        rows = rows.toarray() if sparse.issparse(rows) else rows
+        self._add(chunk, rows, weight[:, None], first)
 
     def _add(self, objective, rows, weight, first):
         """Add the models of consecutive rows of the stream, of which ``first`` is the first."""
@@ -191,9 +230,10 @@ class Memory:
         bend = loss.curvature(y, z) if mean is None else np.tile(mean, (len(x), 1))
         value = np.zeros((len(x), k))
         value[:, 0] = rows
-        far = ~np.isfinite(rows + slope.sum(axis=1) + bend.sum(axis=1))
-        for part in (z, value, slope, bend):
-            part[far] = 0.0
+        if not np.isfinite(rows.sum() + slope.sum() + bend.sum()):
+            far = ~np.isfinite(rows + slope.sum(axis=1) + bend.sum(axis=1))
+            for part in (z, value, slope, bend):
+                part[far] = 0.0
         return z, value, slope, bend
 
     def _starts(self, objective, here):
@@ -203,7 +243,9 @@ class Memory:
         starts, place = [here], None
         if self.incumbent is None or self.rows >= 2 * self.doubled:
             self.doubled, place = self.rows, len(starts)
-            rows = objective if self.reservoir is None else self.sample(objective)
+            rows = objective
+            if self.reservoir is not None:
+                rows = self.sample(objective, self.reservoir)
             starts.append((np.zeros_like(here[0]), first_constant(rows)))
         if self.incumbent is not None:
             starts.append(self.incumbent)
@@ -234,8 +276,9 @@ class Memory:
         if self.rows < self.look and usual:
             return after, 1.0
         self.look = self.rows + max(1, self.rows // LOOK)
+        self.take_in(objective, True)
         estimate = Estimate(objective, self.reservoir, self.models, self.mass)
-        loss = RoundedLoss(objective.loss, 1e-3 * y_scale)
+        loss = RoundedLoss(objective.loss, 0.0)
         W, length, value = kept_part(
             estimate, loss, estimate.place(*(self.judged or before)), estimate.place(*after)
         )
@@ -255,14 +298,14 @@ class Memory:
             shift = self.reservoir.mean() if objective.fit_intercept else self.models.shift
             self.models = self.models.moved(shift, float(objective.fit_intercept))
             estimate = Estimate(objective, self.reservoir, self.models, self.mass)
-        correction = Correction(estimate, self.rows, bound, y_scale)
+        correction = Correction(estimate, self.rows, bound, y_scale, self.incumbent is None)
         W = correction.run([estimate.place(*start) for start in starts])
         estimated = self.reservoir is not None and self.models is not None
         if estimated and not (correction.credible and estimate.models_help(correction.loss, W)):
             # The rows kept alone: never far off.
             self.models, self.reservoir = None, self.reservoir.without_models()
             estimate = Estimate(objective, self.reservoir, None, self.mass)
-            correction = Correction(estimate, self.rows, bound, y_scale)
+            correction = Correction(estimate, self.rows, bound, y_scale, self.incumbent is None)
             W = correction.run([estimate.place(*start) for start in starts])
         self.incumbent = estimate.unshift(W)
         self.corrected, self.value = self.rows, correction.value

@@ -17,7 +17,7 @@ class RoundedLoss:
     ----------
     loss : Loss
     width : float
-        s.
+        s; 0 for the loss itself, with a slope at a breakpoint that is one of its own.
 
     References
     ----------
@@ -30,7 +30,7 @@ class RoundedLoss:
 
     def value_and_slope(self, y, raw):
         """Of each row, in the shapes (n,) and (n, k)."""
-        if self.loss.smooth:
+        if self.loss.smooth or not self.width:
             one = raw.shape[1] == 1
             given = (y.reshape(-1), raw[:, 0]) if one else (y, raw)
             with np.errstate(all="ignore"):

@@ -231,10 +231,10 @@ class Stream:
         later = 2 if self.scale_rows >= SCALE_ROWS else SCALE_GROWTH
         if self.scale_rows and rows < later * self.scale_rows:
             return self.scale if np.ndim(self.scale) else float(self.scale)
-        kept = None if self.memory is None else self.memory.reservoir
+        kept = None if self.memory is None else self.memory.all_kept(objective)
         sample = objective
         if kept is not None and objective.n < len(kept.rows):
-            sample = self.memory.sample(objective)
+            sample = self.memory.sample(objective, kept)
         if rows <= 4 * (objective.d + 1):
             # Too few to tell residuals from what the columns explain.
             y = sample.targets(sample.subsample(sample.n)).astype(np.float64)

@@ -19,6 +19,12 @@ def _release():
             release(force=True)
 
 
+def allowed_threads():
+    """How many threads BLAS may take now; 1 where that is not known, and while a fit runs."""
+    libraries = threadpool_controller().lib_controllers
+    return max([1, *(each.num_threads for each in libraries if each.user_api == "blas")])
+
+
 class _OneBlasThread:
     """Holds BLAS at one thread while any fit runs.
 

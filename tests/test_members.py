@@ -2,7 +2,9 @@
 
 import pickle
 import re
+import threading
 
+import joblib
 import numpy as np
 import pytest
 from catalogue import ESTIMATORS, TEXTBOOK, make, make_data
@@ -18,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from test_callbacks import Record
 from test_together import assert_same
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_lossopt import (
     DivergenceError,
@@ -27,8 +30,10 @@ from sklearn_lossopt import (
     skops_types,
     trace,
 )
+from sklearn_lossopt._blas import ONE_BLAS_THREAD
 from sklearn_lossopt._compat import has_callbacks
-from sklearn_lossopt._training import bank
+from sklearn_lossopt._training import bank, threads
+from sklearn_lossopt.losses import RegressionLoss
 from sklearn_lossopt.plotting import CoefficientPathDisplay, LossCurveDisplay
 from sklearn_lossopt.search._joint_fit import JointFit
 
@@ -47,6 +52,17 @@ KINDS = {
     "network, scores": NETWORK | STOPPED | {"scoring": None, "n_iter_no_change": 1},
 }
 each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+class Plain(RegressionLoss):
+    """A user's squared error."""
+
+    def loss_gradient(self, y, raw):
+        return (raw - y) ** 2 / 2, raw - y
+
+
+def blas():
+    return [each for each in threadpool_info() if each["user_api"] == "blas"]
 
 
 def data(task, kind="", dtype=float):
@@ -198,6 +214,49 @@ def test_members_do_not_depend_on_their_number():
     few, many = (make("regression", n_members=n, **NETWORK).fit(X, y) for n in (2, 4))
     for member, other in zip(few.estimators_, many.estimators_, strict=False):
         assert_same(member, other)
+
+
+@pytest.mark.parametrize("kind", ["linear", "network", "network, own rows"])
+def test_members_in_threads_are_the_same(kind, monkeypatch):
+    X, y, weight = data("regression", kind)
+    model = GradientRegressor(n_members=5, random_state=0, **KINDS[kind])
+    monkeypatch.setattr(bank, "available_threads", lambda: 1)
+    expected = clone(model).fit(X, y, weight)
+    used, piece = set(), bank.train_together
+    monkeypatch.setattr(bank, "available_threads", lambda: 3)
+    monkeypatch.setattr(bank, "THREAD_WORK", 0)
+    monkeypatch.setattr(
+        bank, "train_together", lambda *args: used.add(threading.current_thread()) or piece(*args)
+    )
+    found = model.fit(X, y, weight)
+    assert used and threading.main_thread() not in used
+    for a, b in zip(expected.estimators_, found.estimators_, strict=True):
+        assert_same(a, b)
+    # What a user wrote is not called by several threads.
+    used.clear()
+    clone(model).set_params(loss=Plain()).fit(X, y[:, 0] if y.ndim == 2 else y, weight)
+    assert used == {threading.main_thread()}
+
+
+def test_threads_are_those_of_blas_and_one_within_fits():
+    with threadpool_limits(2, user_api="blas"):
+        several = min(max(each["num_threads"] for each in blas()), joblib.cpu_count())
+        assert threads.available_threads() == several
+        with ONE_BLAS_THREAD:
+            assert threads.available_threads() == 1
+    assert threads.side_by_side([threading.get_ident] * 3, 1) == [threading.get_ident()] * 3
+
+
+def test_the_first_error_in_a_thread_ends_the_others():
+    X, y, _ = data("regression")
+    endless = clone(GradientRegressor(random_state=0, **TEXTBOOK)).set_params(max_iter=10**9, tol=0)
+
+    def fail():
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        threads.side_by_side([lambda: endless.fit(X, y), fail], 2)
+    assert not hasattr(endless, "coef_")
 
 
 def test_random_state_as_an_instance_and_none():

@@ -133,3 +133,25 @@ def test_threads_of_a_search_end_with_it(search, settings, end):
         print(end - time.monotonic() > 18)
     """)
     assert found == [{"interrupt": "KeyboardInterrupt", "error": "ValueError"}[end], "True"]
+
+
+def test_threads_of_members_end_with_an_interrupt():
+    found = run(f"""
+        import signal, threading, time
+        import numpy as np
+        from sklearn_lossopt import GradientRegressor
+        from sklearn_lossopt._training import bank
+
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(3000, 20))
+        y = X @ rng.normal(size=20) + rng.normal(size=3000)
+        bank.available_threads = lambda: 2
+        model = GradientRegressor(n_members=3, random_state=0, **{FITS["network"]!r})
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Timer(1.0, signal.raise_signal, [signal.SIGINT]).start()
+        try:
+            model.fit(X, y)
+        except KeyboardInterrupt as error:
+            print(type(error).__name__, threading.active_count(), hasattr(model, "coefs_"))
+    """)
+    assert found == ["KeyboardInterrupt", "1", "False"]

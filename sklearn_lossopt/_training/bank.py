@@ -21,14 +21,18 @@ import math
 import time
 import traceback
 from collections import defaultdict
+from functools import partial
 
 import numpy as np
 
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
 from sklearn_lossopt._engine import look_for_stop, run_bank
+from sklearn_lossopt._training.threads import available_threads, side_by_side
 
 # What the fits of a bank hold of their own, at most, before others have to wait.
 WAVE_BYTES = 2**28
+# Numbers of rows times parameters from which epochs are worth a thread: some milliseconds.
+THREAD_WORK = 2**21
 
 
 class Epochs:
@@ -117,6 +121,13 @@ class Epochs:
         metrics.add(metric)
         return size + metric.nbytes
 
+    def may_have_thread(self, count):
+        """Whether the next ``count`` epochs are long enough for a thread, on rows that are here,
+        and call nothing that a user wrote, who may not expect several calls at once."""
+        objective, size = self.iterate.objective, self.iterate.weights.size
+        long = count * objective.n * size >= THREAD_WORK
+        return long and not objective.in_partitions and self.iterate.is_compiled
+
     def piece(self, count):
         """Rates and history of the next epochs, as views."""
         begin, rates = self.done, self.rates
@@ -159,7 +170,8 @@ def alone(training, watch=None):
 
 
 def together(fits):
-    """Drive fits that stand or fall together, generators of Epochs, to their ends.
+    """Drive fits that stand or fall together, generators of Epochs, to their ends, in threads
+    where there are some.
 
     Returns
     -------
@@ -173,7 +185,7 @@ def together(fits):
     """
     if len(fits) == 1:
         return [alone(fits[0])]
-    bank = Bank(dict(enumerate(fits)), until_failure=True)
+    bank = Bank(dict(enumerate(fits)), until_failure=True, n_threads=available_threads())
     while len(bank.results) < len(fits):
         bank.advance()
         if bank.failure is not None:
@@ -190,6 +202,8 @@ class Bank:
         Generators of Epochs, by any key.
     until_failure : bool, default=False
         Whether to train no further once a fit has failed.
+    n_threads : int, default=1
+        How many streams to train on at a time.
 
     Attributes
     ----------
@@ -201,9 +215,9 @@ class Bank:
         The time that each took; of what was done for several at once, its share.
     """
 
-    def __init__(self, fits, until_failure=False):
+    def __init__(self, fits, until_failure=False, n_threads=1):
         self.fits, self.results, self.failure = fits, {}, None
-        self.until_failure = until_failure
+        self.until_failure, self.n_threads = until_failure, n_threads
         self.waiting = list(reversed(fits))
         # What the fits want that have begun and not ended, and on which streams.
         self.wanted, self.streams = {}, {}
@@ -276,24 +290,30 @@ class Bank:
             if epochs.next == first:
                 stream = self.streams[key]
                 groups[stream or key].append(key)
+        calls, long = [], True
         for keys in groups.values():
-            members, start = [ready[key] for key in keys], time.perf_counter()
+            members = [ready[key] for key in keys]
             count = min(epochs.left for epochs in members)
             if until is not None:
                 count = min(count, *(until - epochs.made for epochs in members))
-            if len(members) == 1:
-                members[0].train(count)
-            else:
-                train_together(members, first, count)
-            share = (time.perf_counter() - start) / len(keys)
+            long = long and members[0].may_have_thread(count)
+            calls.append(partial(train_together, members, first, count))
+        found = side_by_side(calls, self.n_threads if long else 1)
+        for keys, seconds in zip(groups.values(), found, strict=True):
             for key in keys:
-                self.seconds[key] += share
+                self.seconds[key] += seconds / len(keys)
 
 
 def train_together(members, first, count):
-    """Train the next ``count`` epochs of several fits, all of one stream."""
+    """Train the next ``count`` epochs of several fits, all of one stream; returns the seconds that
+    it took."""
+    start = time.perf_counter()
+    if len(members) == 1:
+        members[0].train(count)
+        return time.perf_counter() - start
     rates, histories = zip(*(epochs.piece(count) for epochs in members), strict=True)
     trainers = [epochs.iterate.trainer for epochs in members]
     done = run_bank(trainers, first, count, list(rates), list(histories))
     for epochs, n_done in zip(members, done, strict=True):
         epochs.take(n_done, count)
+    return time.perf_counter() - start

@@ -37,6 +37,12 @@ class Iterate:
         return self.trainer.nbytes + self.gradient.nbytes + seen
 
     @property
+    def is_compiled(self):
+        """Whether epochs call nothing but the engine."""
+        kernels = self.objective.loss._kernel(self.objective.n_outputs), self.optimizer._kernel()
+        return all(isinstance(kernel, str) for kernel in kernels)
+
+    @property
     def updates_per_epoch(self):
         return -(-self.objective.n // self.trainer.batch_size)
 

@@ -196,7 +196,7 @@ class AugmentedLagrangian:
         ridge = self.ridge / self.width
         added = self.penalty + ridge
         if len(g) > MATRIX_SIZE:
-            return self._solve_iteratively(g, *self._curvature(dual), added)
+            return self._solve_iteratively(g, dual, added)
         H = self._matrix(dual)
         self.flat = np.diagonal(H) + self.penalty <= 10 * ridge
         H[np.diag_indices_from(H)] += added
@@ -220,10 +220,14 @@ class AugmentedLagrangian:
         rows = np.flatnonzero(bends)
         return rows, self.share[rows] * bends[rows] / self.width
 
-    def _solve_iteratively(self, g, rows, weight, added):
+    def _operator(self, dual):
+        """The product with ``_matrix``, which is not formed, and its diagonal."""
+        return self.x.operator(*self._curvature(dual))
+
+    def _solve_iteratively(self, g, dual, added):
         """The same by conjugate gradients. Their residual r hides r' H^-1 r / 2 of the decrement,
         which is bounded with the penalty's part of H alone."""
-        along, diagonal = self.x.operator(rows, weight)
+        along, diagonal = self._operator(dual)
         self.flat = diagonal + self.penalty <= 10 * (added - self.penalty)
         diagonal += added
 
@@ -255,11 +259,17 @@ class AugmentedLagrangian:
         Updates ``v`` and ``gap``, an estimate of F(v) - F*: the duality gap plus what the smooth
         problem is short of its minimum.
         """
+        for _ in self.stepping(tol, max_newton):
+            pass  # rows at hand are waited for by nobody
+
+    def stepping(self, tol, max_newton=30):
+        """``step`` as a generator: it pauses for what ``_fetch`` and ``_fetch_along`` wait for."""
         v = self.v
         z = self._predict(v)
         count, self.gap, self.finished = 0, np.inf, False
         while count < max_newton:
             count += 1
+            yield from self._fetch(v)
             g, dual = self._slope(z, v)
             try:
                 direction, decrement = self._newton_direction(g, dual)
@@ -278,6 +288,7 @@ class AugmentedLagrangian:
                     break
                 self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
                 continue
+            yield from self._fetch_along(v, g, direction)
             length = self._move(z, v, g, direction)
             v = v + length * direction
             if length > 0.5:
@@ -290,6 +301,14 @@ class AugmentedLagrangian:
             self.width = max(0.2 * self.width, LEAST_WIDTH * self.first_width)
         elif count > 15:
             self.width *= 2.0
+
+    def _fetch(self, v):
+        """Waits for what the next look at v needs, where rows are elsewhere: yields until then."""
+        return ()
+
+    def _fetch_along(self, v, g, direction):
+        """The same for a move from v, where the gradient is g."""
+        return ()
 
     def _move(self, z, v, g, direction):
         """Move predictions z along a direction from v, where the gradient is g; returns how far."""

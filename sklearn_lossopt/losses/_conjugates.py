@@ -107,7 +107,9 @@ def relative_entropy(q, p):
     with np.errstate(all="ignore"):
         t = (q - p) / p
         gap = np.where(q > 0, p * ((1 + t) * np.log1p(t) - t), p)
-        # 1 + t overflows, or p is 0.
-        far = np.where(q > 0, q * (np.log(q) - np.log(p)) - q + p, p)
-    gap = np.where(np.isfinite(gap), gap, far)
+        finite = np.isfinite(gap)
+        if not finite.all():
+            # 1 + t overflows, or p is 0.
+            far = np.where(q > 0, q * (np.log(q) - np.log(p)) - q + p, p)
+            gap = np.where(finite, gap, far)
     return np.where(np.isnan(gap), np.inf, np.maximum(gap, 0.0))

@@ -14,8 +14,10 @@ from catalogue import ESTIMATORS, PAIRS, combine, make_data
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
+from sklearn.svm import LinearSVC, LinearSVR
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor, losses
+from sklearn_lossopt._partitions import side_by_side
 from sklearn_lossopt._partitions.fitting import fit_blocks
 from sklearn_lossopt._partitions.protocol import FAN_IN, ListPartitions, tree_sum
 from sklearn_lossopt._partitions.rows import Block
@@ -318,19 +320,78 @@ def test_a_block_of_one_class_is_no_error():
     assert model.loss_curve_[-1] == pytest.approx(plain.loss_curve_[-1], rel=1e-6)
 
 
-def test_a_kinked_loss_on_many_columns_promises_nothing():
+def wide_problem(kind):
+    """A kinked loss on 820 columns: the model, X, y, the optimum of scikit-learn and F."""
+    rng, n, d = np.random.default_rng(0), 1200, 820
+    X = sparse.random_array((n, d), density=0.01, rng=rng, format="csr")
+    y = X @ rng.normal(size=d) + 0.3 * rng.normal(size=n)
+    X = X.toarray() if kind == "dense" else X
+    common, tight = {"fit_intercept": False}, {"C": 100 / n, "tol": 1e-9, "max_iter": 10**6}
+    if kind == "two breakpoints":
+        loss = losses.EpsilonInsensitive(0.1)
+        model = GradientRegressor(loss, alpha=1e-2, random_state=0, **common)
+        known = LinearSVR(epsilon=0.1, **common, **tight).fit(X, y)
+    else:
+        y = (y > 0).astype(int)
+        model = GradientClassifier("hinge", alpha=1e-2, random_state=0, **common)
+        known = LinearSVC(loss="hinge", **common, **tight).fit(X, y)
+
+    def F(coef):
+        raw = X @ np.ravel(coef)
+        margin = np.abs(y - raw) - 0.1 if kind == "two breakpoints" else 1 - (2 * y - 1) * raw
+        return np.maximum(0, margin).mean() + 0.5e-2 * np.sum(np.square(coef))
+
+    return model, X, y, known, F
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "most"),
+    [("sparse", 1e9, 30), ("dense", 1e9, 40), ("two breakpoints", 1e9, 40), ("sparse", 2000, 60)],
+)
+def test_kinked_losses_on_many_columns_end_at_the_optimum(kind, entries, most, passes, monkeypatch):
+    # With few entries not all rows that are needed come to this process at first.
+    monkeypatch.setattr(side_by_side, "MAX_NEAR_ENTRIES", entries)
+    model, X, y, known, F = wide_problem(kind)
+    fit(model, X, y, rows=300)
+    assert model.converged_ and F(model.coef_) == pytest.approx(F(known.coef_), rel=2e-6)
+    assert model.loss_curve_[-1] == pytest.approx(F(model.coef_), rel=1e-9)
+    assert sum(passes.values()) <= most
+
+
+def test_nothing_is_promised_where_too_many_rows_bend_to_be_brought(monkeypatch):
+    monkeypatch.setattr(side_by_side, "MAX_NEAR_ENTRIES", 2 * 821)
+    model, X, y, known, F = wide_problem("dense")
+    model.set_params(max_iter=2)
+    with pytest.warns(ConvergenceWarning, match="above tolerance"):
+        fit(model, X, y, rows=300)
+    assert not model.converged_ and F(model.coef_) > F(known.coef_)
+
+
+def test_an_l1_penalty_of_kinked_losses_on_many_columns_promises_nothing():
     rng = np.random.default_rng(0)
     X = sparse.random_array((1200, 900), density=0.02, rng=rng, format="csr")
     y = (X @ rng.normal(size=900) > 0).astype(int)
-    with pytest.warns(ConvergenceWarning, match="sample of the rows"):
-        model = fit(GradientClassifier("hinge", random_state=0), X, y)
+    with pytest.warns(ConvergenceWarning, match="sample of the rows.*l1_ratio=0"):
+        model = fit(GradientClassifier("hinge", l1_ratio=0.5, random_state=0), X, y)
     assert not model.converged_
 
 
-def test_functions_that_are_sent_to_partitions_are_importable():
-    from sklearn_lossopt._partitions import lagrangian, networks, objective, rows, scoring
+def test_outputs_of_kinked_losses_share_their_passes(passes, monkeypatch):
+    X, y = make_data("classification", n=2400, n_targets=2)
+    together = fit(GradientClassifier("hinge", random_state=0), X, y)
+    shared = passes["look"]
+    passes.clear()
+    monkeypatch.setattr(side_by_side, "MAX_MATRIX_NUMBERS", 1)
+    alone = fit(GradientClassifier("hinge", random_state=0), X, y)
+    assert together.converged_
+    np.testing.assert_allclose(together.coef_, alone.coef_, rtol=1e-6)
+    assert shared < 0.6 * passes["look"]
 
-    for module in (lagrangian, networks, objective, rows, scoring):
+
+def test_functions_that_are_sent_to_partitions_are_importable():
+    from sklearn_lossopt._partitions import looks, networks, objective, rows, scoring
+
+    for module in (looks, networks, objective, rows, scoring):
         for name, found in vars(module).items():
             if inspect.isfunction(found) and found.__module__ == module.__name__:
                 assert found.__qualname__ == name

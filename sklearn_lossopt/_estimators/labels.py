@@ -42,7 +42,7 @@ class LabelEncoding(TargetEncoding):
         codes = np.empty(len(y), np.int8 if two else self.dtype)
         for start in range(0, len(y), LABELS_AT_ONCE):
             part = slice(start, start + LABELS_AT_ONCE)
-            codes[part] = np.searchsorted(self.classes, y[part])
+            codes[part] = class_codes(self.classes, y[part])
         if not two:
             return codes, codes
         target = codes[:, None].astype(self.dtype)
@@ -92,6 +92,11 @@ class LabelEncoding(TargetEncoding):
         known = np.full(len(y), self.classes[0], self.classes.dtype)
         known[sample_indices] = y[sample_indices]
         return known
+
+
+def class_codes(classes, y):
+    """Which of the sorted classes each label is."""
+    return y == classes[1] if len(classes) == 2 else np.searchsorted(classes, y)
 
 
 def _some(labels):

@@ -1,139 +1,37 @@
-"""The augmented Lagrangian of rows in partitions, whose dual variables stay with them."""
-
-from dataclasses import dataclass
+"""The augmented Lagrangian of one output of rows in partitions."""
 
 import numpy as np
 from scipy import linalg
 
-from sklearn_lossopt._linalg import gram, scale_columns, scale_rows
-from sklearn_lossopt._solvers.augmented_lagrangian import (
-    LEAST_WIDTH,
-    MAX_NEWTON,
-    fenchel_gaps,
-    is_bounded_below,
-    total,
-)
-from sklearn_lossopt._solvers.scaled_rows import ScaledRows
+from sklearn_lossopt._partitions.looks import LENGTHS, AlongMove, AtPoint
+from sklearn_lossopt._solvers.augmented_lagrangian import MAX_NEWTON, fenchel_gaps, next_width
 
 # A whole step is good enough if the slope along it is at its end within this part of the first.
 SLOPE_LEFT = 0.5
 # What curvature is taken to be at least beside the ridge, as a share of it.
 LEAST_SHARE = 1e-10
-# Lengths of a step that one pass compares where the whole one is not.
-LENGTHS = np.array([4.0**-6, 4.0**-4, 0.016, 0.06, 0.12, 0.25, 0.4, 0.6, 0.8, 1.0, 1.6, 4.0])
-
-
-@dataclass
-class Duals:
-    """The rows of one partition and the dual variables (q, n) of one output's breakpoints."""
-
-    rows: object
-    theta: np.ndarray | None
-
-
-@dataclass
-class View:
-    """How a problem is looked at: one output of it, rows less ``shift`` over ``scale``."""
-
-    problem: object
-    output: int
-    shift: np.ndarray | None
-    scale: np.ndarray
-
-
-# -- pure functions of one partition --------------------------------------------------------------
-
-
-def _pieces(problem, y, output):
-    """c, low and high (q, m) of the targets' breakpoints."""
-    pieces = problem.loss._breakpoints(y.astype(np.float64))
-    return (np.stack([part[:, output] for part in parts]) for parts in zip(*pieces, strict=True))
-
-
-def _blocks(rows, view):
-    """The slice, the scaled rows, the shares and the breakpoints of each block."""
-    start = 0
-    for x, y, share in view.problem.objective(rows).blocks(view.shift, view.problem.mass):
-        part = slice(start, start + len(share))
-        start = part.stop
-        x = scale_columns(x, 1 / view.scale)
-        yield part, x, share[:, 0], *_pieces(view.problem, y, view.output)
-
-
-def begin_duals(rows, view):
-    """Duals in the middle of their bounds."""
-    if rows.n == 0:
-        return Duals(rows, None)
-    theta = [0.5 * (low + high) for *_, low, high in _blocks(rows, view)]
-    return Duals(rows, np.concatenate(theta, axis=1))
-
-
-def replace_duals(duals, view, v, width):
-    """The duals at v, each row's slope of the smooth loss."""
-    if duals.rows.n == 0:
-        return duals
-    theta = np.empty_like(duals.theta)
-    for part, x, _, c, low, high in _blocks(duals.rows, view):
-        theta[:, part] = np.clip((x @ v - c) / width + duals.theta[:, part], low, high)
-    return Duals(duals.rows, theta)
-
-
-def measure(duals, view, v, width):
-    """The parts of the smooth problem's gradient and matrix at v, and of the gap, in one pass."""
-    if duals.rows.n == 0:
-        return None
-    size = len(v)
-    g, H, gap = np.zeros(size), np.zeros((size, size)), 0.0
-    for part, x, share, c, low, high in _blocks(duals.rows, view):
-        r = x @ v - c
-        dual = np.clip(r / width + duals.theta[:, part], low, high)
-        g += (share * total(dual)) @ x
-        gap += float(share @ total(fenchel_gaps(r, low, high, dual)))
-        bends = ((dual > low) & (dual < high)).sum(axis=0)
-        rows = np.flatnonzero(bends)
-        bent = scale_rows(x[rows], np.sqrt(share[rows] * bends[rows] / width))
-        H += gram(bent, bent)
-    return g, H, gap
-
-
-def slopes_along(duals, view, v, direction, width):
-    """The smooth loss's slopes at each of LENGTHS along a direction."""
-    if duals.rows.n == 0:
-        return None
-    slopes = np.zeros(len(LENGTHS))
-    for part, x, share, c, low, high in _blocks(duals.rows, view):
-        r, q, theta = x @ v - c, x @ direction, duals.theta[:, part]
-        weighted = share * q
-        for i, length in enumerate(LENGTHS):
-            dual = np.clip((r + length * q) / width + theta, low, high)
-            slopes[i] += total(dual) @ weighted
-    return (slopes,)
-
-
-def slopes_alternate(rows, view):
-    """Parts of: whether no row's loss is below 0."""
-    if rows.n == 0:
-        return 0
-    return int(not all(is_bounded_below(low, high) for *_, low, high in _blocks(rows, view)))
-
-
-# -- the solver -----------------------------------------------------------------------------------
 
 
 class PartitionedLagrangian:
     """Augmented Lagrangian iterations for one output on rows in partitions.
 
-    It takes the steps of ``_engine/_lagrangian.pyx``, whose sums over the rows are sums over the
-    partitions here. A step costs a pass, and another two where a whole one leads too
-    far. It starts near the optimum, with a width of the size of the error that a sample leaves.
+    It takes the steps of ``_engine/_lagrangian.pyx``, and pauses in them for looks at all rows: one
+    a step, and another two where a whole one leads too far. It starts near the optimum, with a
+    width of the size of the error that a sample leaves.
 
     Parameters
     ----------
     objective : PartitionedObjective
-    shift : ndarray of shape (d,) or None
+    rows : ScaledRows
+        Of the sample.
     output : int
     weights : ndarray of shape (d + 1,)
         The start.
+
+    Attributes
+    ----------
+    end : tuple
+        The output, the weights and the width that its duals are to be replaced at.
     """
 
     # It does not give up, and does not look for an exact solution.
@@ -141,26 +39,22 @@ class PartitionedLagrangian:
     # Of the gap, what the smooth problem may be short of its minimum.
     rest = 0.01
 
-    def __init__(self, objective, shift, output, weights):
-        sample = objective.sample()
-        self.x = ScaledRows(sample, shift)
+    def __init__(self, objective, rows, output, weights):
+        self.x, self.output = rows, output
         penalty = np.full(len(weights), float(objective.l2))
         penalty[-1] = float(not objective.fit_intercept)
-        self.penalty, self.v = penalty / self.x.scale**2, self.x.coordinates(weights)
-        self.view = View(objective.problem, output, shift, self.x.scale)
+        self.penalty, self.v = penalty / rows.scale**2, rows.coordinates(weights)
         y_scale = float(objective.y_scales()[output])
-        error = np.sqrt(len(weights) / sample.n)
+        error = np.sqrt(len(weights) / rows.objective.n)
         self.first_width = 0.5 * y_scale
         self.width = self.first_width * min(1.0, 2 * error)
         self.gap, self.ridge, self.least_ridge = np.inf, 1e-6, 1e-14
         self.flat = np.zeros(len(weights), bool)
         # |w_j| is a piecewise linear loss of the scaled coordinates, with duals on the driver.
-        self.l1 = objective.l1 / self.x.scale[:-1]
+        self.l1 = objective.l1 / rows.scale[:-1]
         self.l1_duals = np.zeros(len(self.l1))
-        self.duals = objective.partitions.map(begin_duals, self.view)
-        self.bounded = objective.partitions.sum(slopes_alternate, self.view) == 0
-        # What was measured last: where, at which width, and what.
-        self.seen = None
+        # What was found last: where, at which width, and what. And slopes along the move at hand.
+        self.seen, self.slopes, self.end, self.bounded = None, None, None, True
 
     @property
     def weights(self):
@@ -172,15 +66,17 @@ class PartitionedLagrangian:
         """See ``is_bounded_below``."""
         return self.bounded
 
-    def step(self, tol):
-        """See ``AugmentedLagrangian``."""
+    def stepping(self, tol):
+        """One outer step, see ``AugmentedLagrangian``: a generator of the looks that it waits for,
+        to which their results are sent."""
         v, count, self.gap = self.v, 0, np.inf
         while count < MAX_NEWTON:
             count += 1
-            g, H, gap = self._measure(v)
+            yield from self._fetch(v)
+            g, about, gap = self.seen[2]
             g = g + self.penalty * v
             try:
-                direction, decrement = self._newton_direction(g, H)
+                direction, decrement = self._newton_direction(g, about, gap)
             except linalg.LinAlgError:
                 self.ridge = self.least_ridge = 10 * self.ridge
                 continue
@@ -191,6 +87,7 @@ class PartitionedLagrangian:
                     break
                 self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
                 continue
+            yield from self._fetch_along(v, g, direction)
             length = self._length(v, g, direction)
             v = v + length * direction
             if length > 0.5:
@@ -199,12 +96,9 @@ class PartitionedLagrangian:
                 self.ridge = max(min(10 * self.ridge, 1e-2), self.least_ridge)
         self.v = v
         self._replace_duals(v)
-        if count <= 6:
-            self.width = max(0.2 * self.width, LEAST_WIDTH * self.first_width)
-        elif count > 15:
-            self.width *= 2.0
+        self.width = next_width(self.width, self.first_width, count)
 
-    def _newton_direction(self, g, H):
+    def _newton_direction(self, g, H, gap):
         """Newton's direction and decrement, by which the ridge is made up for."""
         ridge, diagonal = self.ridge / self.width, np.diagonal(H) + self.penalty
         self.flat = diagonal <= 10 * ridge
@@ -219,18 +113,29 @@ class PartitionedLagrangian:
         left = max(1 - terms[2] / terms[1], LEAST_SHARE) if terms[1] > 0 else 1.0
         return direction, 0.5 * (terms[0] + max(terms[1], 0.0) / left)
 
-    def _measure(self, v):
-        """``measure`` at v, of all partitions; a second time it takes no pass."""
-        if self.seen is None or self.seen[1] != self.width or not np.array_equal(self.seen[0], v):
-            g, H, gap = self.duals.sum(measure, self.view, v, self.width)
-            if self.l1.any():
-                dual = self._l1_dual(v)
-                g[:-1] += self.l1 * dual
-                bends = np.append(self.l1 * (np.abs(dual) < 1) / self.width, 0.0)
-                H[np.diag_indices_from(H)] += bends
-                gap += float(self.l1 @ fenchel_gaps(v[:-1], -1.0, 1.0, dual))
-            self.seen = v, self.width, (g, H, gap)
-        return self.seen[2]
+    def _look_at(self, v):
+        """The look to ask for at v."""
+        return AtPoint(self.output, (self.x.weights(v),), self.width)
+
+    def _about(self, v, slope, curved):
+        """What is known of the smooth problem about v, where the loss has this gradient, by what a
+        look has found of its curvature: a matrix."""
+        return curved / self.x.scale / self.x.scale[:, None]
+
+    def _fetch(self, v):
+        """Ask for a look at v, unless it is the last one."""
+        if self.seen is not None and self.seen[1] == self.width and np.array_equal(self.seen[0], v):
+            return
+        g, gap, below, curved = yield self._look_at(v)
+        g, self.bounded = g / self.x.scale, not below
+        curved = self._about(v, g, curved)
+        if self.l1.any():
+            dual = self._l1_dual(v)
+            g[:-1] += self.l1 * dual
+            bends = np.append(self.l1 * (np.abs(dual) < 1) / self.width, 0.0)
+            curved[np.diag_indices_from(curved)] += bends
+            gap += float(self.l1 @ fenchel_gaps(v[:-1], -1.0, 1.0, dual))
+        self.seen = v, self.width, (g, curved, gap)
 
     def _l1_dual(self, v):
         return np.clip(v[:-1] / self.width + self.l1_duals, -1.0, 1.0)
@@ -239,25 +144,32 @@ class PartitionedLagrangian:
         """Which coefficients the l1 penalty holds at 0."""
         return np.abs(self.l1_duals) < 1 - 1e-6
 
+    def _fetch_along(self, v, g, direction):
+        """Ask for a look at the end of a whole step and, where that leads too far, along it."""
+        self.slopes = None
+        first, there = g @ direction, v + direction
+        yield from self._fetch(there)
+        last = (self.seen[2][0] + self.penalty * there) @ direction
+        if not first < 0 or abs(last) <= SLOPE_LEFT * abs(first):
+            return
+        points = self.x.weights(v), self.x.weights(direction)
+        (self.slopes,) = yield AlongMove(self.output, points, self.width)
+
     def _length(self, v, g, direction):
         """How far to go along a direction from v, where the gradient is g."""
-        first, penalty = g @ direction, self.penalty
-        there = v + direction
-        last = (self._measure(there)[0] + penalty * there) @ direction
-        if not first < 0 or abs(last) <= SLOPE_LEFT * abs(first):
+        if self.slopes is None:
             return 1.0
-        (slopes,) = self.duals.sum(slopes_along, self.view, v, direction, self.width)
-        slopes = slopes + (penalty * v) @ direction
+        penalty, weighed = self.penalty, self.l1 * direction[:-1]
+        slopes = self.slopes + (penalty * v) @ direction
         slopes += LENGTHS * ((penalty * direction) @ direction)
-        weighed = self.l1 * direction[:-1]
         slopes += [self._l1_dual(v + length * direction) @ weighed for length in LENGTHS]
         after = int(np.searchsorted(slopes > 0, True))
         if after == len(slopes):
             return float(LENGTHS[-1])
-        low, f_low = (0.0, first) if after == 0 else (LENGTHS[after - 1], slopes[after - 1])
+        low, f_low = (0.0, g @ direction) if after == 0 else (LENGTHS[after - 1], slopes[after - 1])
         return float(low - f_low * (LENGTHS[after] - low) / (slopes[after] - f_low))
 
     def _replace_duals(self, v):
         """Take the duals at v."""
-        self.duals = self.duals.map(replace_duals, self.view, v, self.width)
+        self.end = self.output, self.x.weights(v), self.width
         self.l1_duals, self.seen = self._l1_dual(v), None

@@ -7,8 +7,8 @@ from scipy import sparse
 
 from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._objective import Objective, sum_blocks
-from sklearn_lossopt._partitions.lagrangian import PartitionedLagrangian
 from sklearn_lossopt._partitions.protocol import Partitions
+from sklearn_lossopt._partitions.side_by_side import SideBySide
 from sklearn_lossopt.optimizers import SGD
 
 
@@ -137,10 +137,10 @@ class PartitionedObjective(Objective):
         objective = replace(self, l2=l2, l1=l1)
         return PartitionedTrainer(objective, shift, weights, options["batch_size"])
 
-    def lagrangian(self, shift, output, weights):
-        """The solver of one output's problem with a piecewise linear loss, which starts at these
-        weights (d + 1,) of a sample's optimum."""
-        return PartitionedLagrangian(self, shift, output, weights)
+    def lagrangians(self, shift, weights):
+        """The solvers of a piecewise linear loss, one of each output, which start at these weights
+        (k, d + 1) of a sample's optimum."""
+        return SideBySide(self, shift, weights)
 
     def total(self, function, shift, *args):
         return self.partitions.sum(sum_over_blocks, self.problem, function, shift, *args)

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils import check_array, column_or_1d
 
 from sklearn_lossopt._estimators.data import TargetEncoding, canonical, check_weight, select
-from sklearn_lossopt._estimators.labels import check_classification_targets
+from sklearn_lossopt._estimators.labels import check_classification_targets, class_codes
 from sklearn_lossopt._estimators.targets import numeric_target, squares_leave_float32
 from sklearn_lossopt._partitions.objective import PartitionRows
 
@@ -98,7 +98,7 @@ def gather_facts(block, estimator):
             if len(known) and known.dtype.kind not in "biu":
                 check_classification_targets(known)
             labels = np.unique(known)
-            codes = np.searchsorted(labels, known)
+            codes = class_codes(labels, known).astype(np.intp, copy=False)
         else:
             labels, codes = None, np.zeros(len(known), np.intp)
             # Of rows without a weight no shape follows from their number.
@@ -107,14 +107,16 @@ def gather_facts(block, estimator):
                 targets = np.stack([numbers.min(axis=0), numbers.max(axis=0)])
             leaves = X.dtype == np.float32 and squares_leave_float32(y, used)
         size = 1 if labels is None else len(labels)
-        share = np.ones(len(known)) if weight is None else select(weight, used)
-        largest = np.zeros(size)
-        np.maximum.at(largest, codes, share)
-        masses = np.bincount(codes, share / largest[codes], minlength=size)
+        counts, largest = np.bincount(codes, minlength=size), np.zeros(size)
+        if weight is None:
+            largest[counts > 0], masses = 1.0, counts.astype(np.float64)
+        else:
+            share = select(weight, used)
+            np.maximum.at(largest, codes, share)
+            masses = np.bincount(codes, share / largest[codes], minlength=size)
         return Facts(
             block.number, features, X.dtype, sparse.issparse(X), y.shape[1:],
-            block.weight is not None, labels,
-            np.bincount(codes, minlength=size), masses, largest, targets, leaves,
+            block.weight is not None, labels, counts, masses, largest, targets, leaves,
         )  # fmt: skip
 
 
@@ -146,9 +148,9 @@ def encode(block, recipe):
         X = sparse.csr_array(X) if recipe.sparse else X
         return PartitionRows(block.number, X, np.empty((0, 1), dtype), None, None)
     with naming_block(block.number):
-        X = check_array(
-            block.X, dtype=dtype, order="C", accept_sparse="csr", ensure_all_finite=False
-        )
+        X = block.X
+        if not (type(X) is np.ndarray and X.dtype == dtype and X.flags.c_contiguous):
+            X = check_array(X, dtype=dtype, order="C", accept_sparse="csr", ensure_all_finite=False)
         if recipe.sparse and not sparse.issparse(X):
             X = sparse.csr_array(X)
         X, y = canonical(X), np.asarray(block.y)

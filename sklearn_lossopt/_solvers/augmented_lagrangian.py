@@ -52,6 +52,13 @@ def is_bounded_below(low, high):
     return bool((low <= 0).all() and (high >= 0).all())
 
 
+def next_width(width, first_width, count):
+    """The width that follows an outer step of so many Newton steps."""
+    if count <= 6:
+        return max(0.2 * width, LEAST_WIDTH * first_width)
+    return 2.0 * width if count > 15 else width
+
+
 class WithUnitRows:
     """Rows followed by one unit row per coefficient.
 
@@ -192,10 +199,7 @@ class AugmentedLagrangian:
         self.finished, first = False, self.on is None
         self.v, self.gap, count = self.engine.step(self.v, self.width, self.rest, tol, MAX_NEWTON)
         self.on, self.settled = self.engine.on, not (first or self.engine.changed)
-        if count <= 6:
-            self.width = max(0.2 * self.width, LEAST_WIDTH * self.first_width)
-        elif count > 15:
-            self.width *= 2.0
+        self.width = next_width(self.width, self.first_width, count)
 
     def finish(self, tol):
         """Solve for v exactly, given which rows lie on their breakpoints.

@@ -275,9 +275,9 @@ class Convergence:
             return f"{text[0].upper()}{text[1:]}."
         if not corrected and self.iterate.objective.in_partitions:
             return (
-                "The model is the optimum of an even sample of the rows: for this loss on so many "
-                "columns that of all rows in partitions is not looked for. Use a smooth loss, or "
-                "fewer columns."
+                "The model is the optimum of an even sample of the rows: for this loss with an L1 "
+                "penalty on so many columns that of all rows in partitions is not looked for. Use "
+                "l1_ratio=0, a smooth loss, or fewer columns."
             )
         if not corrected:
             return (

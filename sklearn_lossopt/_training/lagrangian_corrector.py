@@ -18,7 +18,7 @@ MAX_DUALS = 600_000
 def solvable(objective, pieces):
     """Whether the augmented Lagrangian of a loss with so many pieces per row can be minimised."""
     if objective.in_partitions:
-        return pieces > 0 and objective.d < MATRIX_SIZE
+        return pieces > 0 and (objective.d < MATRIX_SIZE or objective.l1 == 0)
     duals = objective.n * objective.n_outputs * pieces
     held = objective.d <= MATRIX_SIZE or (objective.l1 == 0 and objective.holdable)
     return held and 0 < duals <= MAX_DUALS
@@ -94,6 +94,8 @@ class AugmentedLagrangianCorrector:
         exact = exact and not iterate.objective.in_partitions
         self.make_solver, self.exact = make_solver, exact and is_small(iterate.objective)
         self.descend, self.solvers = descend, None
+        # What has the solvers of rows in partitions step together.
+        self.shared = None
 
     @property
     def nbytes(self):
@@ -137,13 +139,21 @@ class AugmentedLagrangianCorrector:
         if np.all(gaps <= tols):
             # What was kept, with exact zeros, lies a little above the solvers' point.
             tols = 0.1 * gaps
-        for solver, wanted in zip(self.solvers, tols, strict=True):
-            if solver.gap > wanted and not solver.finished:
-                solver.step(wanted)
-                if self.exact and solver.settled and solver.gap > wanted:
-                    solver.finish(wanted)
+        pairs = zip(self.solvers, tols, strict=True)
+        going = [(each, tol) for each, tol in pairs if each.gap > tol and not each.finished]
+        if self.shared is not None:
+            self.shared.step(going)
+        else:
+            self._step_alone(going)
         self._judge()
         return tols
+
+    def _step_alone(self, going):
+        """One step of each of (solver, gap wanted)."""
+        for solver, wanted in going:
+            solver.step(wanted)
+            if self.exact and solver.settled and solver.gap > wanted:
+                solver.finish(wanted)
 
     def _tolerances(self, tol):
         """The gap wanted of each solver, where ``tol`` is that of all together."""
@@ -186,10 +196,8 @@ class AugmentedLagrangianCorrector:
         objective, preconditioner = self.iterate.objective, self.iterate.preconditioner
         shift, null = preconditioner.shift, preconditioner.null
         if objective.in_partitions:
-            return [
-                objective.lagrangian(shift, r, weights.astype(np.float64))
-                for r, weights in enumerate(self.incumbent.weights)
-            ]
+            self.shared = objective.lagrangians(shift, self.incumbent.weights)
+            return self.shared.solvers
         rows = extended = objective.cached(
             "scaled rows", (shift, null), lambda: ScaledRows(objective, shift, null)
         )

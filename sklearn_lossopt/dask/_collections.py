@@ -42,8 +42,7 @@ def to_blocks(X, y, sample_weight, plain, suffix=""):
                 "the same chunks: where their sizes are known, rechunk; else make them of one "
                 "collection."
             )
-    make = dask.delayed(Block, traverse=False)
-    return DaskPartitions([make(i, *each) for i, each in enumerate(zip(*parts, strict=True))])
+    return DaskPartitions.made(Block, *parts)
 
 
 def check_rows(X, plain, name="X"):

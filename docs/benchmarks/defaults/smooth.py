@@ -1,8 +1,8 @@
 """Time default fits of smooth losses beside scikit-learn's estimators of the same objectives.
 
-Softmax has five classes. Peers have their own defaults and, as far as they have the parameter, our penalty. Both objectives
-are compared with that of a fit with tol=1e-12. HuberRegressor estimates its scale in the objective
-itself, another one than ours: no gap is given there. ::
+Softmax has five classes. Peers have their own defaults and, as far as they have the parameter, our
+penalty. Both objectives are compared with that of a fit with tol=1e-12. HuberRegressor estimates
+its scale in the objective itself, another one than ours: no gap is given there. ::
 
     python smooth.py
     python smooth.py --rounds 5 --sizes 150x4x1 --losses log_loss

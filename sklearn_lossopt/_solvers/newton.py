@@ -84,9 +84,14 @@ class HessianModel:
         # Its Factor, held for every step and for other fits.
         self.held = None
 
+    @property
+    def of_few_rows(self):
+        """Whether curvatures are measured on fewer rows than can be held."""
+        return self.max_entries < MAX_SAMPLE_ENTRIES and len(self.sample[1]) < self.objective.n
+
     def take_more_rows(self):
         """Measure curvatures on as many rows as can be held from now on; whether that is more."""
-        if self.max_entries >= MAX_SAMPLE_ENTRIES or len(self.sample[1]) == self.objective.n:
+        if not self.of_few_rows:
             return False
         self.max_entries, self.whiteners, self.solve = MAX_SAMPLE_ENTRIES, None, None
         for name in ("basis", "sample", "gram", "reduced_rows"):

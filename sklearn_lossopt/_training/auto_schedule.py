@@ -47,6 +47,9 @@ class AutoSchedule(Strategy):
         )
         hessian = iterate.preconditioner.hessian
         self.exact = hessian is not None and hessian.constant
+        # Where a step takes hardly more than a pass, the second epoch is not worth its passes.
+        early = self.exact or (hessian is not None and hessian.of_few_rows)
+        self.uncorrected = 0 if early else 1
         self.idle, self.before = 0, (math.inf, math.inf)
 
     def rates(self, epoch, count):
@@ -63,7 +66,7 @@ class AutoSchedule(Strategy):
         if value < incumbent.value:
             incumbent.keep(value)
         done = self.step_control.finished
-        if self.corrector is not None and (epoch >= 2 or self.exact):
+        if self.corrector is not None and epoch > self.uncorrected:
             self._correct()
             done = self.convergence.reached(incumbent.value) or self._is_idle()
         return incumbent.value, done and self.settings.tol > 0

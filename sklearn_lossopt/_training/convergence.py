@@ -111,7 +111,7 @@ class Convergence:
             self.best, self.waited = value, 0
         return self.waited >= self.settings.n_iter_no_change
 
-    def newton_direction(self, floor=0.0):
+    def newton_direction(self, floor=0.0, last=False):
         """Estimate the gap at the iterate by Newton's decrement.
 
         A decrement below the target is proven over all rows, or not believed.
@@ -120,6 +120,8 @@ class Convergence:
         ----------
         floor : float
             Curvatures of single rows are raised to this.
+        last : bool, default=False
+            Whether no step will follow.
 
         Returns
         -------
@@ -156,7 +158,7 @@ class Convergence:
         if gap <= target:
             self.gap = math.inf
             # The decrement of a sample is itself an estimate, and a step costs less than a proof.
-            near = gap <= (0.5 if certificate.sampled else 1.0) * target
+            near = last or not certificate.sampled or not SLOW * before > gap > 0.5 * target
             if near and (valid or floor == 0):
                 share, direction = certificate.prove(*at, direction, self.allowed)
                 self.gap = share * target
@@ -243,7 +245,12 @@ class Convergence:
                     "trains on all rows."
                 )
             return found
-        self.newton_direction()
+        hessian = self.iterate.preconditioner.hessian
+        few = hessian.of_few_rows
+        self.newton_direction(last=True)
+        if self.gap > self.target(value) and few:
+            hessian.take_more_rows()
+            self.newton_direction(last=True)
         if self.gap <= self.target(value):
             return True
         self._warn(value, epochs, corrected)

@@ -1,8 +1,8 @@
 """Time default fits of smooth losses beside scikit-learn's estimators of the same objectives.
 
-Peers have their own defaults and, as far as they have the parameter, our penalty. Both objectives
-are compared with that of a fit with tol=1e-12. HuberRegressor estimates its scale in the objective
-itself, another one than ours: no gap is given there. ::
+Softmax has five classes. Peers have their own defaults and, as far as they have the parameter, our
+penalty. Both objectives are compared with that of a fit with tol=1e-12. HuberRegressor estimates
+its scale in the objective itself, another one than ours: no gap is given there. ::
 
     python smooth.py
     python smooth.py --rounds 5 --sizes 150x4x1 --losses log_loss
@@ -19,17 +19,20 @@ from sklearn.linear_model import HuberRegressor, LogisticRegression, PoissonRegr
 from sklearn_lossopt import GradientClassifier, GradientRegressor
 
 SIZES = "150x4x1", "2000x20x1", "20000x50x1", "20000x50x10", "200x5000x1"
-LOSSES = "squared_error", "log_loss", "poisson", "huber"
+LOSSES = "squared_error", "log_loss", "softmax", "poisson", "huber"
+CLASSES = 5
 ALPHA = 1e-4
 
 
 def make_data(loss, n, d, k):
     """Columns of different means and spreads, and targets (n,) or (n, k) that the loss is for."""
-    rng = np.random.default_rng(0)
+    rng, k = np.random.default_rng(0), CLASSES if loss == "softmax" else k
     X = rng.normal(size=(n, d)) * rng.uniform(0.5, 2, d) + rng.normal(size=d)
     z = (X - X.mean(axis=0)) @ rng.normal(size=(d, k)) / np.sqrt(d)
     if loss == "log_loss":
         return X, (z[:, 0] + rng.logistic(size=n) > 0).astype(int)
+    if loss == "softmax":
+        return X, (2 * z + rng.gumbel(size=z.shape)).argmax(axis=1)
     if loss == "poisson":
         return X, rng.poisson(np.exp(0.3 * z[:, 0])).astype(float)
     noise = rng.standard_t(2, size=(n, k)) if loss == "huber" else rng.normal(size=(n, k))
@@ -38,10 +41,9 @@ def make_data(loss, n, d, k):
 
 def estimators(loss, n):
     """Our estimator and scikit-learn's."""
-    if loss == "log_loss":
-        return GradientClassifier(loss, alpha=ALPHA, random_state=0), LogisticRegression(
-            C=1 / (n * ALPHA)
-        )
+    if loss in ("log_loss", "softmax"):
+        ours = GradientClassifier("log_loss", alpha=ALPHA, random_state=0)
+        return ours, LogisticRegression(C=1 / (n * ALPHA))
     peers = {
         "squared_error": Ridge(alpha=n * ALPHA, solver="cholesky"),
         "poisson": PoissonRegressor(alpha=ALPHA),
@@ -53,10 +55,12 @@ def estimators(loss, n):
 def objective(model, loss, X, y):
     """The objective of a fitted model."""
     coef = np.atleast_2d(model.coef_)
-    z = (X @ coef.T + model.intercept_).reshape(y.shape)
+    z = X @ coef.T + model.intercept_
+    z = z if loss == "softmax" else z.reshape(y.shape)
     value = {
         "squared_error": lambda: 0.5 * (y - z) ** 2,
         "log_loss": lambda: np.logaddexp(0, -(2 * y - 1) * z),
+        "softmax": lambda: np.logaddexp.reduce(z, axis=1) - z[np.arange(len(y)), y],
         "poisson": lambda: np.exp(z) - y * z,
     }[loss]()
     return value.sum() / len(y) + 0.5 * ALPHA * np.sum(coef**2)

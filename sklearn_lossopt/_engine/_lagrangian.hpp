@@ -52,7 +52,7 @@ static inline ptrdiff_t lagrangian_room(const LagrangianProblem *p)
 {
     ptrdiff_t m = p->rows.n + p->units, size = p->size;
     ptrdiff_t matrices = p->dense ? 2 * size * size + GRAM_ROWS * (size + p->n_null) : m;
-    return (3 + p->pieces) * m + 10 * size + p->n_null + matrices;
+    return (4 + p->pieces) * m + 11 * size + p->n_null + matrices;
 }
 
 }  // namespace lossopt

@@ -8,11 +8,11 @@ have :math:`\phi = 0`. With centres :math:`\theta` and a width :math:`\sigma`,
 is smooth, with t as its derivative. A step minimises the penalised mean of e by semismooth Newton
 steps and then takes the t of all terms as the next centres (Rockafellar 1976; Li, Sun and Toh 2018).
 
-One Newton step reads the rows twice. The first time it forms slopes, curvatures and gaps of a block of
-rows, and adds the rows with slopes to the gradient and those with curvature to the matrix while they
-are in the cache. LAPACK solves for the direction; above a number of columns conjugate gradients do,
-on the rows with curvature. The second time it forms what the direction moves raw predictions by. The
-line search then needs no rows. A multiple of the identity, the ridge, keeps the matrix regular
+One Newton step reads the rows once, and a few of them twice. It forms slopes, curvatures and gaps of
+a block of rows at a time, and adds the rows whose slope has changed to the gradient and those with
+curvature to the matrix while they are in the cache. LAPACK solves for the direction; above a number of columns conjugate gradients do,
+on the rows with curvature. One pass over all rows gives what the direction moves raw predictions by.
+The line search then needs no rows. A multiple of the identity, the ridge, keeps the matrix regular
 while few rows have curvature. It falls while whole steps succeed, and the problem counts as solved
 where the decrement is small without it. The matrix is formed once for all ridges tried at a point.
 

@@ -36,12 +36,15 @@ template <class Row> class SmoothProblem {
     const UsedRows &rows;
     ptrdiff_t n, m, size;
     /* Raw predictions, by what a direction moves them, that times the shares, and the terms'
-     * arguments at the start of a line search. */
-    double *z, *q, *weighted, *start;
+     * arguments at the start of a line search; the slopes that the gradient was formed of. */
+    double *z, *q, *weighted, *start, *slopes;
     /* Of the coefficients: the gradient, a direction, two more that solve the same equations, and
      * room for products with rows and for conjugate gradients. */
     double *g, *direction, *second, *third, *w, *pulled, *diagonal, *residual, *solved, *along;
-    double *projected;
+    double *projected, *row_sum;
+    /* The sum of the rows' slopes; `row_sum` is that of the rows times them. */
+    double slope_sum = 0;
+    bool begun = false;
     /* The curvature matrix, its factor, and rows that are added to it; or the weights of the rows
      * with curvature. */
     double *H, *factor, *buffer, *on_null, *weight;
@@ -59,10 +62,11 @@ template <class Row> class SmoothProblem {
             return taken;
         };
         z = take(m), q = take(m), weighted = take(m), start = take(p.pieces * m);
+        slopes = take(m);
         for (double **each : {&g, &direction, &second, &third, &w, &pulled, &diagonal, &residual,
                               &solved, &along})
             *each = take(size);
-        projected = take(p.n_null);
+        projected = take(p.n_null), row_sum = take(size);
         H = factor = buffer = on_null = weight = NULL;
         if (p.dense) {
             H = take(size * size), factor = take(size * size);
@@ -131,7 +135,7 @@ template <class Row> class SmoothProblem {
     template <class Term>
     double form(const Term &term, ptrdiff_t begin, ptrdiff_t end, double *slope, double *bend)
     {
-        double gaps[BLOCK], sum = 0;
+        double gaps[BLOCK], total = 0;
         for (ptrdiff_t i = 0; i < end - begin; i++)
             slope[i] = bend[i] = gaps[i] = 0;
         for (ptrdiff_t k = 0; k < p.pieces; k++) {
@@ -147,43 +151,58 @@ template <class Row> class SmoothProblem {
         }
         const double *share = p.share + begin;
         for (ptrdiff_t i = 0; i < end - begin; i++) {
-            sum += share[i] * gaps[i];
+            total += share[i] * gaps[i];
             slope[i] *= share[i];
             bend[i] = bend[i] > term.least_bend() ? bend[i] * share[i] : 0.0;
         }
-        return sum;
+        return total;
     }
 
-    /* The gradient, the gap and the curvature at v. */
+    /* The gradient, the gap and the curvature at v.  Most duals stay at their bounds: after the first
+     * time, rows are read again where the slope has changed. */
     void measure()
     {
-        double last = 0, slope[BLOCK], bend[BLOCK];
+        double slope[BLOCK], bend[BLOCK];
         gap = 0, buffered = n_active = 0;
-        memset(pulled, 0, size * sizeof(double));
         if (p.dense)
             memset(H, 0, size * size * sizeof(double));
+        if (!begun) {
+            memset(row_sum, 0, size * sizeof(double));
+            memset(slopes, 0, m * sizeof(double));
+            work += p.numbers;
+        }
+        begun = true;
         for_terms([&](const auto &term, ptrdiff_t begin, ptrdiff_t end) {
             for (ptrdiff_t i = begin; i < end; i += BLOCK) {
                 ptrdiff_t count = least(BLOCK, end - i);
                 gap += form(term, i, i + count, slope, bend);
                 if (i < n) {
-                    add_rows<Row>(rows, NULL, i, count, slope, pulled);
-                    for (ptrdiff_t j = 0; j < count; j++)
-                        last += slope[j];
+                    add_slopes(i, count, slope);
                     add_curvature(i, count, bend);
-                }
-                else
+                } else
                     add_units(i - n, count, slope, bend);
             }
             /* Unit rows are added to what the rows have become. */
             if (begin == 0) {
-                as_gradient(last);
+                memcpy(pulled, row_sum, size * sizeof(double));
+                as_gradient(slope_sum);
                 complete_curvature();
             }
         });
         for (ptrdiff_t j = 0; j < size; j++)
             g[j] = pulled[j] + p.penalty[j] * p.v[j];
-        work += p.numbers;
+    }
+
+    /* Take the new slopes of some rows, which become their changes. */
+    void add_slopes(ptrdiff_t first, ptrdiff_t count, double *slope)
+    {
+        for (ptrdiff_t i = 0; i < count; i++) {
+            double change = slope[i] - slopes[first + i];
+            slopes[first + i] = slope[i];
+            slope[i] = change;
+            slope_sum += change;
+        }
+        add_rows<Row>(rows, NULL, first, count, slope, row_sum);
     }
 
     void add_units(ptrdiff_t first, ptrdiff_t count, const double *slope, const double *bend)

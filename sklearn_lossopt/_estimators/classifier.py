@@ -71,8 +71,8 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         Bengio (2010) for the others.
     dropout : float or "auto", default="auto"
         Share of hidden units, in [0, 1), that each update leaves out at random; the others are
-        scaled up to make up for it. "auto" is 0.25, and 0.15 for two hidden layers, if all of them
-        have 32 units or more, but 0 for full batches and with ``precondition=False``.
+        scaled up to make up for it. "auto" is 0.25 if all hidden layers have 32 units or more, but
+        0 for full batches and with ``precondition=False``.
     weight_decay : float or "auto", default="auto"
         What shrinks a network's weights besides the penalty, at least 0: before each update
         they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that

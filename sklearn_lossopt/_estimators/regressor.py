@@ -68,13 +68,13 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         Bengio (2010) for the others.
     dropout : float or "auto", default="auto"
         Share of hidden units, in [0, 1), that each update leaves out at random; the others are
-        scaled up to make up for it. "auto" is 0.25 for one hidden layer and 0.15 for more, if all
-        of them have 32 units or more, but 0 for full batches and with ``precondition=False``.
+        scaled up to make up for it. "auto" is 0.25, and 0.15 for three hidden layers or more, if
+        all have 32 units or more, but 0 for full batches and with ``precondition=False``.
     weight_decay : float or "auto", default="auto"
         What shrinks a network's weights besides the penalty, at least 0: before each update
         they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that
         networks are trained in (Loshchilov and Hutter 2019). "auto" is 10 for one hidden layer,
-        16 for two and 81 / L^2 for L > 2, divided by the step size and the number of updates
+        20 for two and 81 / L^2 for L > 2, divided by the step size and the number of updates
         that ``schedule="auto"`` makes: 1 for "adam", one layer and up to 4096 rows. It is 0 where
         dropout is by default, for optimizers with a decay of their own, with means of iterates or a
         line search, and in ``partial_fit``.

@@ -50,8 +50,8 @@ class Brake:
 
 # By task, for one hidden layer, two, and ``DEEP``. Numbers as targets are noisier than classes.
 BRAKES = {
-    "regression": [Brake(1, 0.25, 10.0), Brake(1, 0.15, 16.0), Brake(2 / 3, 0.15, 9.0)],
-    "classification": [Brake(1, 0.25, 2.0), Brake(1, 0.15, 6.0), Brake(1, 0.25, 6.0)],
+    "regression": [Brake(1, 0.25, 10.0), Brake(1, 0.25, 20.0), Brake(2 / 3, 0.15, 9.0)],
+    "classification": [Brake(1, 0.25, 2.0), Brake(1, 0.25, 6.0), Brake(1, 0.25, 6.0)],
 }
 
 

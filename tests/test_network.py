@@ -710,12 +710,14 @@ def test_dropout_by_default_is_for_wide_layers_and_sampled_batches():
     assert not differs(precondition=False, learning_rate=1e-9)
 
 
-@pytest.mark.parametrize("hidden", [(40,), (64, 32), (32, 64, 32)])
+@pytest.mark.parametrize("hidden", [(40,), (64, 32), (32, 64, 32), (32,) * 4])
 @each_task
 def test_weight_decay_by_default_depends_on_the_task_and_the_layers(task, hidden):
     X, y = make_data(task, n=130)
-    forgotten = {"regression": [10, 20, 50 / 9], "classification": [2, 4, 3]}
-    total = forgotten[task][len(hidden) - 1]
+    layers, deep = len(hidden), len(hidden) > 2
+    forgotten = {"regression": [10, 20, 9, 81 / 16], "classification": [2, 6, 6, 54 / 16]}
+    total = forgotten[task][layers - 1]
+    factor = 2 / 3 if deep and task == "regression" else 1
 
     def decay(shown, **parameters):
         """Whether "auto" is the number that is shown."""
@@ -724,16 +726,30 @@ def test_weight_decay_by_default_depends_on_the_task_and_the_layers(task, hidden
         return same_network(automatic, make(task, weight_decay=shown, **given).fit(X, y))
 
     # 9 batches of 16 rows, or 5 of 30, make 2000 updates in 246 and 461 epochs.
-    few, many = (246 * 9, 461 * 5) if len(hidden) < 3 else (123 * 9, 230 * 5)
-    assert decay(total / (0.003 * few)) and not decay(0.0)
+    few, many = (123 * 9, 230 * 5) if deep else (246 * 9, 461 * 5)
+    assert decay(total / (factor * 0.003 * few)) and not decay(0.0)
     assert decay(total / (0.01 * many), batch_size=30, learning_rate=0.01)
-    assert decay(total / (0.03 * few), optimizer="sgd")
+    assert decay(total / (factor * 0.03 * few), optimizer="sgd")
     assert decay(0.0, optimizer="lion") and decay(0.0, optimizer="schedule_free_adamw")
     assert decay(0.0, hidden_layer_sizes=(64, 31)) and decay(0.0, batch_size=130)
     assert decay(0.0, precondition=False, learning_rate=1e-9)
 
 
-@pytest.mark.parametrize("layers", [2, 3, 6])
+@pytest.mark.parametrize("task, layers, dropout, rate", [
+    ("regression", 1, 0.25, 0.003), ("regression", 2, 0.25, 0.003), ("regression", 3, 0.15, 0.002),
+    ("regression", 4, 0.15, 0.002), ("classification", 1, 0.25, 0.003),
+    ("classification", 2, 0.25, 0.003), ("classification", 3, 0.25, 0.003),
+])  # fmt: skip
+def test_dropout_and_rate_by_default_depend_on_the_task_and_the_layers(task, layers, dropout, rate):
+    X, y = make_data(task, n=130)
+    given = {"hidden_layer_sizes": (32,) * layers, "max_iter": 2}
+    model = make(task, **given).fit(X, y)
+    assert_allclose(model.learning_rate_, rate, rtol=1e-12)
+    assert same_network(model, make(task, dropout=dropout, **given).fit(X, y))
+    assert not same_network(model, make(task, dropout=0.2, **given).fit(X, y))
+
+
+@pytest.mark.parametrize("layers", [2, 3, 4, 6])
 def test_weight_decay_by_default_leaves_more_than_a_constant(layers):
     X, y = load_diabetes(return_X_y=True)
     model = make("regression", hidden_layer_sizes=(32,) * layers).fit(X[:150], y[:150])

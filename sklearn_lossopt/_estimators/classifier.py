@@ -76,11 +76,11 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
     weight_decay : float or "auto", default="auto"
         What shrinks a network's weights besides the penalty, at least 0: before each update
         they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that
-        networks are trained in (Loshchilov and Hutter 2019). "auto" is 2 L for L hidden layers,
-        but at most 100 / L^2, half of that for L > 2, divided by the step size and the number of
-        updates that ``schedule="auto"`` makes: 0.2 for "adam", one layer and up to 4096 rows. It is
-        0 where dropout is by default, for optimizers with a decay of their own, with means of
-        iterates or a line search, and in ``partial_fit``.
+        networks are trained in (Loshchilov and Hutter 2019). "auto" is 2 for one hidden layer,
+        6 for two and 54 / L^2 for L > 2, divided by the step size and the number of updates
+        that ``schedule="auto"`` makes: 0.2 for "adam", one layer and up to 4096 rows. It is 0 where
+        dropout is by default, for optimizers with a decay of their own, with means of iterates or a
+        line search, and in ``partial_fit``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0. For linear models it is in the coordinates of X,
         whatever ``precondition`` is.

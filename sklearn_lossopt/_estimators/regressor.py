@@ -68,16 +68,16 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         Bengio (2010) for the others.
     dropout : float or "auto", default="auto"
         Share of hidden units, in [0, 1), that each update leaves out at random; the others are
-        scaled up to make up for it. "auto" is 0.25 if all hidden layers have 32 units or more, but
-        0 for full batches and with ``precondition=False``.
+        scaled up to make up for it. "auto" is 0.25, and 0.15 for three hidden layers or more, if
+        all have 32 units or more, but 0 for full batches and with ``precondition=False``.
     weight_decay : float or "auto", default="auto"
         What shrinks a network's weights besides the penalty, at least 0: before each update
         they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that
-        networks are trained in (Loshchilov and Hutter 2019). "auto" is 10 L for L hidden layers,
-        but at most 100 / L^2, half of that for L > 2, divided by the step size and the number of
-        updates that ``schedule="auto"`` makes: 1 for "adam", one layer and up to 4096 rows. It is
-        0 where dropout is by default, for optimizers with a decay of their own, with means of
-        iterates or a line search, and in ``partial_fit``.
+        networks are trained in (Loshchilov and Hutter 2019). "auto" is 10 for one hidden layer,
+        20 for two and 81 / L^2 for L > 2, divided by the step size and the number of updates
+        that ``schedule="auto"`` makes: 1 for "adam", one layer and up to 4096 rows. It is 0 where
+        dropout is by default, for optimizers with a decay of their own, with means of iterates or a
+        line search, and in ``partial_fit``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0. For linear models it is in the coordinates of X,
         whatever ``precondition`` is.
@@ -90,7 +90,8 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         Step size, greater than 0. "auto" takes it from the curvature of the loss and the data, see
         ``learning_rate_``. With ``precondition`` on, a number is in preconditioned units, in which
         the curvature of the objective is about 1; with ``precondition=False`` it is in the units of
-        X and y. With hidden layers, "auto" depends only on the optimizer: 0.003 for "adam".
+        X and y. With hidden layers, "auto" depends only on the optimizer: 0.003 for "adam"; two
+        thirds of it for three layers or more.
     schedule : str or Schedule, default="auto"
         How the step size changes. "auto" follows the objective after each epoch. "constant",
         "invscaling", "exponential", "cosine", "one_cycle", "plateau", "warm_up", or an object of

@@ -131,7 +131,7 @@ class ChunkFit:
             noise = 0.0 if settings.optimizer.full_batch else trace / self.size
         rate = settings.learning_rate
         if rate is None and not linear:
-            rate = network_rate(settings.optimizer, self.preconditioner)
+            rate = network_rate(settings, self.preconditioner)
         rates = np.full(per_call, np.nan if rate is None else rate)
         if rate is None:
             d = self.objective.d

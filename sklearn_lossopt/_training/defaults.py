@@ -5,7 +5,7 @@ Linear models measure their curvature and react to their objective. For networks
 numbers that served well.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sklearn_lossopt.schedules import Constant, Cosine, OneCycle
 
@@ -22,17 +22,47 @@ NETWORK_UPDATES = 2000
 MIN_NETWORK_EPOCHS, MAX_NETWORK_EPOCHS = 100, 1000
 # Rows up to which a network's batch has all of them: weights then equal repeated rows.
 MAX_FULL_BATCH_ROWS = 64
-# The share of units dropped, and the narrowest layer that can spare any.
-DROPOUT, MIN_REGULARISED_WIDTH = 0.25, 32
-# Weight decay times the sum of the rates, had they not fallen, for each hidden layer: how often
-# training forgets its weights by a factor of e (Wang and Aitchison 2024). Half a cosine halves it.
-# Numbers as targets are noisy; classes mostly are not.
-FORGOTTEN = {"regression": 10.0, "classification": 2.0}
-# At most this over the square of the layers: the product of many that shrink falls to 0, so that
-# nothing but a constant is left.
-MOST_FORGOTTEN = 100.0
+# The narrowest layer that is braked.
+MIN_REGULARISED_WIDTH = 32
 # Hidden layers from which on half of the epochs do.
 DEEP = 3
+
+
+@dataclass(frozen=True)
+class Brake:
+    """What keeps a network of some depth from fitting noise.
+
+    Parameters
+    ----------
+    rate : float
+        What the learning rate of the optimizer is multiplied by.
+    dropout : float
+        The share of units dropped.
+    forgotten : float
+        Weight decay times the sum of the rates, had they not fallen: how often training forgets its
+        weights by a factor of e (Wang and Aitchison 2024). Half a cosine halves it.
+    """
+
+    rate: float
+    dropout: float
+    forgotten: float
+
+
+# By task, for one hidden layer, two, and ``DEEP``. Numbers as targets are noisier than classes.
+BRAKES = {
+    "regression": [Brake(1, 0.25, 10.0), Brake(1, 0.25, 20.0), Brake(2 / 3, 0.15, 9.0)],
+    "classification": [Brake(1, 0.25, 2.0), Brake(1, 0.25, 6.0), Brake(1, 0.25, 6.0)],
+}
+
+
+def brake(task, layers):
+    """The Brake of a network with so many hidden layers.
+
+    From ``DEEP`` on what is forgotten falls with the square of the layers: the product of many that
+    shrink falls to 0, so that nothing but a constant is left.
+    """
+    found = BRAKES[task][min(layers, DEEP) - 1]
+    return replace(found, forgotten=found.forgotten * min(1.0, DEEP / layers) ** 2)
 
 
 def batch_size(objective, settings):
@@ -87,20 +117,21 @@ def learning_rate(settings, preconditioner, batch_size):
     if settings.learning_rate is not None:
         return settings.learning_rate
     if settings.network is not None:
-        return network_rate(optimizer, preconditioner)
+        return network_rate(settings, preconditioner)
     return optimizer._auto_rate(*preconditioner.smoothness_and_noise(batch_size))
 
 
-def table_rate(optimizer):
-    """The learning rate of networks for an optimizer, whatever the data."""
-    optimizer = getattr(optimizer, "_inner", optimizer)
-    return NETWORK_RATES.get(optimizer._kernel_name or optimizer.name, OTHER_NETWORK_RATE)
+def table_rate(settings):
+    """The learning rate of a network, whatever the data."""
+    optimizer = getattr(settings.optimizer, "_inner", settings.optimizer)
+    rate = NETWORK_RATES.get(optimizer._kernel_name or optimizer.name, OTHER_NETWORK_RATE)
+    return rate * brake(settings.task, len(settings.network.hidden)).rate
 
 
-def network_rate(optimizer, preconditioner):
+def network_rate(settings, preconditioner):
     """The learning rate of a network: no larger than the curvature of its penalty allows."""
-    optimizer = getattr(optimizer, "_inner", optimizer)
-    rate = table_rate(optimizer)
+    optimizer = getattr(settings.optimizer, "_inner", settings.optimizer)
+    rate = table_rate(settings)
     curvature = preconditioner.objective.l2 / preconditioner.loss_scale
     return min(rate, optimizer._auto_rate(curvature, 0.0)) if curvature > 0 else rate
 
@@ -109,17 +140,15 @@ def with_regularisation(settings, textbook, n=None, batch_size=None):
     """The Architecture with numbers for dropout and weight decay: none for ``textbook`` iterates
     and beside a narrow layer, and no decay of a stream, whose length ``n`` is not known."""
     architecture, optimizer = settings.network, settings.optimizer
+    layers = len(architecture.hidden)
     free = textbook or min(architecture.hidden) < MIN_REGULARISED_WIDTH
     dropout, decay = architecture.dropout, architecture.weight_decay
     if dropout is None:
-        dropout = 0.0 if free else DROPOUT
+        dropout = 0.0 if free else brake(settings.task, layers).dropout
     if decay is None and (free or n is None or not optimizer._takes_weight_decay):
         decay = 0.0
     elif decay is None:
-        rate = settings.learning_rate or table_rate(optimizer)
-        layers = len(architecture.hidden)
+        rate = settings.learning_rate or table_rate(settings)
         updates = network_epochs(n, batch_size, layers) * -(-n // batch_size)
-        forgotten = min(FORGOTTEN[settings.task] * layers, MOST_FORGOTTEN / layers**2)
-        # Half of the updates forget half as often.
-        decay = (forgotten if layers < DEEP else forgotten / 2) / (rate * updates)
+        decay = brake(settings.task, layers).forgotten / (rate * updates)
     return replace(architecture, dropout=dropout, weight_decay=decay)

@@ -55,6 +55,30 @@ def test_optimality_conditions(n, d, units, ridge):
         assert left <= 1e-9 * abs(change)
 
 
+@pytest.mark.parametrize("n, d, threshold", [(20, 60, 1e-4), (40, 120, 1e-4), (60, 200, 1e-5)])
+def test_small_thresholds_on_rows_fewer_than_columns(n, d, threshold):
+    """Sweeps leave all coefficients in use: most are combinations of the others."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(n, d))
+        X -= X.mean(axis=0)
+        y = X[:, :5].sum(axis=1) + rng.normal(size=n)
+        H, g, u, t = X.T @ X / n, -X.T @ (y - y.mean()) / n, np.zeros(d), np.full(d, threshold)
+        for _ in range(3):
+            u, left, ended, curvature = sign_search(H, np.diagonal(H).copy(), t, u, g + H @ u, 300)
+            if ended:
+                break
+        assert ended and left <= 1e-12 * np.abs(g @ u)
+        assert np.count_nonzero(u) < n and np.all(curvature[u != 0] > 1e-8)
+        # The duality gap of the lasso, at residuals whose slopes are within bounds.
+        y -= y.mean()
+        rest = y - X @ u
+        dual = rest * min(1, n * threshold / np.abs(X.T @ rest).max())
+        gap = (rest @ rest + (y - dual) @ (y - dual) - y @ y) / (2 * n)
+        gap += threshold * np.abs(u).sum()
+        assert abs(gap) <= 1e-8 * threshold * np.abs(u).sum()
+
+
 def test_equal_columns():
     """Combinations of others have no row in the factor, and weights may lie anywhere on them."""
     rng = np.random.default_rng(0)

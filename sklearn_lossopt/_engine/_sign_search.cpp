@@ -20,6 +20,10 @@ constexpr int ROUNDS = 4, INNER_SWEEPS = 8;
 constexpr double WORTH = 1e-2;
 /* A column is a combination of others if this part of its square is left after them. */
 constexpr double DEPENDENT = 1e-12;
+/* Of combinations, the first takes a vacant place in the factor of which more than this over its rows
+ * is left, or the best of so many: next to nothing left would be rounding in all rows after it. */
+constexpr double AMPLE = 0.1;
+constexpr ptrdiff_t LOOKS = 10;
 /* A curvature is rounding beside this part of its terms, and where it is, counts as the second: a
  * step that long is one of the proximal point method. */
 constexpr double ROUNDING = 1e-14, PROXIMAL = 1e-13;
@@ -60,10 +64,13 @@ class SignSearch {
     /* In the order of the factor's rows. */
     double *solution, *at;
     /* Coordinates that move together: the first `size` have rows of the factor, the next
-     * `dependent` are combinations of these, the others have not been tried. */
-    ptrdiff_t *member, *crossing, size = 0, dependent = 0, count = 0;
+     * `dependent` are combinations of these. The next `again` have lost their rows. The next
+     * `doubtful` were combinations before rows were taken out: at most `vacant` of them can get one.
+     * The others have not been tried. */
+    ptrdiff_t *member, *crossing, size = 0, dependent = 0, again = 0, doubtful = 0, vacant = 0;
+    ptrdiff_t count = 0;
     /* 1 for coordinates that have failed to lower the model since another has, 2 for those whose
-     * proximal step has been made. */
+     * proximal step has been made: one that no other coefficient's 0 has ended. */
     ptrdiff_t *stuck;
     bool proximal = false;
 
@@ -190,21 +197,60 @@ class SignSearch {
     /* Have the members factored that have not been tried. */
     void factor()
     {
-        while (size + dependent < count) {
-            ptrdiff_t last = size + dependent, j = member[last];
-            double *own = p.factor + size * d, rest = diagonal[j];
-            for (ptrdiff_t k = 0; k < size; k++) {
-                const double *other = p.factor + k * d;
-                own[k] = (row(j, member[k]) - dot(own, other, k)) / other[k];
-                rest -= own[k] * own[k];
-            }
-            if (rest > DEPENDENT * diagonal[j]) {
-                own[size] = sqrt(rest);
-                std::swap(member[size++], member[last]);
-            } else {
-                dependent++;
-            }
+        for (; again > 0; again--) {
+            bool found = append(size + dependent, left_of(size + dependent));
+            dependent += !found;
+            vacant += !found;
         }
+        for (; doubtful > 0 && vacant > 0 && fill(); vacant--)
+            doubtful--;
+        dependent += doubtful;
+        doubtful = vacant = 0;
+        while (size + dependent < count)
+            dependent += !append(size + dependent, left_of(size + dependent));
+    }
+
+    /* Form the row that a member would have in the factor; returns the square of its diagonal. */
+    double left_of(ptrdiff_t place)
+    {
+        ptrdiff_t j = member[place];
+        double *own = p.factor + size * d, rest = diagonal[j];
+        for (ptrdiff_t k = 0; k < size; k++) {
+            const double *other = p.factor + k * d;
+            own[k] = (row(j, member[k]) - dot(own, other, k)) / other[k];
+            rest -= own[k] * own[k];
+        }
+        return rest;
+    }
+
+    /* Give the row that has been formed to a member, unless that is a combination. */
+    bool append(ptrdiff_t place, double rest)
+    {
+        if (!(rest > DEPENDENT * diagonal[member[place]]))
+            return false;
+        p.factor[size * d + size] = sqrt(rest);
+        std::swap(member[size++], member[place]);
+        return true;
+    }
+
+    /* Give a row to one of the members in doubt; returns whether there was one to give it to. */
+    bool fill()
+    {
+        ptrdiff_t first = size + dependent, best = -1, looked = 0;
+        double most = DEPENDENT;
+        for (ptrdiff_t k = first; k < first + doubtful; k++) {
+            double part = left_of(k) / diagonal[member[k]];
+            if (part > most) {
+                most = part;
+                best = k;
+            }
+            if (best >= 0 && (++looked == LOOKS || most * (size + 1) > AMPLE))
+                break;
+        }
+        if (best < 0)
+            return false;
+        std::swap(member[first], member[best]);
+        return append(first, left_of(first));
     }
 
     /* x (size,) becomes the solution of H x = b among the factored members. */
@@ -221,10 +267,10 @@ class SignSearch {
         }
     }
 
-    /* Let go of members that have become 0; returns how many of them had rows of the factor. */
-    ptrdiff_t drop()
+    /* Let go of members that have become 0; returns whether any of them had a row of the factor. */
+    bool drop()
     {
-        ptrdiff_t gone = 0, first = size, kept = 0, apart = 0;
+        ptrdiff_t gone = 0, first = size, kept = 0, part[3] = {}, last = size + dependent;
         auto stays = [&](ptrdiff_t k) { return u[member[k]] != 0 || threshold[member[k]] == 0; };
         for (ptrdiff_t k = size - 1; k >= 0; k--)
             if (!stays(k)) {
@@ -238,13 +284,25 @@ class SignSearch {
                 remove_row(k, rows--);
         for (ptrdiff_t k = 0; k < count; k++)
             if (stays(k)) {
-                apart += k >= size && k < size + dependent;
+                if (k >= size && k < last + again + doubtful)
+                    part[(k >= last) + (k >= last + again)]++;
                 member[kept++] = member[k];
             }
         count = kept;
-        size = anew ? first : size - gone;
-        dependent = anew ? 0 : apart;
-        return gone;
+        dependent = part[0];
+        again = part[1];
+        doubtful = part[2];
+        if (gone > 0) {
+            doubtful += dependent;
+            dependent = 0;
+        }
+        vacant += gone;
+        size -= gone;
+        if (anew) {
+            again += size - first;
+            size = first;
+        }
+        return gone > 0;
     }
 
     /* Take a row out of a factor with `rows` of them: rotations turn what stood below its diagonal
@@ -297,15 +355,15 @@ class SignSearch {
         *length = 0;
         if (!(start < 0))
             return false;
-        if (!(curvature > ROUNDING * size)) {
+        bool lost = !(curvature > ROUNDING * size);
+        if (lost)
             curvature = newton ? -start : PROXIMAL * size;
-            proximal = !newton;
-        }
         double jumps = start;
         for (ptrdiff_t k = 0; k < crossings; k++) {
             double t = at[crossing[k]];
             if (jumps + curvature * t >= 0) {
                 *length = -jumps / curvature;
+                proximal = lost && !newton;
                 return k == 0;
             }
             jumps += 2 * threshold[crossing[k]] * fabs(direction[crossing[k]]);
@@ -316,6 +374,7 @@ class SignSearch {
         }
         /* Without curvature the way leads to no minimum: the matrix is not what it should be. */
         *length = curvature > 0 ? -jumps / curvature : 0;
+        proximal = lost && !newton;
         return crossings == 0;
     }
 
@@ -385,8 +444,7 @@ class SignSearch {
             flips |= threshold[j] > 0 && opposed(u[j], u[j] + solution[k]);
         }
         bool whole = false, lowered = (flips && project()) || go(true, &whole);
-        if (drop() > 0)
-            dependent = 0;
+        drop();
         return whole || !lowered;
     }
 
@@ -482,13 +540,11 @@ class SignSearch {
         if (u[j] == 0 && threshold[j] > 0)
             member[count++] = j;
         bool whole, lowered = go(false, &whole);
-        ptrdiff_t gone = drop();
-        /* Where one leaves, this one is no combination of the others any more. */
-        for (ptrdiff_t k = size; k < size + dependent && gone == 1; k++)
+        /* Where another leaves, this one is no combination of the rest any more. */
+        ptrdiff_t first = drop() ? size + again : count;
+        for (ptrdiff_t k = first; k < first + doubtful && k < count; k++)
             if (member[k] == j)
-                std::swap(member[k], member[size + --dependent]);
-        if (gone > 1)
-            dependent = 0;
+                std::swap(member[k], member[first]);
         return lowered;
     }
 };

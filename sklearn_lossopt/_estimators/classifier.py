@@ -17,7 +17,7 @@ from sklearn_lossopt._estimators.labels import (
     resolve_class_weight,
 )
 from sklearn_lossopt._estimators.partial_fit import takes_chunks
-from sklearn_lossopt._estimators.prediction import has_probabilities
+from sklearn_lossopt._estimators.prediction import has_probabilities, top_classes
 from sklearn_lossopt._estimators.rollback import all_or_nothing
 from sklearn_lossopt._estimators.validation_data import GivenValidation
 from sklearn_lossopt._typing import Array, Auto, FloatArray, MatrixLike, RandomState
@@ -407,11 +407,7 @@ class GradientClassifier(ClassifierMixin, BaseGradientEstimator):
         scores = self.decision_function(X)
         if scores.ndim == 1:
             return self.classes_[(scores > 0).astype(np.intp)]
-        # Margin losses can tie exactly; scores that differ by rounding go to the first class.
-        top = scores.max(axis=1, keepdims=True)
-        size = np.abs(scores).max(axis=1, keepdims=True)
-        rounding = np.finfo(scores.dtype).eps ** 0.75 * size
-        return self.classes_[(scores >= top - rounding).argmax(axis=1)]
+        return self.classes_[top_classes(scores)]
 
     @available_if(has_probabilities)
     def predict_proba(self, X: MatrixLike) -> FloatArray:

@@ -15,6 +15,9 @@ from sklearn_lossopt._preconditioning.network import forward
 from sklearn_lossopt._typing import Array, FloatArray
 from sklearn_lossopt.losses import Loss
 
+# Scores whose classes are found at once: several passes over them find them in the cache.
+CACHED_SCORES = 20_000
+
 # Fitted attributes of the one kind of model and of the other.
 LINEAR = ("coef_", "intercept_")
 NETWORK = ("coefs_", "intercepts_", "n_layers_", "n_outputs_", "_activation", "_flat")
@@ -162,6 +165,25 @@ def has_probabilities(estimator):
             "are not log-odds. Use loss='log_loss', or sklearn.calibration.CalibratedClassifierCV."
         )
     return True
+
+
+def top_classes(scores):
+    """The class (n,) of the highest score in each row (n, k).
+
+    Margin losses can tie exactly: scores that differ by rounding go to the first class.
+    """
+    found = np.zeros(len(scores), np.intp)
+    count = max(1, CACHED_SCORES // scores.shape[1])
+    for start in range(0, len(scores), count):
+        part = slice(start, start + count)
+        # By class: reductions of short rows are slow.
+        columns = np.ascontiguousarray(scores[part].T)
+        least = columns.max(axis=0)
+        size = np.maximum(least, -columns.min(axis=0))
+        least -= np.finfo(scores.dtype).eps ** 0.75 * size
+        for j in range(len(columns) - 1, -1, -1):
+            found[part][columns[j] >= least] = j
+    return found
 
 
 @dataclass

@@ -114,8 +114,11 @@ class Objective:
         """What rounding of the predictions may make of F."""
         with np.errstate(all="ignore"):
             raw = np.abs(self.X) @ np.abs(coef.T) + np.abs(intercept)
-            slope = self.loss(self.y, self.X @ coef.T + intercept, **self.parameters)[1]
-            moved = self.share @ (np.abs(slope.reshape(raw.shape)) * raw)
+            # At a kink rounding decides on which side of it a row is.
+            at, off = self.X @ coef.T + intercept, 4 * np.finfo(dtype).eps * raw
+            slopes = (self.loss(self.y, z, **self.parameters)[1] for z in (at - off, at + off))
+            slope = np.maximum(*(np.abs(each.reshape(raw.shape)) for each in slopes))
+            moved = self.share @ (slope * raw)
             if self.log_link:
                 # Of terms that cancel.
                 moved = moved + self.share @ (self.y * (1 + np.abs(np.log(self.y))))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from catalogue import PAIRS, STEPPING, make, make_data, real_data
 from scipy import sparse
+from sklearn.datasets import load_wine
 from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -91,6 +92,15 @@ def test_every_optimizer_in_hard_orders(number, optimizer, task, loss):
     order = ("scale", "by a column", "by target")[number % 3]
     X, y = ordered(task, *make_data(task, loss, n=60, n_targets=1), order)
     assert excess(feed(make(task, loss, optimizer), X, y, 12, passes=20), X, y) < 0.05
+
+
+def test_a_scale_that_jumps_under_breakpoints():
+    X, y = load_wine(return_X_y=True)
+    at = np.random.default_rng(0).permutation(len(y))[:100]
+    X, y = ordered("classification", X[at], y[at], "scale")
+    assert (
+        excess(feed(make("classification", "hinge", "adamax"), X, y, 100, passes=12), X, y) < 0.05
+    )
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
@@ -242,8 +252,10 @@ def test_hubers_delta_in_small_chunks(size):
     X, y = real_data("regression")["diabetes"][:2]
     rows = 150 if size == 1 else 440
     best = make("regression", "huber").fit(X[:rows], y[:rows])
-    model = feed(make("regression", "huber"), X[:rows], y[:rows], size)
-    assert abs(model.delta_ / best.delta_ - 1) < 0.15
+    for hidden in ((), (3,)):
+        model = make("regression", "huber").set_params(hidden_layer_sizes=hidden)
+        feed(model, X[:rows], y[:rows], size)
+        assert abs(model.delta_ / best.delta_ - 1) < 0.15
 
 
 @pytest.mark.parametrize("loss", ["poisson", Tweedie(power=1.5)])
@@ -319,6 +331,25 @@ def test_a_reservoir_is_uniform_whatever_the_chunks():
     np.testing.assert_array_equal(parts.rows[:, 0], parts.numbers)
     assert len(parts.numbers) == capacity(1)
     assert abs(parts.numbers.mean() - 3000) < 4 * 1732 / np.sqrt(capacity(1))
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "log_cosh"])
+def test_rows_that_wait_are_the_streams_own(loss):
+    X, y = make_data("regression", n=1300)
+    model, again = make("regression", loss), make("regression", loss)
+    rows, targets = np.empty((10, X.shape[1])), np.empty(10)
+    for start in range(0, 1300, 10):
+        rows[...], targets[...] = X[start : start + 10], y[start : start + 10]
+        model.partial_fit(rows, targets)
+        rows[...], targets[...] = np.nan, np.nan
+        again.partial_fit(X[start : start + 10].copy(), y[start : start + 10].copy())
+    np.testing.assert_array_equal(model.coef_, again.coef_)
+    memory = model._stream.memory
+    waiting = sum(len(rows) for rows, _, _ in memory.waiting)
+    assert memory.rows == 1300 and memory.taken + waiting == 1300 and waiting < 512
+    if memory.reservoir is not None:
+        assert memory.reservoir.seen == memory.taken
+        assert len(memory.all_kept(problem(X, y, loss)).keys) == capacity(X.shape[1])
 
 
 def test_quadratic_models_are_those_of_another_shift():

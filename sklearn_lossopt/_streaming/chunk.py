@@ -66,12 +66,12 @@ class ChunkFit:
         ends = np.minimum(np.arange(1, self.per_call + 1) * self.batch_size, objective.n)
         objective.weight = stream.relative_weights(objective, weight, ends)
         statistics, linear = None, settings.network is None
+        stream.remember(objective, weight, settings, start)
         if not linear:
-            # No rows are kept that a scale could be found on, and the output's units ask for one.
+            # The output's units ask for the scale.
             self._prepare_loss()
         if settings.precondition is not False:
             statistics = stream.observe(objective, weight, settings, self.size)
-        stream.remember(objective, weight, settings, start)
         if linear:
             self._prepare_loss()
         stream.rows += objective.n

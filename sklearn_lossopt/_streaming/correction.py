@@ -15,12 +15,14 @@ from sklearn_lossopt._solvers.proximal_newton import (
 from sklearn_lossopt._streaming.interior_point import PiecewiseLinearProblem
 from sklearn_lossopt._streaming.rounded import RoundedLoss
 
-# Newton steps of one correction, at most.
-STEPS = 8
+# Newton steps of one correction, at most: in general, and where breakpoints are rounded off over
+# little, as a start is good.
+STEPS, NARROW_STEPS = 8, 4
 # Curvatures of single rows are raised to this part of their mean, or more where steps fail.
 FLOOR, LEAST_FLOOR = 1e-2, 1e-6
-# A correction ends where a step gains less than this part of the objective.
-TOLERANCE = 1e-4
+# A correction ends where a step gains less than this part of the objective; less gained is nothing
+# beside what is rounded off.
+TOLERANCE, ROUNDED_TOLERANCE = 1e-4, 1e-3
 # And before a step of a smooth loss that promises less than this part.
 NOTHING = 1e-6
 # Parts of a pass that are tried.
@@ -90,8 +92,9 @@ class Correction:
             self.value = float(value)
             if not np.isfinite(value):
                 return W
-            first = 0 if smooth or self.first else 3
-            for step in range(first, first + STEPS):
+            tolerance = TOLERANCE if smooth else ROUNDED_TOLERANCE
+            first, steps = (0, STEPS) if smooth or self.first else (3, NARROW_STEPS)
+            for step in range(first, first + steps):
                 self.round_off(W, step)
                 direction, decrement = self._direction(W, starts[-1])
                 if not np.isfinite(direction).all():
@@ -103,12 +106,12 @@ class Correction:
                 W = W + length * direction
                 self.floor = self.floor * (100 if length < 0.1 else 0.1)
                 self.floor = min(max(self.floor, LEAST_FLOOR), 1.0)
-                self.converged = gained <= TOLERANCE * abs(value) and length > 0
+                self.converged = gained <= tolerance * abs(value) and length > 0
                 if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
                     break
             if not smooth and self.objective.l1 == 0:
                 gained = self.value - self.estimate.value(narrow, W)
-                if len(starts) > 2 or gained > EARLY * abs(self.value):
+                if len(starts) > 2 or not self.converged or gained > EARLY * abs(self.value):
                     self.loss = narrow
                     W = self._polished(W, starts[-1], narrow)
                     self.round_off(W, STEPS)

@@ -322,11 +322,11 @@ class Memory:
 
 
 def remembers(objective, settings):
-    """Whether rows of a stream are kept: for linear models of not too many columns, whose steps
-    are free to be corrected."""
+    """Whether rows of a stream of not too many columns are kept: for linear models whose steps are
+    free to be corrected, and where the loss asks for the scale of residuals."""
     asks = any(isinstance(value, str) for value in vars(objective.loss).values())
     asks = asks or (automatic(objective, settings) and settings.precondition is not False)
-    return settings.network is None and objective.d < MATRIX_SIZE and asks
+    return objective.d < MATRIX_SIZE and asks
 
 
 def automatic(objective, settings):

@@ -24,6 +24,8 @@ class PartitionedLagrangian(AugmentedLagrangian):
     output : int
     weights : ndarray of shape (d + 1,)
         The start.
+    null : NullSpace or None
+        Directions that no row has any part in, for steps to stay out of.
 
     Attributes
     ----------
@@ -31,8 +33,8 @@ class PartitionedLagrangian(AugmentedLagrangian):
         The output, the weights and the width that its duals are to be replaced at.
     """
 
-    def __init__(self, objective, rows, output, weights):
-        self.x, self.output = rows, output
+    def __init__(self, objective, rows, output, weights, null=None):
+        self.x, self.output, self.null = rows, output, null
         penalty = np.full(len(weights), float(objective.l2))
         penalty[-1] = float(not objective.fit_intercept)
         self.penalty, self.v = penalty / rows.scale**2, rows.coordinates(weights)
@@ -60,6 +62,9 @@ class PartitionedLagrangian(AugmentedLagrangian):
     def _about(self, v, slope, curved):
         """What is known of the smooth problem about v, where the loss has this gradient, by what a
         look has found of its curvature: a matrix."""
+        if self.null is not None:
+            rows = self.null.rows(np.diagonal(curved))
+            curved = curved + rows.T @ rows
         return curved / self.x.scale / self.x.scale[:, None]
 
     def _fetch(self, v):

@@ -346,6 +346,10 @@ class Objective:
         first = self.X[0 if self.sample_indices is None else self.sample_indices[0]]
         return np.where(constant, first, mean), np.where(constant, 0.0, variance)
 
+    def null_space(self, shift, find):
+        """The NullSpace of the rows less ``shift`` that ``find(objective)`` finds, or None."""
+        return self.cached("null space", (shift,), lambda: find(self))
+
     def raw_moment(self):
         """Weighted mean square of each column, float64."""
         square = self.cached("raw moment", (), self._raw_moment)

@@ -147,6 +147,29 @@ def test_optimum_is_that_of_scikit_learn():
     np.testing.assert_allclose(model.coef_, known.coef_, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("loss", "kind"),
+    [
+        ("log_loss", "dense"),
+        ("log_loss", "sparse"),
+        ("squared_error", "dense"),
+        ("absolute_error", "dense"),
+    ],
+)
+def test_columns_that_depend_on_each_other_have_the_smallest_coefficients(loss, kind):
+    task = "classification" if loss == "log_loss" else "regression"
+    X, y = make_data(task, n=2400)
+    X = np.column_stack([X, X[:, 0] + X[:, 1], 3 * X[:, 2], np.full(len(X), 2.0)])
+    # In the sample alone this column depends on others too.
+    X = np.column_stack([X, np.where(np.arange(len(X)) % 601 == 600, 5.0, 0.0)])
+    model = ESTIMATORS[task](loss, alpha=0, random_state=0)
+    fit(model, sparse.csr_array(X) if kind == "sparse" else X, y)
+    coef, centred = np.ravel(model.coef_), X - X.mean(axis=0)
+    smallest = np.linalg.pinv(centred, rcond=1e-10) @ (centred @ coef)
+    assert model.converged_ and coef[-1] != 0
+    np.testing.assert_allclose(coef, smallest, rtol=1e-6, atol=1e-9)
+
+
 def test_smooth_losses_take_few_passes_on_raw_columns(passes):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 12)) * 10 ** rng.uniform(-3, 3, 12) + 100

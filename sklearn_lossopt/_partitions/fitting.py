@@ -229,7 +229,8 @@ class PartitionedFit:
         return kind(
             sample.X, sample.target, sample.target_kind, sample.weight, None, sample.n_outputs,
             sample.loss, sample.l2, sample.l1, sample.fit_intercept, cache=Cache(),
-            model_dtype=sample.model_dtype, partitions=rows, mass=float(n), **own,
+            model_dtype=sample.model_dtype, partitions=rows, mass=float(n),
+            sample=sample, **own,
         )  # fmt: skip
 
     def _judge(self, sample, kind=PartitionedObjective):

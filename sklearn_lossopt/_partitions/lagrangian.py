@@ -27,6 +27,8 @@ class PartitionedLagrangian:
     output : int
     weights : ndarray of shape (d + 1,)
         The start.
+    null : NullSpace or None
+        Directions that no row has any part in, for steps to stay out of.
 
     Attributes
     ----------
@@ -39,8 +41,8 @@ class PartitionedLagrangian:
     # Of the gap, what the smooth problem may be short of its minimum.
     rest = 0.01
 
-    def __init__(self, objective, rows, output, weights):
-        self.x, self.output = rows, output
+    def __init__(self, objective, rows, output, weights, null=None):
+        self.x, self.output, self.null = rows, output, null
         penalty = np.full(len(weights), float(objective.l2))
         penalty[-1] = float(not objective.fit_intercept)
         self.penalty, self.v = penalty / rows.scale**2, rows.coordinates(weights)
@@ -120,6 +122,9 @@ class PartitionedLagrangian:
     def _about(self, v, slope, curved):
         """What is known of the smooth problem about v, where the loss has this gradient, by what a
         look has found of its curvature: a matrix."""
+        if self.null is not None:
+            rows = self.null.rows(np.diagonal(curved))
+            curved = curved + rows.T @ rows
         return curved / self.x.scale / self.x.scale[:, None]
 
     def _fetch(self, v):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._objective import Objective, sum_blocks
+from sklearn_lossopt._partitions.null_space import shared_null_space
 from sklearn_lossopt._partitions.protocol import Partitions
 from sklearn_lossopt._partitions.side_by_side import SideBySide
 from sklearn_lossopt.optimizers import SGD
@@ -100,10 +100,13 @@ class PartitionedObjective(Objective):
     partitions : Partitions of PartitionRows
     mass : float
         The number of rows used, which the weights add up to.
+    sample : Objective
+        That of the sample alone.
     """
 
     partitions: Partitions | None = None
     mass: float = 0.0
+    sample: Objective | None = None
 
     in_partitions = True
 
@@ -119,17 +122,11 @@ class PartitionedObjective(Objective):
             self.mass,
         )  # fmt: skip
 
-    def sample(self):
-        """The Objective of the sample alone."""
-        names = "X target target_kind weight sample_indices n_outputs loss l2 l1 fit_intercept"
-        parts = [getattr(self, name) for name in names.split()]
-        return Objective(*parts, cache=Cache(), model_dtype=self.model_dtype)
-
     def subsample(self, size):
         return slice(None, None, max(1, self.X.shape[0] // max(1, size)))
 
     def curvature_bound(self, y_scale):
-        return self.sample().curvature_bound(y_scale)
+        return self.sample.curvature_bound(y_scale)
 
     def trainer(self, shift, weights, model, slots, steps, **options):
         # The penalty is the model's: validation has none.
@@ -137,10 +134,14 @@ class PartitionedObjective(Objective):
         objective = replace(self, l2=l2, l1=l1)
         return PartitionedTrainer(objective, shift, weights, options["batch_size"])
 
-    def lagrangians(self, shift, weights):
+    def lagrangians(self, shift, weights, null):
         """The solvers of a piecewise linear loss, one of each output, which start at these weights
-        (k, d + 1) of a sample's optimum."""
-        return SideBySide(self, shift, weights)
+        (k, d + 1) of a sample's optimum; ``null`` is the NullSpace of all rows, or None."""
+        return SideBySide(self, shift, weights, null)
+
+    def null_space(self, shift, find):
+        null = self.sample.null_space(shift, find)
+        return None if null is None else shared_null_space(self, null, shift)
 
     def total(self, function, shift, *args):
         return self.partitions.sum(sum_over_blocks, self.problem, function, shift, *args)

@@ -26,6 +26,8 @@ class SideBySide:
     shift : ndarray of shape (d,) or None
     weights : ndarray of shape (k, d + 1)
         The start.
+    null : NullSpace or None
+        Directions that no row has any part in, for steps to stay out of.
 
     Attributes
     ----------
@@ -33,17 +35,16 @@ class SideBySide:
         One of each output.
     """
 
-    def __init__(self, objective, shift, weights):
-        rows, size = ScaledRows(objective.sample(), shift), weights.shape[1]
+    def __init__(self, objective, shift, weights, null):
+        rows, size = ScaledRows(objective.sample, shift), weights.shape[1]
         wide = size > MATRIX_SIZE
         # Solvers that step at a time: what their passes bring is held by this process.
         self.group = WIDE_SOLVERS if wide else max(1, MAX_MATRIX_NUMBERS // size**2)
         starts = enumerate(weights.astype(np.float64))
+        kind, last = PartitionedLagrangian, null
         if wide:
-            share = MAX_NEAR_ENTRIES / min(self.group, len(weights))
-            self.solvers = [WideLagrangian(objective, rows, *start, share) for start in starts]
-        else:
-            self.solvers = [PartitionedLagrangian(objective, rows, *start) for start in starts]
+            kind, last = WideLagrangian, MAX_NEAR_ENTRIES / min(self.group, len(weights))
+        self.solvers = [kind(objective, rows, *start, last) for start in starts]
         self.view = View(objective.problem, shift)
         self.duals = objective.partitions.map(begin_duals, self.view)
 

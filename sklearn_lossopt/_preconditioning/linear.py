@@ -140,7 +140,7 @@ class LinearPreconditioner:
             self.shared = objective.cached_while_used(
                 "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
             )
-            if at_hand and self._may_be_dependent(h * variance):
+            if statistics is None and self._may_be_dependent(h * variance):
                 self.null = self._null_space()
             if self.null is not None and self.whiten and objective.l2 == 0:
                 # Steps are to stay out of them; a penalty's curvature is enough for that.
@@ -196,15 +196,14 @@ class LinearPreconditioner:
         return singular(self.shared.inverse[0])
 
     def _null_space(self):
-        objective, shift = self.objective, self.shift
-        offset = objective.offset if shift is None else shift.astype(np.float64)
-        return objective.cached(
-            "null space", (shift,),
-            lambda: null_space(
-                ScaledRows(objective, shift), objective.fit_intercept, offset,
-                np.finfo(objective.X.dtype).eps,
-            ),
-        )  # fmt: skip
+        shift = self.shift
+
+        def find(objective):
+            offset = objective.offset if shift is None else shift.astype(np.float64)
+            eps = np.finfo(objective.X.dtype).eps
+            return null_space(ScaledRows(objective, shift), objective.fit_intercept, offset, eps)
+
+        return self.objective.null_space(shift, find)
 
     def _first_metric(self, statistics, variance):
         """T and its inverse at the start, from bounds of the curvature."""

@@ -196,7 +196,7 @@ class AugmentedLagrangianCorrector:
         objective, preconditioner = self.iterate.objective, self.iterate.preconditioner
         shift, null = preconditioner.shift, preconditioner.null
         if objective.in_partitions:
-            self.shared = objective.lagrangians(shift, self.incumbent.weights)
+            self.shared = objective.lagrangians(shift, self.incumbent.weights, null)
             return self.shared.solvers
         rows = extended = objective.cached(
             "scaled rows", (shift, null), lambda: ScaledRows(objective, shift, null)

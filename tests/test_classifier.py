@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_lossopt import GradientClassifier, losses
+from sklearn_lossopt._estimators.prediction import top_classes
 from sklearn_lossopt.losses import Huber
 
 CLASSIFICATION = [loss for task, loss in PAIRS if task == "classification"]
@@ -271,3 +272,14 @@ def test_probabilities_are_offered_before_fitting(loss):
         assert hasattr(GradientClassifier(loss), "predict_proba") == expected
     else:
         assert not hasattr(GradientClassifier(loss), "predict_proba")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (20_000, 5), (3, 30_000)])
+def test_the_first_of_equal_scores_is_predicted(shape, dtype):
+    rng = np.random.default_rng(0)
+    levels = rng.integers(-3, 3, shape)
+    scores = (levels * 1e3 * (1 + np.finfo(dtype).eps * rng.random(shape))).astype(dtype)
+    # Of integers, argmax is the first.
+    assert_array_equal(top_classes(scores), levels.argmax(axis=1))
+    assert_array_equal(top_classes(np.asfortranarray(scores)), levels.argmax(axis=1))

@@ -12,13 +12,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from test_callbacks import Record
 from test_together import assert_same
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -39,6 +37,12 @@ from sklearn_lossopt.search._joint_fit import JointFit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 each_task = pytest.mark.parametrize("task", ESTIMATORS)
+
+
+def callbacks():
+    """The tests of callbacks, whose recorder serves here; skips where scikit-learn has none."""
+    return pytest.importorskip("test_callbacks")
+
 
 NETWORK = {"hidden_layer_sizes": (5, 3), "max_iter": 6}
 STOPPED = {"early_stopping": True, "n_iter_no_change": 2}
@@ -537,8 +541,8 @@ def test_a_pause_where_some_members_have_ended():
 def test_callbacks_are_told_of_each_member():
     X, y, _ = data("regression")
     plain = make("regression", n_members=2, **NETWORK).fit(X, y)
-    record = Record()
-    model = clone(plain).fit(X, y).set_callbacks(record, ScoringMonitor(scoring="r2")).fit(X, y)
+    record, monitor = callbacks().Record(), callbacks().ScoringMonitor(scoring="r2")
+    model = clone(plain).fit(X, y).set_callbacks(record, monitor).fit(X, y)
     for found, member in zip(model.estimators_, plain.estimators_, strict=True):
         assert_same(found, member)
         assert not has_callbacks(found)
@@ -559,14 +563,14 @@ def test_callbacks_are_told_of_each_member():
 def test_a_callback_ends_the_members_it_stops_and_its_errors_are_raised():
     X, y, _ = data("regression")
     model = make("regression", n_members=2, **NETWORK)
-    stopped = clone(model).set_callbacks(Record(stop_after=2)).fit(X, y)
+    stopped = clone(model).set_callbacks(callbacks().Record(stop_after=2)).fit(X, y)
     assert [member.n_iter_ for member in stopped.estimators_] == [2, 2]
     with pytest.raises(KeyError, match="the callback failed"):
-        clone(model).set_callbacks(Record(fail_after=2)).fit(X, y)
-    told = Record()
+        clone(model).set_callbacks(callbacks().Record(fail_after=2)).fit(X, y)
+    told, bar = callbacks().Record(), callbacks().ProgressBar()
     search = GridSearchCV(model, {"n_members": [1, 2]}, cv=2, refit=False)
     for each in (search, make_pipeline(StandardScaler(), model)):
-        each.set_callbacks(ProgressBar()) if each is search else model.set_callbacks(told)
+        each.set_callbacks(bar) if each is search else model.set_callbacks(told)
         each.fit(X, y)
     assert told.events.count(("end", "member", 1)) == 1
 

@@ -77,7 +77,7 @@ class FixedSchedule(Strategy):
         if value < self.best - settings.tol * abs(self.best) or self.best == math.inf:
             self.best, self.best_epoch = value, epoch
         waited = epoch - self.best_epoch >= settings.n_iter_no_change
-        done = settings.tol > 0 and waited or self.convergence.reached(value)
+        done = (settings.tol > 0 and waited) or self.convergence.reached(value)
         return value, done and not self.patient
 
     def finish(self, curve):

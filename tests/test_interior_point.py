@@ -1,4 +1,4 @@
-"""The interior point that corrects streams of piecewise linear losses beside linear programs."""
+"""The interior point for streams of piecewise linear losses, beside linear programs."""
 
 import numpy as np
 import pytest

@@ -535,9 +535,10 @@ def test_two_warm_starts_are_one_run(task, loss, optimizer, batch_size):
 def test_a_warm_start_at_the_optimum_stays_there(task):
     X, y = make_data(task)
     model = make(task, warm_start=True, tol=1e-9).fit(X, y)
-    coef, n_iter = model.coef_, model.n_iter_
+    coef = model.coef_
     model.fit(X, y)
-    assert model.n_iter_ <= n_iter
+    # It is shown anew that this is the optimum, as carefully as from anywhere.
+    assert model.n_iter_ <= 5
     assert_allclose(model.coef_, coef, rtol=1e-4)
 
 

@@ -67,9 +67,9 @@ HELD = {
     "early stopping, scored": (2000, 500, 2, None, {
         **TEXTBOOK, "early_stopping": True, "scoring": "accuracy",
     }),
-    "newton": (2000, 150, 2, None, {}),
-    "newton, classes": (2000, 150, 3, None, {}),
-    "newton, l1": (2000, 150, 2, None, {"l1_ratio": 0.5}),
+    "newton": (2000, 150, 2, None, {"tol": 0}),
+    "newton, classes": (2000, 150, 3, None, {"tol": 0}),
+    "newton, l1": (2000, 150, 2, None, {"l1_ratio": 0.5, "tol": 0}),
     "kinks": (20_000, 10, 2, None, {"loss": "hinge"}),
     "kinks, classes": (4000, 100, 3, None, {"loss": "hinge"}),
     "kinks, l1": (4000, 100, 2, None, {"loss": "hinge", "l1_ratio": 0.5}),
@@ -77,7 +77,7 @@ HELD = {
     "network, textbook": (2000, 500, 2, None, {**TEXTBOOK, "hidden_layer_sizes": (32,)}),
     "sparse, textbook": (4000, 1000, 2, 20, TEXTBOOK),
     "sparse, lazy": (4000, 2000, 3, 20, {**CONSTANT, "batch_size": 16}),
-    "sparse, newton": (4000, 500, 2, 20, {}),
+    "sparse, newton": (4000, 500, 2, 20, {"tol": 0}),
     "sparse, kinks": (4000, 500, 2, 20, {"loss": "hinge"}),
 }  # fmt: skip
 

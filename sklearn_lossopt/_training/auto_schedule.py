@@ -65,8 +65,8 @@ class AutoSchedule(Strategy):
         self.step_control.after(value, value < incumbent.value)
         if value < incumbent.value:
             incumbent.keep(value)
-        done = self.step_control.finished or self.convergence.reached(incumbent.value)
-        if self.corrector is not None and epoch > self.uncorrected and not done:
+        done = self.step_control.finished
+        if self.corrector is not None and epoch > self.uncorrected:
             self._correct()
             done = self.convergence.reached(incumbent.value) or self._is_idle()
         return incumbent.value, done and self.settings.tol > 0

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from sklearn_lossopt._solvers.augmented_lagrangian import is_bounded_below
 from sklearn_lossopt._solvers.certificate import Certificate
 
 # Newton steps that are taken with the curvature of a sample of the rows.
@@ -69,14 +68,7 @@ class Convergence:
 
     def reached(self, value):
         """Whether the gap is known to be below a tolerance that is not 0."""
-        return self.tol > 0 and (bool(self.gap <= self.target(value)) or self._is_least(value))
-
-    def _is_least(self, value):
-        """Whether F is 0, and cannot be less. Pieces of a line have no squares that underflow."""
-        if value != 0:
-            return False
-        pieces = self.iterate.objective.loss._breakpoints(np.ones((1, 1))) or ()
-        return len(pieces) > 0 and all(is_bounded_below(low, high) for _, low, high in pieces)
+        return self.tol > 0 and bool(self.gap <= self.target(value))
 
     def objectives(self, weights):
         """F of each output at weights (k, d + 1); in the first all of F, if it is one."""
@@ -203,7 +195,7 @@ class Convergence:
             return False
         if stopped:
             return reached
-        if not (corrected or reached):
+        if not corrected:
             return self._certify(value, len(curve), corrected)
         if self.tol > 0 and not reached:
             self._warn(value, len(curve), corrected)

@@ -30,8 +30,7 @@ class FixedSchedule(Strategy):
 
     def __init__(self, iterate, average, convergence, settings, rate, patient, anew):
         super().__init__(iterate)
-        self.average, self.convergence, self.settings = average, convergence, settings
-        self.rate, self.patient = rate, patient
+        self.average, self.settings, self.rate, self.patient = average, settings, rate, patient
         schedule, state = settings.schedule, iterate.state
         self.per_epoch = iterate.updates_per_epoch
         # Batches' running mean of the objective is that of the weights that training moves.
@@ -77,8 +76,7 @@ class FixedSchedule(Strategy):
         if value < self.best - settings.tol * abs(self.best) or self.best == math.inf:
             self.best, self.best_epoch = value, epoch
         waited = epoch - self.best_epoch >= settings.n_iter_no_change
-        done = (settings.tol > 0 and waited) or self.convergence.reached(value)
-        return value, done and not self.patient
+        return value, settings.tol > 0 and waited and not self.patient
 
     def finish(self, curve):
         self.average.end()

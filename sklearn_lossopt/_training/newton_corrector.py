@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE
+from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
 from sklearn_lossopt._training.each_output import step_each
 
 # Full Newton steps from the best constant model, at most.
@@ -49,7 +50,9 @@ class NewtonCorrector:
         if objective.l1 > 0 or size > MATRIX_SIZE or objective.n < objective.d:
             return 0
         outputs = 1 if self.iterate.preconditioner.hessian.constant else objective.n_outputs
-        return outputs * size**2 * (16 if objective.sparse else 24 + objective.X.itemsize)
+        joint = outputs * size if objective.target_kind == "class" else 0
+        own = outputs * size**2 * (16 if objective.sparse else 24 + objective.X.itemsize)
+        return own + (8 * joint**2 if joint <= JOINT_MATRIX_SIZE else 0)
 
     def trust_curvature(self):
         """Take curvatures as they are from now on."""

@@ -42,11 +42,11 @@ class Pocket(Strategy):
         return self.average.predicting()
 
     def after(self, epoch, value):
-        if not math.isfinite(value):
-            raise diverged(epoch, value, self.start, self.rate, self.settings)
         x, y, weight = self.iterate.preconditioner.hessian.sample
         wrong = float(np.sum(weight * (y * (x @ self.iterate.weights.T) <= 0)))
         self.since += 1
+        if not math.isfinite(value):
+            wrong = math.inf
         if wrong < self.fewest:
             self.fewest, self.since = wrong, 0
             self.incumbent.keep(value)
@@ -56,4 +56,6 @@ class Pocket(Strategy):
 
     def finish(self, curve):
         super().finish(curve)
+        if self.fewest == math.inf:
+            raise diverged(len(curve), curve[-1], self.start, self.rate, self.settings)
         curve[-1] = self.incumbent.value

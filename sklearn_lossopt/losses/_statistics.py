@@ -10,7 +10,9 @@ def piecewise_linear_constant(breakpoints, weight):
     """The constant (k,) with the least mean loss, given the breakpoints of a loss.
 
     The slope of the sum of max(low (z - c), high (z - c)) rises by high - low at each c, from the
-    sum of all low. It changes sign at a quantile of the breakpoints, weighted by these rises.
+    sum of all low. It changes sign at a quantile of the breakpoints, weighted by these rises. One
+    breakpoint a row makes it an observed value. Of the constants between two that are as good, the
+    middle is taken otherwise.
     """
     points, low, high = (np.concatenate(parts) for parts in zip(*breakpoints, strict=True))
     if weight is not None:
@@ -18,8 +20,9 @@ def piecewise_linear_constant(breakpoints, weight):
         low, high = weight * low, weight * high
     rise = high - low
     level = -low.sum(axis=0) / rise.sum(axis=0)
-    columns = zip(points.T, rise.T, level, strict=True)
-    return np.array([column_quantile(*column) for column in columns])
+    levels = [level] if len(breakpoints) == 1 else [level, level + 1e-6]
+    columns = zip(points.T, rise.T, np.transpose(levels), strict=True)
+    return np.array([column_quantile(*column).mean() for column in columns])
 
 
 def root_constant(loss, y, weight):

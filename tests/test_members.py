@@ -561,13 +561,13 @@ def test_callbacks_are_told_of_each_member():
 
 
 def test_a_callback_ends_the_members_it_stops_and_its_errors_are_raised():
+    told, bar = callbacks().Record(), callbacks().ProgressBar()
     X, y, _ = data("regression")
     model = make("regression", n_members=2, **NETWORK)
     stopped = clone(model).set_callbacks(callbacks().Record(stop_after=2)).fit(X, y)
     assert [member.n_iter_ for member in stopped.estimators_] == [2, 2]
     with pytest.raises(KeyError, match="the callback failed"):
         clone(model).set_callbacks(callbacks().Record(fail_after=2)).fit(X, y)
-    told, bar = callbacks().Record(), callbacks().ProgressBar()
     search = GridSearchCV(model, {"n_members": [1, 2]}, cv=2, refit=False)
     for each in (search, make_pipeline(StandardScaler(), model)):
         each.set_callbacks(bar) if each is search else model.set_callbacks(told)

@@ -91,11 +91,11 @@ def cases():
     one = make_data("regression", n=2400)
     two = make_data("classification", n=2400)
     rng = np.random.default_rng(2)
-    rows = sparse.random_array((2400, 60), density=0.05, random_state=rng, format="csr")
+    rows = sparse.random(2400, 60, density=0.05, random_state=rng, format="csr")
     labels = (rows @ rng.normal(size=60) + rng.logistic(size=2400) > 0).astype(int)
     rare = np.zeros(2400, int)
     rare[rng.choice(2400, 12, replace=False)] = 1
-    wide = sparse.random_array((1500, 900), density=0.02, random_state=rng, format="csr")
+    wide = sparse.random(1500, 900, density=0.02, random_state=rng, format="csr")
     l1 = {"alpha": 0.02, "l1_ratio": 0.7}
     return {
         "softmax": (GradientClassifier(), X, y),
@@ -346,7 +346,7 @@ def test_a_block_of_one_class_is_no_error():
 def wide_problem(kind):
     """A kinked loss on 820 columns: the model, X, y, the optimum of scikit-learn and F."""
     rng, n, d = np.random.default_rng(0), 1200, 820
-    X = sparse.random_array((n, d), density=0.01, random_state=rng, format="csr")
+    X = sparse.random(n, d, density=0.01, random_state=rng, format="csr")
     y = X @ rng.normal(size=d) + 0.3 * rng.normal(size=n)
     X = X.toarray() if kind == "dense" else X
     common, tight = {"fit_intercept": False}, {"C": 100 / n, "tol": 1e-9, "max_iter": 10**6}
@@ -392,7 +392,7 @@ def test_nothing_is_promised_where_too_many_rows_bend_to_be_brought(monkeypatch)
 
 def test_an_l1_penalty_of_kinked_losses_on_many_columns_promises_nothing():
     rng = np.random.default_rng(0)
-    X = sparse.random_array((1200, 900), density=0.02, random_state=rng, format="csr")
+    X = sparse.random(1200, 900, density=0.02, random_state=rng, format="csr")
     y = (X @ rng.normal(size=900) > 0).astype(int)
     with pytest.warns(ConvergenceWarning, match="sample of the rows.*l1_ratio=0"):
         model = fit(GradientClassifier("hinge", l1_ratio=0.5, random_state=0), X, y)

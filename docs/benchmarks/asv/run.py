@@ -60,7 +60,7 @@ def epoch(n):
 def hinge(n):
     """A fit of the hinge loss on sparse rows beside ``LinearSVC``."""
     rng = np.random.default_rng(0)
-    X = sparse.random_array((n, 2000), density=0.01, format="csr", random_state=rng)
+    X = sparse.random(n, 2000, density=0.01, format="csr", random_state=rng)
     y = (np.asarray(X[:, :1000].sum(axis=1) - X[:, 1000:].sum(axis=1)) > 0).astype(int)
     ours = GradientClassifier("hinge", alpha=1e-4, random_state=0)
     theirs = LinearSVC(C=1e4 / n, loss="hinge", random_state=0, max_iter=20_000)

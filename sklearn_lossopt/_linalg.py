@@ -151,19 +151,19 @@ def triangular_solution(matrix, right, lower=False):
     return linalg.solve_triangular(matrix, right, lower=lower, check_finite=False)
 
 
-def scaled_cholesky(matrix):
+def scaled_cholesky(matrix, jitter=1e-10):
     """Lower Cholesky factor of a positive semi-definite matrix that is scaled to a unit diagonal,
-    and the scale; directions in which it is singular to rounding get the curvature of 1e-10 times
-    that diagonal."""
+    and the scale; directions in which it is singular to rounding get the curvature of ``jitter``
+    times that diagonal."""
     scale = np.sqrt(np.maximum(np.diagonal(matrix), 0))
     scale[scale == 0] = 1.0
-    return unit_cholesky(matrix / scale / scale[:, None], 1e-10), scale
+    return unit_cholesky(matrix / scale / scale[:, None], jitter), scale
 
 
-def semidefinite_solution(matrix, right):
-    """x with matrix x = right, by ``scaled_cholesky``."""
-    factor, scale = scaled_cholesky(matrix)
-    return linalg.lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
+def semidefinite_solver(matrix, jitter=1e-10):
+    """A function that multiplies by the inverse of a matrix, by ``scaled_cholesky``."""
+    factor, scale = scaled_cholesky(matrix, jitter)
+    return lambda right: linalg.lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
 
 
 def whitener(matrix):

@@ -181,6 +181,17 @@ def opening(title, text, *remarks):
     ]  # fmt: skip
 
 
+def beside_peers(losses):
+    """Return the lines that a report on default fits beside scikit-learn's begins with."""
+    title = f"Default fits of {losses} beside scikit-learn's estimators"
+    text = (
+        "Processor time, medians; the ratio is the peer's time over ours, with quartiles over the "
+        "rounds; the gap is how far F lies above the optimum, as a part of it."
+    )
+    columns = "data", "loss", "peer", "ours", "peer's", "ratio", "our gap", "its gap"
+    return [*opening(title, text), *head(*columns)]
+
+
 def publish(lines, out="-"):
     """Print the lines of a report as they come, and write them to a file unless it is ``-``."""
     start, found = time.perf_counter(), []

@@ -3,6 +3,7 @@
  * `_dual_descent.pyx` has the problem and derives the update. */
 #include "_dual_descent.hpp"
 #include "_level.hpp"
+#include "_math.hpp"
 #include "_row_kinds.hpp"
 
 namespace lossopt {
@@ -12,11 +13,6 @@ namespace LOSSOPT_LEVEL {
 constexpr uint64_t PROXIMAL_SWEEPS = 5;
 /* Sweeps end where the worst violation is this part of the first one's. */
 constexpr double SMALLER = 0.1;
-
-LOSSOPT_INLINE double greatest(double a, double b)
-{
-    return a > b ? a : b;
-}
 
 /* One row's dual variables; returns whether the row may rest.  `move` is what they have changed by. */
 static bool visit(DualProblem &p, ptrdiff_t i, double z, double *move)

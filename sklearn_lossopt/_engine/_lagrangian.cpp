@@ -41,8 +41,8 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
          * geometric series, which is long where there is next to no other curvature. */
         multiplied_solution(ridge, direction, second);
         multiplied_solution(ridge, second, third);
-        double first = -dot(g, direction, size), next = -dot(g, second, size);
-        double left = next > 0 ? greatest(1 + dot(g, third, size) / next, LEAST_SHARE) : 1.0;
+        double first = -dot(size, g, direction), next = -dot(size, g, second);
+        double left = next > 0 ? greatest(1 + dot(size, g, third) / next, LEAST_SHARE) : 1.0;
         return 0.5 * (first + greatest(next, 0.0) / left);
     }
 
@@ -67,7 +67,7 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
         begun = rho;
         for (int step = 0; step < CG_STEPS && rho > p.accuracy * p.accuracy * begun; step++) {
             product(along, second);
-            double curvature = dot(along, second, size);
+            double curvature = dot(size, along, second);
             if (!(curvature > 0))
                 break;
             double length = rho / curvature, before = rho;
@@ -76,13 +76,13 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
                 residual[j] -= length * second[j];
                 solved[j] = residual[j] / diagonal[j];
             }
-            rho = dot(residual, solved, size);
+            rho = dot(size, residual, solved);
             for (ptrdiff_t j = 0; j < size; j++)
                 along[j] = solved[j] + rho / before * along[j];
             work += p.numbers * (double)n_active / (double)m;
         }
         product(direction, second);
-        double decrement = -0.5 * dot(g, direction, size), rest = 0, ridge = p.ridge / p.width;
+        double decrement = -0.5 * dot(size, g, direction), rest = 0, ridge = p.ridge / p.width;
         for (ptrdiff_t j = 0; j < size; j++) {
             double r = g[j] + second[j];
             rest += 0.5 * r * r / (j == size - 1 ? diagonal[j] : p.penalty[j] + ridge);

@@ -6,23 +6,16 @@ have :math:`\phi = 0`. With centres :math:`\theta` and a width :math:`\sigma`,
 .. math:: e(z) = \max_{l \le t \le h} \; t (z - c) - \phi(t) - \tfrac{\sigma}{2} (t - \theta)^2
 
 is smooth, with t as its derivative. A step minimises the penalised mean of e by semismooth Newton
-steps and then takes the t of all terms as the next centres (Rockafellar 1976; Li, Sun and Toh 2018).
+steps and then takes the t of all terms as the next centres. ``_solvers/augmented_lagrangian.py`` has
+the sources.
 
 One Newton step reads the rows once, and a few of them twice. It forms slopes, curvatures and gaps of
 a block of rows at a time, and adds the rows whose slope has changed to the gradient and those with
-curvature to the matrix while they are in the cache. LAPACK solves for the direction; above a number of columns conjugate gradients do,
-on the rows with curvature. One pass over all rows gives what the direction moves raw predictions by.
-The line search then needs no rows. A multiple of the identity, the ridge, keeps the matrix regular
+curvature to the matrix while they are in the cache. LAPACK solves for the direction; above a number
+of columns conjugate gradients do, on the rows with curvature. One pass over all rows gives what the
+direction moves raw predictions by. The line search then needs no rows. A multiple of the identity, the ridge, keeps the matrix regular
 while few rows have curvature. It falls while whole steps succeed, and the problem counts as solved
 where the decrement is small without it. The matrix is formed once for all ridges tried at a point.
-
-References
-----------
-Rockafellar, R. T. (1976). Augmented Lagrangians and applications of the proximal point algorithm
-in convex programming. Mathematics of Operations Research 1(2), 97-116.
-
-Li, X., Sun, D. and Toh, K.-C. (2018). A highly efficient semismooth Newton augmented Lagrangian
-method for solving Lasso problems. SIAM Journal on Optimization 28(1), 433-458.
 """
 
 import numpy as np

@@ -18,20 +18,25 @@ namespace lossopt {
 namespace LOSSOPT_LEVEL {
 
 template <class T>
+LOSSOPT_INLINE T dot(ptrdiff_t n, const T *LOSSOPT_RESTRICT x, const T *LOSSOPT_RESTRICT w)
+{
+    T s = 0;
+#pragma omp simd reduction(+ : s)
+    for (ptrdiff_t j = 0; j < n; j++)
+        s += x[j] * w[j];
+    return s;
+}
+
+template <class T>
 LOSSOPT_INLINE T dot(ptrdiff_t n, const T *LOSSOPT_RESTRICT x, const T *LOSSOPT_RESTRICT shift,
                      const T *LOSSOPT_RESTRICT w)
 {
+    if (!shift)
+        return dot(n, x, w);
     T s = 0;
-    ptrdiff_t j;
-    if (shift) {
 #pragma omp simd reduction(+ : s)
-        for (j = 0; j < n; j++)
-            s += (x[j] - shift[j]) * w[j];
-    } else {
-#pragma omp simd reduction(+ : s)
-        for (j = 0; j < n; j++)
-            s += x[j] * w[j];
-    }
+    for (ptrdiff_t j = 0; j < n; j++)
+        s += (x[j] - shift[j]) * w[j];
     return s;
 }
 

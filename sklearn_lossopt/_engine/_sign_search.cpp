@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "_level.hpp"
+#include "_products.hpp"
 #include "_sign_search.hpp"
 
 namespace lossopt {
@@ -38,15 +39,6 @@ LOSSOPT_INLINE void add(double a, const double *x, double *y, ptrdiff_t n)
 {
     for (ptrdiff_t i = 0; i < n; i++)
         y[i] += a * x[i];
-}
-
-LOSSOPT_INLINE double dot(const double *x, const double *y, ptrdiff_t n)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (ptrdiff_t i = 0; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
 }
 
 LOSSOPT_INLINE bool opposed(double a, double b)
@@ -217,7 +209,7 @@ class SignSearch {
         double *own = p.factor + size * d, rest = diagonal[j];
         for (ptrdiff_t k = 0; k < size; k++) {
             const double *other = p.factor + k * d;
-            own[k] = (row(j, member[k]) - dot(own, other, k)) / other[k];
+            own[k] = (row(j, member[k]) - dot(k, own, other)) / other[k];
             rest -= own[k] * own[k];
         }
         return rest;
@@ -258,7 +250,7 @@ class SignSearch {
     {
         for (ptrdiff_t i = 0; i < size; i++) {
             const double *own = p.factor + i * d;
-            x[i] = (x[i] - dot(own, x, i)) / own[i];
+            x[i] = (x[i] - dot(i, own, x)) / own[i];
         }
         for (ptrdiff_t i = size - 1; i >= 0; i--) {
             const double *own = p.factor + i * d;

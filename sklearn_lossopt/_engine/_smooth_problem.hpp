@@ -8,6 +8,8 @@
 
 #include "_conjugates.hpp"
 #include "_lagrangian.hpp"
+#include "_math.hpp"
+#include "_products.hpp"
 #include "_row_kinds.hpp"
 
 namespace lossopt {
@@ -15,20 +17,6 @@ namespace LOSSOPT_LEVEL {
 
 /* Rows whose derivatives are formed before they are added up: they stay in the cache. */
 constexpr ptrdiff_t BLOCK = 64;
-
-LOSSOPT_INLINE double greatest(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-LOSSOPT_INLINE double dot(const double *x, const double *y, ptrdiff_t n)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (ptrdiff_t i = 0; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
-}
 
 template <class Row> class SmoothProblem {
   protected:
@@ -94,7 +82,7 @@ template <class Row> class SmoothProblem {
         if (!p.n_null)
             return;
         for (ptrdiff_t k = 0; k < p.n_null; k++)
-            projected[k] = dot(p.null + k * size, v, size);
+            projected[k] = dot(size, p.null + k * size, v);
         for (ptrdiff_t k = 0; k < p.n_null; k++)
             for (ptrdiff_t j = 0; j < size; j++)
                 v[j] -= projected[k] * p.null[k * size + j];

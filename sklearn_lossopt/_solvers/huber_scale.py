@@ -9,7 +9,7 @@ from sklearn_lossopt._linalg import (
     conjugate_gradients,
     gram,
     scale_rows,
-    semidefinite_solution,
+    semidefinite_solver,
     squares,
 )
 from sklearn_lossopt._solvers.equivalent_rows import equivalent
@@ -119,7 +119,7 @@ class ScaleSearch:
         if self.l1 > 0 or self.x_squares is not None:
             return constant, r, sigma
         H = self.hessian.matrix(1.0)
-        w = semidefinite_solution(H, (self.share * self.y) @ self.x)
+        w = semidefinite_solver(H)((self.share * self.y) @ self.x)
         left = self._residuals(w)
         smaller = self._scale_of(left)
         return (w, left, smaller) if smaller < sigma else (constant, r, sigma)
@@ -169,7 +169,7 @@ class ScaleSearch:
             model = QuadraticModel(x, share[:, None], h[:, None].__mul__, 1, l2)
             return minimise(model, w, -g, thresholds(self.objective) / self.unit)[0]
         if self.x_squares is None:
-            return w + semidefinite_solution(self._matrix(h), g)
+            return w + semidefinite_solver(self._matrix(h))(g)
         h *= share
         diagonal = h @ self.x_squares
         diagonal[:-1] += l2

@@ -1,9 +1,8 @@
 """The minimum of a quadratic and piecewise linear losses of some rows, by an interior point."""
 
 import numpy as np
-from scipy import linalg
 
-from sklearn_lossopt._linalg import unit_cholesky
+from sklearn_lossopt._linalg import semidefinite_solver
 
 # Steps, at most.
 STEPS = 40
@@ -89,11 +88,7 @@ class PiecewiseLinearProblem:
     def _solver(self, curvature):
         """What multiplies by the inverse of the Hessian for curvatures of rows."""
         rows = self.x * np.sqrt(self.share * curvature.sum(axis=0))[:, None]
-        H = rows.T @ rows + self.quadratic
-        scale = np.sqrt(np.maximum(np.diagonal(H), 0))
-        scale[scale == 0] = 1.0
-        factor = unit_cholesky(H / scale / scale[:, None], 1e-12), True
-        return lambda g: linalg.cho_solve(factor, g / scale, check_finite=False) / scale
+        return semidefinite_solver(rows.T @ rows + self.quadratic, 1e-12)
 
     def _step(self, below, above, gap, residual):
         """A predictor and a corrector; returns the way gone, None where it is no number."""

@@ -119,13 +119,7 @@ def search(rounds):
 
 def report(options):
     """Yield the lines of kinks.md."""
-    yield from _harness.opening(
-        "Default fits of losses with kinks beside scikit-learn's estimators",
-        "Processor time, medians; the ratio is the peer's time over ours, with quartiles over the "
-        "rounds; the gap is how far F lies above the optimum, as a part of it.",
-    )
-    times = "ours", "peer's", "ratio"
-    yield from _harness.head("data", "loss", "peer", *times, "our gap", "its gap")
+    yield from _harness.beside_peers("losses with kinks")
     for size in options.sizes:
         n, d = map(int, size.split("x"))
         for loss in options.losses:

@@ -92,13 +92,7 @@ def fitted(model, X, y):
 
 
 def report(options):
-    yield from _harness.opening(
-        "Default fits of smooth losses beside scikit-learn's estimators",
-        "Processor time, medians; the ratio is the peer's time over ours, with quartiles over the "
-        "rounds; the gap is how far F lies above the optimum, as a part of it.",
-    )
-    times = "ours", "peer's", "ratio"
-    yield from _harness.head("data", "loss", "peer", *times, "our gap", "its gap")
+    yield from _harness.beside_peers("smooth losses")
     for size in options.sizes:
         n, d, k = map(int, size.split("x"))
         for loss in options.losses:

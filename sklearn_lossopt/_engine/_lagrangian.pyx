@@ -105,7 +105,6 @@ cdef class Lagrangian:
     cdef LagrangianProblem problem
     cdef Rows rows
     cdef readonly object theta, on
-    cdef object flat
     cdef list keep
 
     def __init__(self, Rows rows, double last, scale, null, share, pieces, conjugate, penalty,
@@ -135,10 +134,9 @@ cdef class Lagrangian:
         p.ridge, p.least_ridge, p.accuracy = 1e-4, 1e-14, 0.05
         middle = 0.5 * (low + high)
         self.theta = np.where(np.isfinite(middle), middle, 0.0)
-        self.on, self.flat = np.zeros(shape, bool), np.zeros(size, bool)
+        self.on = np.zeros(shape, bool)
         p.theta = self.doubles(self.theta, shape)
         p.on = <cbool*> address(self.on, bool, self.keep)
-        p.flat = <cbool*> address(self.flat, bool, self.keep)
         p.host, p.lapack = &host, &lapack
 
     cdef double* doubles(self, array, shape) except? NULL:

@@ -146,7 +146,7 @@ class AugmentedLagrangian:
         self.on, self.settled = None, False
         # Of the gap, what the smooth problem may be short of its minimum. Of the tolerance, the gap
         # that makes it needless to look for the exact solution.
-        self.rest, self.enough = 0.01, 0.0
+        self.rest, self.enough = 0.3, 0.0
         # Whether v is the exact solution, see ``finish``.
         self.finished = False
 
@@ -181,7 +181,7 @@ class AugmentedLagrangian:
         """Begin with at least this width, and solve the smooth problems, which hardly bend then, to
         the end: what they are short of is large in the units of the duals."""
         self.width = max(self.width, width)
-        self.rest, self.enough = 1e-10, 1e-3
+        self.rest, self.enough = 1e-3, 1e-3
 
     def step(self, tol):
         """One outer step: minimise the smooth problem, then replace its duals.
@@ -269,5 +269,7 @@ class AugmentedLagrangian:
                 break
             gap, v = self.gap, self.v
             self.step(0.0)
+            if np.array_equal(self.v, v):
+                break
             if not self.gap <= gap:
                 self.gap, self.v = gap, v

@@ -10,7 +10,7 @@ from sklearn_lossopt._linalg import conjugate_gradients
 from sklearn_lossopt._solvers.augmented_lagrangian import fenchel_gaps
 from sklearn_lossopt.losses._conjugates import Entropy, Quadratic
 
-WIDTH, MOST = 0.5, 30
+WIDTH, RAW_SCALE, MOST = 0.5, 2.0, 30
 
 
 class Breakpoints:
@@ -87,12 +87,13 @@ class Twin:
             self.accuracy = max(0.1 * self.accuracy, 1e-9)
         return direction, decrement + rest
 
-    def infeasibility(self, z, g):
+    def infeasibility(self, z, g, dual):
         r = np.abs(z - self.c) * (self.low < self.high)
-        far = 100 * (WIDTH + self.share[: self.n] @ r.sum(axis=0)[: self.n])
+        far = 100 * (RAW_SCALE + self.share[: self.n] @ r.sum(axis=0)[: self.n])
         u = np.minimum(np.abs(g), far * self.penalty) / np.where(self.penalty > 0, self.penalty, 1)
         u = np.where(self.penalty > 0, u, far)
-        return np.sum(u * np.abs(g) - 0.5 * self.penalty * u**2), 1e-13 * far
+        unit = self.share[: self.n] @ np.abs(dual.sum(axis=0)[: self.n])
+        return np.sum(u * np.abs(g) - 0.5 * self.penalty * u**2), 1e-13 * unit * far
 
     def length(self, z, q, v, direction):
         def slope(t):
@@ -126,7 +127,7 @@ class Twin:
             if moved:
                 dual = self.dual(z)
                 g = (self.share * dual.sum(axis=0)) @ self.A + self.penalty * v
-                gap, (missing, rounding) = self.gap(z, dual), self.infeasibility(z, g)
+                gap, (missing, rounding) = self.gap(z, dual), self.infeasibility(z, g, dual)
                 if missing <= max(rest * max(gap, tol), rounding):
                     found = gap + missing
                     break
@@ -213,7 +214,7 @@ def problem(kind, name, conjugate, asked, n=601, d=7):
     most = 3 if "iterative" in asked else 100
     known = ("none", 0.0) if conjugate is None else (conjugate.kind, conjugate.q)
     engine = Lagrangian(
-        Rows(held, used, shift), last, scale, null, share, pieces, known, penalty, WIDTH, most
+        Rows(held, used, shift), last, scale, null, share, pieces, known, penalty, RAW_SCALE, most
     )
     n_rows = len(A) - d * ("l1" in asked)
     twin = Twin(A, n_rows, share, pieces, conjugate or Breakpoints(), penalty, most)
@@ -266,7 +267,7 @@ def test_a_gap_is_stated_beyond_the_reach_of_curvature(wanted):
         pieces = tuple(part[None] for part in (y, np.full(60, -0.98), np.full(60, 0.02)))
         engine = Lagrangian(
             Rows(X, None, None), 1.0, np.ones(9), None, np.full(60, 1 / 60), pieces,
-            ("none", 0.0), np.zeros(9), WIDTH, 100,
+            ("none", 0.0), np.zeros(9), RAW_SCALE, 100,
         )  # fmt: skip
         v, least = np.zeros(9), least_mean(X, y, 0.98)
         for _ in range(10):
@@ -295,7 +296,7 @@ def test_a_stop_is_heard_within_a_step():
     pieces = tuple(np.stack(part) for part in zip(*PIECES["quantile"](y), strict=True))
     engine = Lagrangian(
         Rows(X, None, None), 1.0, np.ones(41), None, np.full(len(X), 1 / len(X)), pieces,
-        ("none", 0.0), np.full(41, 1e-6), WIDTH, 100,
+        ("none", 0.0), np.full(41, 1e-6), RAW_SCALE, 100,
     )  # fmt: skip
     with flag.heard():
         flag.set()

@@ -10,9 +10,9 @@ namespace LOSSOPT_LEVEL {
 
 /* What curvature is taken to be at least beside the ridge, as a share of it: the rest is rounding. */
 constexpr double LEAST_SHARE = 1e-10;
-/* How far from v the optimum is taken to lie, at most, in units of the first width plus the mean
+/* How far from v the optimum is taken to lie, at most, in units of the raw scale plus the mean
  * residual: where both slopes of all rows are of one size, raw predictions move by twice the latter
- * at most, in the mean.  And what rounding leaves of a gradient. */
+ * at most, in the mean.  And what rounding leaves of a gradient, in units of the mean slope. */
 constexpr double FAR = 100, ROUNDING = 1e-13;
 /* Of what v may be short of the smooth minimum, the decrement at which the ridge falls fast. */
 constexpr double SMALL_DECREMENT = 0.03;
@@ -22,6 +22,7 @@ constexpr int CG_STEPS = 1000;
 template <class Row> class OuterStep : SmoothProblem<Row> {
     using Base = SmoothProblem<Row>;
     using Base::p, Base::n, Base::m, Base::size, Base::z, Base::q, Base::weighted, Base::start;
+    using Base::slopes;
     using Base::g, Base::direction, Base::second, Base::third, Base::diagonal, Base::residual;
     using Base::solved, Base::along, Base::H, Base::factor, Base::n_active, Base::gap, Base::work;
     using Base::fill_diagonal, Base::for_terms, Base::measure, Base::measure_curvature, Base::predict;
@@ -188,13 +189,15 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
      * best.  An optimum u away from v has F >= F(v) - gap + g u + u' P u / 2, P being the penalty's. */
     bool concludes()
     {
-        double far = FAR * (p.first_width + mean_residual()), missing = 0;
+        double far = FAR * (p.raw_scale + mean_residual()), missing = 0, unit = 0;
+        for (ptrdiff_t i = 0; i < n; i++)
+            unit += fabs(slopes[i]);
         for (ptrdiff_t j = 0; j < size; j++) {
             double slope = fabs(g[j]), u = least(slope / p.penalty[j], far);
             if (slope > 0)
                 missing += u * (slope - 0.5 * p.penalty[j] * u);
         }
-        if (missing > greatest(p.rest * greatest(gap, p.tolerance), ROUNDING * far))
+        if (missing > greatest(p.rest * greatest(gap, p.tolerance), ROUNDING * unit * far))
             return false;
         p.gap = gap + missing;
         return true;

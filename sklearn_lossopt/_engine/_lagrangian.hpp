@@ -35,7 +35,7 @@ struct LagrangianProblem {
     bool dense; /* whether the curvature matrix is formed */
     /* Where the step starts, and ends. */
     double *v, *theta;
-    double width, first_width, ridge, least_ridge, accuracy;
+    double width, raw_scale, ridge, least_ridge, accuracy;
     bool *on; /* (pieces, m) duals inside of their bounds */
     double rest, tolerance;
     double gap;

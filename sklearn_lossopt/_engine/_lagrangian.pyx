@@ -87,8 +87,8 @@ cdef class Lagrangian:
         q, or "entropy", that of log cosh.
     penalty : ndarray of shape (d + 1,), float64
         Second derivatives of the penalty.
-    first_width : float
-        In raw predictions, what an error of the gradient counts as.
+    raw_scale : float
+        A typical size of raw predictions.
     most_dense : int
         The most coefficients for which the curvature matrix is formed.
 
@@ -108,7 +108,7 @@ cdef class Lagrangian:
     cdef list keep
 
     def __init__(self, Rows rows, double last, scale, null, share, pieces, conjugate, penalty,
-                 double first_width, Py_ssize_t most_dense):
+                 double raw_scale, Py_ssize_t most_dense):
         cdef LagrangianProblem* p = &self.problem
         self.rows, self.keep = rows, []
         p.rows, p.last, p.numbers = rows.used, last, rows.size
@@ -130,7 +130,7 @@ cdef class Lagrangian:
         if not 0 <= p.units <= rows.used.d:
             raise ValueError("shapes do not agree")
         p.dense = p.size <= most_dense
-        p.first_width = first_width
+        p.raw_scale = raw_scale
         p.ridge, p.least_ridge, p.accuracy = 1e-4, 1e-14, 0.05
         middle = 0.5 * (low + high)
         self.theta = np.where(np.isfinite(middle), middle, 0.0)

@@ -103,7 +103,7 @@ class PartitionedLagrangian:
     def _concludes(self, g, gap, residual, tol):
         """Whether the duals at a point, which are feasible where g is 0, give a lower bound that is
         next to the best: see the engine's. Notes the gap then."""
-        far = FAR * (self.first_width + residual)
+        far = FAR * (2 * self.first_width + residual)
         g = np.abs(g)
         with np.errstate(divide="ignore", invalid="ignore"):
             u = np.where(g > 0, np.minimum(g / self.penalty, far), 0.0)

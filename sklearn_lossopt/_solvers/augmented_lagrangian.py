@@ -138,7 +138,7 @@ class AugmentedLagrangian:
         self.width = self.first_width = self._first_width(y_scale)
         # The duals begin in the middle: the smooth loss is then symmetric.
         self.engine = x.lagrangian(
-            self.share, (self.c, self.low, self.high), self.conjugate, penalty, self.first_width,
+            self.share, (self.c, self.low, self.high), self.conjugate, penalty, y_scale,
             MATRIX_SIZE,
         )  # fmt: skip
         self.gap = np.inf

@@ -1,5 +1,6 @@
 """What a fit minimises: the loss and the penalty on these rows."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -243,12 +244,13 @@ class Objective:
         weight = None if self.weight is None else self.weight[index]
         return raw_spread(self.loss, self.target[index].astype(np.float64), constant, weight)
 
-    def curvature_bound(self, y_scale):
+    def curvature_bound(self, y_scale, from_zero=False):
         """The loss's bound of its second derivative; what is found at the best constant model
-        for a user's loss that gives none."""
+        for a user's loss that gives none. ``from_zero`` says that training does not start at the
+        best constant, even if it could."""
         bound = self.loss._curvature_bound(y_scale, self.n_outputs)
-        if bound is not None and self.loss._has_link and not self.fit_intercept:
-            # Training starts at raw predictions of 0, where the curvature may be far larger.
+        if bound is not None and self.loss._has_link and (from_zero or not self.fit_intercept):
+            # At raw predictions of 0 the curvature may be far larger.
             start = self.loss._curvature(np.full((1, 1), float(y_scale)), np.zeros((1, 1)))
             return max(float(bound), float(start[0, 0]))
         if bound is not None:
@@ -270,9 +272,9 @@ class Objective:
         return size
 
     def predicts_finite(self, raw_of):
-        """Whether predictions of all rows used are finite before and after a log link; ``raw_of``
-        maps rows to raw predictions."""
-        if not self.loss._has_link:
+        """Whether predictions of all rows used are finite; ``raw_of`` maps rows to raw predictions,
+        by parameters that are finite."""
+        if not self.predictions_may_overflow():
             return True
         size = max(1, int(PREDICTED_ENTRIES / self.row_size))
         used = self.sample_indices
@@ -280,6 +282,12 @@ class Objective:
         raw = (raw_of(self.X[part if used is None else used[part]]) for part in parts)
         raw = (z.astype(self.model_dtype) for z in raw)
         return all(np.isfinite(z).all() and np.isfinite(self.loss._predict(z)).all() for z in raw)
+
+    def predictions_may_overflow(self):
+        """Whether the loss is no reason to believe that predictions are finite: beyond a log link,
+        or where the square of a residual is not a number of the model's type."""
+        extreme = math.sqrt(np.finfo(self.model_dtype).max)
+        return self.loss._has_link or bool((self.y_scales() > extreme).any())
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""

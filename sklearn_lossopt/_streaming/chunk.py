@@ -1,13 +1,12 @@
 """One pass over one chunk of a stream."""
 
 import math
-from functools import partial
 
 import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, raw_predictions
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, predicts_finite
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._streaming.memory import automatic
@@ -254,9 +253,7 @@ class ChunkFit:
 
     def _predicts_finite(self, model):
         """Whether coefficients and intercepts, of layers in a network, predict finite numbers."""
-        return self.objective.predicts_finite(
-            partial(raw_predictions, self.settings.network, *model)
-        )
+        return predicts_finite(self.objective, self.settings.network, *model)
 
     def _corrected_pass(self, rates):
         """A pass of which as much is kept as does not raise the estimated objective of all rows

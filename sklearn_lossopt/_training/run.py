@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, raw_predictions
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, predicts_finite
 from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training import defaults
 from sklearn_lossopt._training.auto_schedule import AutoSchedule
@@ -85,8 +85,7 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
 
     take_smallest(iterate, convergence, curve)
     result = monitor.result(iterate.weights)
-    predict = partial(raw_predictions, settings.network, result.coef, result.intercept)
-    if not given.predicts_finite(predict):
+    if not predicts_finite(given, settings.network, result.coef, result.intercept):
         raise DivergenceError(
             f"Training diverged: the model predicts infinite numbers after epoch {len(curve)} with "
             f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {remedy(settings)}"

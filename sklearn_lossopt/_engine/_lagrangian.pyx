@@ -13,9 +13,10 @@ One Newton step reads the rows once, and a few of them twice. It forms slopes, c
 a block of rows at a time, and adds the rows whose slope has changed to the gradient and those with
 curvature to the matrix while they are in the cache. LAPACK solves for the direction; above a number
 of columns conjugate gradients do, on the rows with curvature. One pass over all rows gives what the
-direction moves raw predictions by. The line search then needs no rows. A multiple of the identity, the ridge, keeps the matrix regular
-while few rows have curvature. It falls while whole steps succeed, and the problem counts as solved
-where the decrement is small without it. The matrix is formed once for all ridges tried at a point.
+direction moves raw predictions by. The line search then needs no rows. A multiple of the identity,
+the ridge, keeps the matrix regular while few rows have curvature. It falls while whole steps succeed,
+and where the decrement is small with it. The matrix is formed once for all ridges tried at a point.
+The problem counts as solved where the gradient is so small that the duals bound the optimum.
 """
 
 import numpy as np
@@ -156,7 +157,7 @@ cdef class Lagrangian:
         start : ndarray of shape (d + 1,)
         width : float
         rest : float
-            Of the gap, what the smooth problem may be short of its minimum.
+            Of the gap, by how much the duals may miss the best lower bound.
         tol : float
             The gap that is wanted; a smaller one counts as this.
         most : int
@@ -166,8 +167,7 @@ cdef class Lagrangian:
         -------
         v : ndarray of shape (d + 1,)
         gap : float
-            The duality gap, plus a multiple of what the smooth problem is short of its minimum;
-            infinite where the steps were not enough.
+            The duality gap, plus what the duals may miss; infinite where the steps were not enough.
         count : int
             Newton steps taken.
         """

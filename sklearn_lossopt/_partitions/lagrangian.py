@@ -40,7 +40,7 @@ class PartitionedLagrangian:
 
     # It does not give up, and does not look for an exact solution.
     exhausted = finished = settled = False
-    # Of the gap, what the smooth problem may be short of its minimum.
+    # Of the gap, by how much the duals may miss the best lower bound.
     rest = 0.3
 
     def __init__(self, objective, rows, output, weights, null=None):

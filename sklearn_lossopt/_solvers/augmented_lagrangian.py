@@ -144,7 +144,7 @@ class AugmentedLagrangian:
         self.gap = np.inf
         # Which rows are on their breakpoints after the last step, and whether they were before it.
         self.on, self.settled = None, False
-        # Of the gap, what the smooth problem may be short of its minimum. Of the tolerance, the gap
+        # Of the gap, by how much the duals may miss the best lower bound. Of the tolerance, the gap
         # that makes it needless to look for the exact solution.
         self.rest, self.enough = 0.3, 0.0
         # Whether v is the exact solution, see ``finish``.
@@ -189,12 +189,12 @@ class AugmentedLagrangian:
         Parameters
         ----------
         tol : float
-            The gap that is wanted; the smooth problem is solved to a part ``rest`` of it.
+            The gap that is wanted; the duals may miss a part ``rest`` of it.
 
         Notes
         -----
-        Updates ``v`` and ``gap``, an estimate of F(v) - F*: the duality gap plus what the smooth
-        problem is short of its minimum.
+        Updates ``v`` and ``gap``, an estimate of F(v) - F*: the duality gap plus what the duals may
+        miss.
         """
         self.finished, first = False, self.on is None
         self.v, self.gap, count = self.engine.step(self.v, self.width, self.rest, tol, MAX_NEWTON)

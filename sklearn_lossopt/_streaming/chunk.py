@@ -11,7 +11,7 @@ from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, netw
 from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._streaming.memory import automatic
 from sklearn_lossopt._training.defaults import network_rate, with_regularisation
-from sklearn_lossopt._training.loop import far_above, remedy, trainer
+from sklearn_lossopt._training.loop import far_above, infinite_predictions, remedy, trainer
 from sklearn_lossopt._training.state import FitResult
 
 # Rows an update where the user leaves it open: the least that fit takes too.
@@ -168,10 +168,8 @@ class ChunkFit:
             *preconditioner.unshift(preconditioner.weights.astype(np.float64))
         )
         if not self._predicts_finite(model):
-            raise DivergenceError(
-                f"Training diverged: the model predicts infinite numbers after call "
-                f"{stream.state.epoch} with learning_rate={rate:.3g}. {remedy(self.settings)}"
-            )
+            when = f"after call {stream.state.epoch}"
+            raise infinite_predictions(self.objective, when, rate, self.settings)
         return FitResult(*model, stream.state, 1, rate, False, [value], stream=stream)
 
     def _take_up_points(self, start):

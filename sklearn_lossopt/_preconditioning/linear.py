@@ -182,9 +182,7 @@ class LinearPreconditioner:
                 self.shift = statistics.mean.astype(objective.X.dtype)
             return statistics.variance
         if objective.fit_intercept and not objective.sparse:
-            mean, variance = objective.moments()
-            dtype = objective.X.dtype
-            self.shift = objective.cached("shift", (), lambda: mean.astype(dtype))
+            self.shift, variance = objective.centre()
             return variance
         return objective.raw_moment()
 
@@ -209,7 +207,8 @@ class LinearPreconditioner:
         def find(objective):
             offset = objective.offset if shift is None else shift.astype(np.float64)
             eps = np.finfo(objective.X.dtype).eps
-            return null_space(ScaledRows(objective, shift), objective.fit_intercept, offset, eps)
+            rows = ScaledRows(objective, shift).evened()
+            return null_space(rows, objective.fit_intercept, offset, eps)
 
         return self.objective.null_space(shift, find)
 

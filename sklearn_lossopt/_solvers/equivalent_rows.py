@@ -188,6 +188,11 @@ class RowSpace:
         self.centred, self.mean = objective.fit_intercept, np.zeros(objective.d)
         if self.centred:
             self.mean = self._mean(objective)
+        if self.centred and not objective.sparse:
+            centre = objective.centre()[0]
+            # A span less another point than the mean has one direction more.
+            self.centred = np.array_equal(centre, self.mean.astype(self.dtype))
+            self.mean = self.mean if self.centred else centre.astype(np.float64)
         used = objective.subsample(objective.n)
         self.target = objective.target if index is None else objective.target[used]
         self.weight = objective.weight

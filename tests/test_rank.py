@@ -24,6 +24,7 @@ from sklearn.svm import SVC
 from sklearn_lossopt import GradientClassifier, GradientRegressor, GradientSearchCV
 from sklearn_lossopt._objective import Objective
 from sklearn_lossopt._solvers.equivalent_rows import equivalent
+from sklearn_lossopt._solvers.null_space import NullSpace
 from sklearn_lossopt.losses import Huber, SquaredError
 
 SMOOTH = {
@@ -177,6 +178,12 @@ def test_a_penalty_that_is_lost_beside_the_curvature_steers_no_step(optimizer, n
             model.fit(X, size * y)
         assert_allclose(model.coef_, model.coef_[0] * np.array([1.0, 0.0, 1.0]), rtol=1e-6)
         assert np.all(model.loss_curve_ < 10 * size)
+
+
+def test_directions_have_no_unit():
+    W, directions = np.array([[1.0, 2.0, 3.0]]), np.array([[1e5], [-1e4], [0.0]])
+    tiny, plain = (NullSpace(directions, np.array([s, s, 1.0])) for s in (1e-152, 1.0))
+    assert_allclose(tiny.remove(W), plain.remove(W))
 
 
 def test_equal_columns_share():

@@ -104,7 +104,9 @@ class NullSpace:
     def __init__(self, directions, scale):
         self.scale = scale
         self.across = linalg.qr(directions, mode="economic", check_finite=False)[0].T * scale
+        # In a unit in which they are about 1: the squares of tiny columns' inverses overflow.
         N = directions / scale[:, None]
+        N = np.ldexp(N, -np.frexp(np.abs(N[:-1]).max(axis=0))[1])
         self.directions = N / np.linalg.norm(N[:-1], axis=0)
         self.Q, self.R = linalg.qr(self.directions[:-1], mode="economic", check_finite=False)
 

@@ -103,6 +103,19 @@ def test_a_scale_that_jumps_under_breakpoints():
     )
 
 
+@pytest.mark.parametrize("optimizer", ["adagrad", "lion", "rmsprop"])
+def test_steps_shorten_where_little_of_them_is_kept(optimizer):
+    """Calls that are not judged must not undo what corrections gained."""
+    X, y, _ = real_data("regression")["diabetes"]
+    X, y = ordered("regression", X[:100], y[:100], "by target")
+    model = make("regression", "huber", optimizer)
+    feed(model, X, y, 10, passes=10)
+    # With steps as long as ever, every other of these is above 0.05 with adagrad.
+    for start in range(0, 100, 10):
+        part = slice(start, start + 10)
+        assert excess(model.partial_fit(X[part], y[part]), X, y) < 0.01
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
 def test_more_rows_than_are_kept(loss):
     X, y = ordered("regression", *make_data("regression", loss, n=2500), "by target")

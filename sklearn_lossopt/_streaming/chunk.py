@@ -269,9 +269,11 @@ class ChunkFit:
         bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
         met = value if self._predicts_finite(after) else math.inf
         model, kept = stream.memory.settle(self.objective, before, after, met, bound, y_scale)
-        stream.factor = min(1.0, 1.1 * stream.factor) if kept else max(0.5 * stream.factor, LEAST)
-        if kept < 1.0:
-            # Memory of a way that was not taken.
+        if kept == 1.0:
+            stream.factor = min(1.0, 1.1 * stream.factor)
+        elif kept is not None:
+            # Steps were too long, and the optimizer's memory is of a way that was not taken.
+            stream.factor = max(0.5 * stream.factor, LEAST)
             stream.state.slots[...] = 0
             stream.state.steps[...] = 0
         if not all(map(np.array_equal, model, after)):

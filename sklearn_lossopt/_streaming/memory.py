@@ -269,12 +269,12 @@ class Memory:
         Returns
         -------
         model : tuple of ndarray (k, d), (k,), float64
-        length : float
-            The part of the passes that was kept.
+        length : float or None
+            The part of the passes that was kept; None where they have not been judged.
         """
         usual = met <= ODD * abs(self.value) and all(np.isfinite(part).all() for part in after)
         if self.rows < self.look and usual:
-            return after, 1.0
+            return after, None
         self.look = self.rows + max(1, self.rows // LOOK)
         self.take_in(objective, True)
         estimate = Estimate(objective, self.reservoir, self.models, self.mass)

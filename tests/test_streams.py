@@ -388,16 +388,14 @@ def test_the_estimate_is_the_objective_while_all_rows_are_kept():
     memory = model._stream.memory
     estimate = Estimate(problem(X, y), memory.reservoir, memory.models, memory.mass)
     W = estimate.place(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_))
-    found, gradient = estimate.value_and_gradient(RoundedLoss(model._loss, 1.0), W)
-    np.testing.assert_allclose(found, objective(model, model.coef_, model.intercept_, X, y))
+    loss = RoundedLoss(model._loss, 1.0)
+    here = estimate.at(loss, W)
+    np.testing.assert_allclose(here.value, objective(model, model.coef_, model.intercept_, X, y))
     for j in range(5):
         step = np.zeros_like(W)
         step[0, j] = 1e-6
-        up, down = (
-            estimate.value_and_gradient(RoundedLoss(model._loss, 1.0), W + sign * step)[0]
-            for sign in (1, -1)
-        )
-        np.testing.assert_allclose((up - down) / 2e-6, gradient[0, j], atol=1e-6)
+        up, down = (estimate.at(loss, W + sign * step).value for sign in (1, -1))
+        np.testing.assert_allclose((up - down) / 2e-6, here.gradient()[0, j], atol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [Hinge(), Quantile(0.8)])

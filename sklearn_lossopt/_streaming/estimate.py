@@ -152,7 +152,7 @@ class Estimate:
         self.share = (share / self.total)[:, None]
         self.target = replace(objective, target=target).targets(slice(None))
         if models is not None:
-            self.z, _, self.slope, self.bend = np.moveaxis(model, 1, 0)
+            self.z, _, self.slope, self.bend = np.ascontiguousarray(np.moveaxis(model, 1, 0))
             self.start = model[:, 1].sum(axis=1)
 
     def penalty(self, W):
@@ -163,40 +163,10 @@ class Estimate:
             value += float(np.sum(np.abs(W) @ self.l1))
         return value
 
-    def value_and_gradient(self, loss, W):
-        """F and the gradient of all but its l1 term; ``loss`` is a RoundedLoss."""
-        value, slope, known, along = self._evaluate(loss, W)
-        gradient = self.l2 * W
-        if known is not None:
-            slope = slope - self.slope - known
-        if slope is not None:
-            gradient = gradient + (self.share * slope).T @ self.x
-        if along is not None:
-            gradient = gradient + (along - self.models.linear) / self.total
-        return value, gradient
-
-    def value(self, loss, W):
-        """F alone."""
-        return self._evaluate(loss, W)[0]
-
-    def _evaluate(self, loss, W):
-        """F, the slopes of the rows kept, those of their models (or None) and the product of the
-        models' curvature with W."""
-        value, slope, known, along = self.penalty(W), None, None, None
-        if len(self.x):
-            raw = self.x @ W.T
-            rows, slope = loss.value_and_slope(self.target, raw)
-            if self.models is not None:
-                step = self.models.bent(raw - self.z)
-                known = self.bend * step
-                rows = rows - self.start
-                value -= float(np.sum(self.share[:, 0] @ ((self.slope + 0.5 * known) * step)))
-            value += float(self.share[:, 0] @ rows)
-        if self.models is not None:
-            along = self.models.along(W)
-            value += float(np.sum(W * (0.5 * along - self.models.linear))) / self.total
-            value += self.models.constant / self.total
-        return value, slope, known, along
+    def at(self, loss, W):
+        """The Evaluation at W; ``loss`` is a RoundedLoss."""
+        with np.errstate(all="ignore"):
+            return Evaluation(self, loss, W)
 
     def own_curvature(self, r):
         """A matrix that is above the curvature of the models of all rows less that of the models
@@ -205,42 +175,6 @@ class Estimate:
         hessian = self.models.hessian[min(r, len(self.models.hessian) - 1)] / self.total
         return min(1.0, 2 * np.sqrt(len(hessian) / len(self.x))) * hessian
 
-    def of_kept(self, loss, W):
-        """What each of the rows kept adds to their objective."""
-        return self.share[:, 0] * loss.value_and_slope(self.target, self.x @ W.T)[0]
-
-    def spread(self, loss, W):
-        """The standard deviation of the rows' losses; about as much where none is kept."""
-        if not len(self.x):
-            return self.value(loss, W)
-        with np.errstate(all="ignore"):
-            rows = self.of_kept(loss, W) / self.share[:, 0]
-            return float(np.nan_to_num(np.std(rows), nan=0.0, posinf=0.0))
-
-    def mean_curvature(self, loss, W):
-        """Of the rows kept, for each output (k,); None where rows' own say more."""
-        h = loss.curvature(self.target, self.x @ W.T)
-        h = np.nan_to_num(h, nan=0.0, posinf=0.0)
-        mean = (self.share * h).sum(axis=0) / self.share.sum()
-        if self.objective.target_kind == "class":
-            k = len(mean)
-            return np.full(k, mean.mean() * k / (k - 1))
-        square = (self.share * h**2).sum(axis=0) / self.share.sum()
-        few = not loss.loss.smooth or (square > SPREAD * mean**2).any()
-        return mean if few else None
-
-    def models_help(self, loss, W):
-        """Whether the models of the rows kept say more of their slopes than nothing would."""
-        held = np.flatnonzero((self.bend != 0).any(axis=1) | (self.slope != 0).any(axis=1))
-        if len(held) == 0:
-            return True
-        raw = self.x[held] @ W.T
-        slope = loss.value_and_slope(self.target[held], raw)[1]
-        step = self.models.bent(raw - self.z[held])
-        left = slope - self.slope[held] - self.bend[held] * step
-        share = self.share[held]
-        return float(np.sum(share * left**2)) <= float(np.sum(share * slope**2))
-
     def place(self, coef, intercept):
         """Extended weights, float64, of coefficients and intercepts for rows as they are."""
         coef = np.asarray(coef, np.float64)
@@ -248,6 +182,87 @@ class Estimate:
 
     def unshift(self, W):
         return W[:, :-1], W[:, -1] - W[:, :-1] @ self.shift
+
+
+class Evaluation:
+    """The estimate at extended weights, from one look at the rows kept.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    loss : RoundedLoss
+    W : ndarray of shape (k, d + 1)
+
+    Attributes
+    ----------
+    value : float
+        F.
+    raw, slope : ndarray of shape (m, k)
+        Raw predictions of the rows kept, and the derivatives of their losses.
+    rows : ndarray of shape (m,)
+        Their losses.
+    """
+
+    def __init__(self, estimate, loss, W):
+        self.estimate, self.loss, self.W = estimate, loss, W
+        models, share = estimate.models, estimate.share
+        self.value, self.raw = estimate.penalty(W), estimate.x @ W.T
+        self.slope, self.rows = np.empty(self.raw.shape), np.empty(len(self.raw))
+        # What the models say of the slopes of the rows kept, and of those of all others.
+        self._of_models, self._along = 0.0, None
+        if len(self.raw):
+            self.rows, self.slope = loss.value_and_slope(estimate.target, self.raw)
+            value = float(share[:, 0] @ self.rows)
+            if models is not None:
+                step = models.bent(self.raw - estimate.z)
+                bent = estimate.bend * step
+                self._of_models = estimate.slope + bent
+                known = (estimate.slope + 0.5 * bent) * step
+                value -= float(share[:, 0] @ (estimate.start + known.sum(axis=1)))
+            self.value += value
+        if models is not None:
+            self._along = models.along(W)
+            self.value += float(np.vdot(W, 0.5 * self._along - models.linear)) / estimate.total
+            self.value += models.constant / estimate.total
+
+    def gradient(self):
+        """Of all but F's l1 term, (k, d + 1)."""
+        estimate = self.estimate
+        gradient = estimate.l2 * self.W
+        if len(self.raw):
+            gradient += (estimate.share * (self.slope - self._of_models)).T @ estimate.x
+        if self._along is not None:
+            gradient += (self._along - estimate.models.linear) / estimate.total
+        return gradient
+
+    def of_kept(self):
+        """What each of the rows kept adds to their objective."""
+        return self.estimate.share[:, 0] * self.rows
+
+    def spread(self):
+        """The standard deviation of the rows' losses; about as much where none is kept."""
+        if not len(self.raw):
+            return self.value
+        with np.errstate(all="ignore"):
+            return float(np.nan_to_num(np.std(self.rows), nan=0.0, posinf=0.0))
+
+    def mean_curvature(self):
+        """Of the rows kept, for each output (k,); None where rows' own say more."""
+        loss, share = self.loss, self.estimate.share
+        h = loss.curvature(self.estimate.target, self.raw)
+        h = np.nan_to_num(h, nan=0.0, posinf=0.0)
+        mean = (share * h).sum(axis=0) / share.sum()
+        if self.estimate.objective.target_kind == "class":
+            k = len(mean)
+            return np.full(k, mean.mean() * k / (k - 1))
+        square = (share * h**2).sum(axis=0) / share.sum()
+        few = not loss.loss.smooth or (square > SPREAD * mean**2).any()
+        return mean if few else None
+
+    def models_help(self):
+        """Whether the models of the rows kept say more of their slopes than nothing would."""
+        share, left = self.estimate.share, self.slope - self._of_models
+        return float(np.sum(share * left**2)) <= float(np.sum(share * self.slope**2))
 
 
 def first_constant(objective):

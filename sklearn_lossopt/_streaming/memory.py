@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, extended
-from sklearn_lossopt._streaming.correction import Correction, kept_part
+from sklearn_lossopt._streaming.correction import PARTS, Correction, kept_part
 from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum, first_constant
 from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
@@ -277,36 +277,42 @@ class Memory:
             return after, None
         self.look = self.rows + max(1, self.rows // LOOK)
         self.take_in(objective, True)
-        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
-        loss = RoundedLoss(objective.loss, 0.0)
-        W, length, value = kept_part(
-            estimate, loss, estimate.place(*(self.judged or before)), estimate.place(*after)
-        )
-        self.judged = estimate.unshift(W)
-        came = (self.rows - self.corrected) / self.rows**2
-        rise = max(RISE * self.gap, RISE_NOISE * self.spread * math.sqrt(came))
-        changed = not value <= self.value + rise
-        if self.rows >= self.due or changed:
-            if changed:
-                self.doubled = 0
-            self.judged = self._corrected(objective, estimate, self.judged, bound, y_scale)
-        return self.judged, length
-
-    def _corrected(self, objective, estimate, here, bound, y_scale):
-        starts, constant = self._starts(objective, here)
-        if self.models is not None and self.reservoir is not None:
+        due = self.rows >= self.due
+        if due and self.models is not None and self.reservoir is not None:
             shift = self.reservoir.mean() if objective.fit_intercept else self.models.shift
             self.models = self.models.moved(shift, float(objective.fit_intercept))
-            estimate = Estimate(objective, self.reservoir, self.models, self.mass)
-        correction = Correction(estimate, self.rows, bound, y_scale, self.incumbent is None)
-        W = correction.run([estimate.place(*start) for start in starts])
+        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
+        loss = RoundedLoss(objective.loss, 0.0)
+        before, after = (
+            estimate.at(loss, estimate.place(*model)) for model in (self.judged or before, after)
+        )
+        # Newton's steps find more than a part of a pass.
+        here, length = kept_part(before, after, PARTS[:1] if due else PARTS)
+        self.judged = estimate.unshift(here.W)
+        came = (self.rows - self.corrected) / self.rows**2
+        rise = max(RISE * self.gap, RISE_NOISE * self.spread * math.sqrt(came))
+        changed = not here.value <= self.value + rise
+        if due or changed:
+            if changed:
+                self.doubled = 0
+            self.judged = self._corrected(objective, here, bound, y_scale)
+        return self.judged, length
+
+    def _corrected(self, objective, here, bound, y_scale):
+        estimate, loss = here.estimate, here.loss
+        starts, constant = self._starts(objective, estimate.unshift(here.W))
+        points = [here, *(estimate.at(loss, estimate.place(*start)) for start in starts[1:])]
+        first = self.incumbent is None
+        correction = Correction(estimate, self.rows, bound, y_scale, first)
+        W = correction.run(points, points[-1].W)
         estimated = self.reservoir is not None and self.models is not None
-        if estimated and not (correction.credible and estimate.models_help(correction.loss, W)):
+        if estimated and not (correction.credible and correction.end.models_help()):
             # The rows kept alone: never far off.
             self.models, self.reservoir = None, self.reservoir.without_models()
             estimate = Estimate(objective, self.reservoir, None, self.mass)
-            correction = Correction(estimate, self.rows, bound, y_scale, self.incumbent is None)
-            W = correction.run([estimate.place(*start) for start in starts])
+            points = [estimate.at(loss, estimate.place(*start)) for start in starts]
+            correction = Correction(estimate, self.rows, bound, y_scale, first)
+            W = correction.run(points, points[-1].W)
         self.incumbent = estimate.unshift(W)
         self.corrected, self.value = self.rows, correction.value
         if constant is not None and math.isfinite(correction.values[constant]):
@@ -315,9 +321,9 @@ class Memory:
         gained = correction.values.min() - self.value
         growth = GROWTH if gained <= RISE * self.gap else LOOK
         self.due = self.rows + max(1, self.rows // growth)
-        self.spread = estimate.spread(correction.loss, W)
+        self.spread = correction.end.spread()
         if self.reservoir is not None:
-            self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
+            self.rounding = correction.loss.width, correction.end.mean_curvature()
         return self.incumbent
 
 

@@ -1,5 +1,7 @@
 """Linear algebra of the second-order steps."""
 
+from functools import partial
+
 import numpy as np
 from scipy import linalg, sparse
 
@@ -161,9 +163,13 @@ def scaled_cholesky(matrix, jitter=1e-10):
 
 
 def semidefinite_solver(matrix, jitter=1e-10):
-    """A function that multiplies by the inverse of a matrix, by ``scaled_cholesky``."""
-    factor, scale = scaled_cholesky(matrix, jitter)
-    return lambda right: linalg.lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
+    """A function that multiplies by the inverse of a matrix, by ``scaled_cholesky``; it can be
+    pickled."""
+    return partial(_scaled_solution, *scaled_cholesky(matrix, jitter))
+
+
+def _scaled_solution(factor, scale, right):
+    return linalg.lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
 
 
 def whitener(matrix):

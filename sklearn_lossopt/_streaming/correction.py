@@ -1,6 +1,7 @@
 """Newton steps on the estimated objective of all rows seen, between passes of the optimizer."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,6 +28,8 @@ TOLERANCE, ROUNDED_TOLERANCE = 1e-4, 1e-3
 NOTHING = 1e-6
 # Parts of a pass that are tried.
 PARTS = 1.0, 0.25, 0.05
+# By how many times a step with an earlier curvature may gain less or more than it promises.
+FAITHFUL = 2.0
 # Standard errors by which a minimum may be worse for the rows kept than another model.
 NOISE = 3.0
 # Widths over which breakpoints are rounded off, in median distances of rows from them: of the
@@ -62,6 +65,8 @@ class Correction:
         There, with breakpoints rounded off as in the last step.
     converged, credible : bool
         Whether the steps have ended, and whether the rows kept find the minimum a good one too.
+    step : NewtonStep or None
+        Of the last curvature; None where it is not a matrix alone.
     """
 
     def __init__(self, estimate, rows, bound, y_scale, first=False):
@@ -73,6 +78,7 @@ class Correction:
         self.loss = RoundedLoss(self.objective.loss, y_scale)
         self.floor = FLOOR
         self.credible = self.converged = True
+        self.step = None
 
     def round_off(self, here, step):
         """``here`` with the width for a step from there: narrower with each."""
@@ -106,7 +112,7 @@ class Correction:
                 self.value = np.inf
                 return best.W
             found = self._found(best, anchor, len(starts) > 2)
-            self._judge(starts, found)
+            self.credible = credible(starts, found)
             if found.value <= self.value:
                 self.value = found.value
                 return found.W
@@ -180,16 +186,6 @@ class Correction:
             found[r] = problem.minimiser(w, EARLY / 10 * abs(here.value) / len(here.W))
         return found
 
-    def _judge(self, starts, found):
-        """Whether the minimum is a good one for the rows kept, too."""
-        if self.estimate.models is None or not len(self.estimate.x):
-            return
-        best = min((start.of_kept() for start in starts), key=np.sum)
-        change = found.of_kept() - best
-        # The standard error of the sum of the rows' changes.
-        noise = math.sqrt(float(np.sum((change - change.mean()) ** 2)))
-        self.credible = bool(np.sum(change) <= NOISE * noise)
-
     def _curvature(self, raw):
         """Of each row, raised to a part of their mean or, if no row has any, of its bound."""
         h = np.nan_to_num(self.loss.curvature(self.estimate.target, raw), posinf=1e150)
@@ -218,19 +214,11 @@ class Correction:
                 return np.stack([w for w, _ in found]) - there.W, sum(gain for _, gain in found)
 
             return proximal
-        priors, solvers = [], []
-        for H in blocks:
-            priors.append(np.diagonal(H) * self.prior)
-            H[np.diag_indices_from(H)] += priors[-1] + estimate.l2
-            solvers.append(semidefinite_solver(H))
-
-        def newton(there):
-            gradient = there.gradient() + np.stack(priors) * (there.W - anchor)
-            pairs = zip(solvers, gradient, strict=True)
-            direction = -np.stack([solve(g) for solve, g in pairs])
-            return direction, -0.5 * float(np.vdot(gradient, direction))
-
-        return newton
+        priors = np.stack([np.diagonal(H) for H in blocks]) * self.prior
+        for H, prior in zip(blocks, priors, strict=True):
+            H[np.diag_indices_from(H)] += prior + estimate.l2
+        self.step = step = NewtonStep([semidefinite_solver(H) for H in blocks])
+        return lambda there: step(there.gradient() + priors * (there.W - anchor))
 
     def _blocks(self, raw):
         """Each output's mean curvature matrix, without the penalty's: of the rows kept, and of
@@ -265,29 +253,19 @@ class Correction:
         if here.W.size <= JOINT_MATRIX_SIZE:
             H = joint_matrix(x, along, share, k)
             H[np.diag_indices_from(H)] += np.tile(penalty, k)
-            solve_flat = semidefinite_solver(H)
+            self.step = step = NewtonStep([semidefinite_solver(H)])
+            return lambda there: step(there.gradient())
+        blocks = list(weighted_grams(x, self._curvature(here.raw) * share))
+        for H in blocks:
+            H[np.diag_indices_from(H)] += penalty
+        first = NewtonStep([semidefinite_solver(H) for H in blocks])
 
-            def solve(g):
-                return solve_flat(g.ravel()).reshape(g.shape)
-
-        else:
-            blocks = list(weighted_grams(x, self._curvature(here.raw) * share))
-            for H in blocks:
-                H[np.diag_indices_from(H)] += penalty
-            solvers = [semidefinite_solver(H) for H in blocks]
-
-            def product(v):
-                return (along(x @ v.T) * share).T @ x + penalty * v
-
-            def precondition(g):
-                return np.stack([solve(row) for solve, row in zip(solvers, g, strict=True)])
-
-            def solve(g):
-                return conjugate_gradients(product, precondition, g, 0.1, 20)[0]
+        def product(v):
+            return (along(x @ v.T) * share).T @ x + penalty * v
 
         def newton(there):
             gradient = there.gradient()
-            direction = -solve(gradient)
+            direction, _ = conjugate_gradients(product, first.solve, -gradient, 0.1, 20)
             return direction, -0.5 * float(np.vdot(gradient, direction))
 
         return newton
@@ -309,6 +287,48 @@ class Correction:
                 return here, 0.0
             there = at(length)
         return there, length
+
+
+@dataclass
+class NewtonStep:
+    """Newton's step for gradients (k, d + 1), with one solver for each row or one for all."""
+
+    solvers: list
+
+    def solve(self, gradient):
+        """The inverse of the curvature times a gradient."""
+        if len(self.solvers) < len(gradient):
+            return self.solvers[0](gradient.ravel()).reshape(gradient.shape)
+        return np.stack([solve(row) for solve, row in zip(self.solvers, gradient, strict=True)])
+
+    def __call__(self, gradient):
+        """The step, and what it promises."""
+        direction = -self.solve(gradient)
+        return direction, -0.5 * float(np.vdot(gradient, direction))
+
+
+def stepped(here, step):
+    """The Evaluation after one step with a curvature from elsewhere; None where the step does not
+    gain what it promises, so that the curvature is another one here."""
+    with np.errstate(all="ignore"):
+        direction, decrement = step(here.gradient())
+        if decrement <= NOTHING * abs(here.value):
+            return here
+        there = here.estimate.at(here.loss, here.W + direction)
+        gained = here.value - there.value
+        right = decrement / FAITHFUL <= gained <= FAITHFUL * decrement
+        return there if right and credible([here], there) else None
+
+
+def credible(starts, found):
+    """Whether the rows kept, too, find a minimum a good one."""
+    if found.estimate.models is None or not len(found.rows):
+        return True
+    best = min((start.of_kept() for start in starts), key=np.sum)
+    change = found.of_kept() - best
+    # The standard error of the sum of the rows' changes.
+    noise = math.sqrt(float(np.sum((change - change.mean()) ** 2)))
+    return bool(np.sum(change) <= NOISE * noise)
 
 
 def kept_part(before, after, parts=PARTS):

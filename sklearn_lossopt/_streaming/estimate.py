@@ -111,6 +111,8 @@ class Estimate:
     models : QuadraticSum or None
     mass : float
         The weight of all rows seen.
+    shift : ndarray of shape (d,) or None
+        What rows are shifted by where no models say so; None for the mean of the rows kept.
 
     Attributes
     ----------
@@ -120,7 +122,7 @@ class Estimate:
         Their weights; with those of the models they sum to 1.
     """
 
-    def __init__(self, objective, reservoir, models, mass):
+    def __init__(self, objective, reservoir, models, mass, shift=None):
         self.objective, self.models = objective, models
         self.l2 = np.append(np.full(objective.d, objective.l2), 0.0)
         self.l1 = np.append(np.full(objective.d, objective.l1), 0.0)
@@ -130,9 +132,11 @@ class Estimate:
             self.shift = models.shift
             self.x, self.share = np.empty((0, objective.d + 1)), np.empty((0, 1))
             return
-        self.shift = reservoir.mean() if models is None else models.shift
+        self.shift = shift if models is None else models.shift
         if not objective.fit_intercept:
             self.shift = np.zeros(objective.d)
+        elif self.shift is None:
+            self.shift = reservoir.mean()
         self.x = extended(reservoir.rows, self.last, self.shift)
         weight, target, model = reservoir.weight, reservoir.target, reservoir.model
         self.kept_mass = float(weight.sum())

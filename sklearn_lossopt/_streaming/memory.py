@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, extended
-from sklearn_lossopt._streaming.correction import PARTS, Correction, kept_part
+from sklearn_lossopt._streaming.correction import PARTS, Correction, NewtonStep, kept_part, stepped
 from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum, first_constant
 from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
@@ -71,6 +71,12 @@ class Memory:
         The model after the pass that was judged last.
     look : int
         The number of rows at which the next pass is judged.
+    step : NewtonStep or None
+        With the curvature of the last correction that looked at it; None to look again.
+    shift : ndarray of shape (d,) or None
+        Of the rows that it is for.
+    curved : int
+        The number of rows then.
     """
 
     identity: tuple
@@ -91,6 +97,9 @@ class Memory:
     corrected: int = 0
     judged: tuple | None = None
     look: int = 0
+    step: NewtonStep | None = None
+    shift: np.ndarray | None = None
+    curved: int = 0
 
     @classmethod
     def of_first_chunk(cls, objective, weight, identity, seed):
@@ -107,7 +116,7 @@ class Memory:
             return None
         return replace(
             self, identity=identity, models=None, reservoir=self.reservoir.without_models(),
-            rounding=None, value=math.inf, look=0,
+            rounding=None, value=math.inf, look=0, step=None,
         )  # fmt: skip
 
     def kept(self, objective, weight):
@@ -278,10 +287,12 @@ class Memory:
         self.look = self.rows + max(1, self.rows // LOOK)
         self.take_in(objective, True)
         due = self.rows >= self.due
-        if due and self.models is not None and self.reservoir is not None:
+        anew = due and (self.step is None or self.rows >= 2 * self.curved)
+        if anew and self.models is not None and self.reservoir is not None:
             shift = self.reservoir.mean() if objective.fit_intercept else self.models.shift
             self.models = self.models.moved(shift, float(objective.fit_intercept))
-        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
+        shift = None if anew else self.shift
+        estimate = Estimate(objective, self.reservoir, self.models, self.mass, shift)
         loss = RoundedLoss(objective.loss, 0.0)
         before, after = (
             estimate.at(loss, estimate.place(*model)) for model in (self.judged or before, after)
@@ -292,11 +303,22 @@ class Memory:
         came = (self.rows - self.corrected) / self.rows**2
         rise = max(RISE * self.gap, RISE_NOISE * self.spread * math.sqrt(came))
         changed = not here.value <= self.value + rise
-        if due or changed:
+        there = None
+        if due and not (anew or changed) and np.array_equal(estimate.shift, self.shift):
+            there = stepped(here, self.step)
+        if there is not None and self._models_help(there):
+            self.corrected, self.value = self.rows, there.value
+            self.due = self.rows + max(1, self.rows // GROWTH)
+            self.judged = self.incumbent = estimate.unshift(there.W)
+        elif due or changed:
             if changed:
                 self.doubled = 0
             self.judged = self._corrected(objective, here, bound, y_scale)
         return self.judged, length
+
+    def _models_help(self, there):
+        """Whether models are a guide for the rows kept, where there are both."""
+        return self.models is None or self.reservoir is None or there.models_help()
 
     def _corrected(self, objective, here, bound, y_scale):
         estimate, loss = here.estimate, here.loss
@@ -305,8 +327,7 @@ class Memory:
         first = self.incumbent is None
         correction = Correction(estimate, self.rows, bound, y_scale, first)
         W = correction.run(points, points[-1].W)
-        estimated = self.reservoir is not None and self.models is not None
-        if estimated and not (correction.credible and correction.end.models_help()):
+        if not (correction.credible and self._models_help(correction.end)):
             # The rows kept alone: never far off.
             self.models, self.reservoir = None, self.reservoir.without_models()
             estimate = Estimate(objective, self.reservoir, None, self.mass)
@@ -322,6 +343,8 @@ class Memory:
         growth = GROWTH if gained <= RISE * self.gap else LOOK
         self.due = self.rows + max(1, self.rows // growth)
         self.spread = correction.end.spread()
+        step = correction.step if objective.loss.smooth else None
+        self.step, self.shift, self.curved = step, estimate.shift, self.rows
         if self.reservoir is not None:
             self.rounding = correction.loss.width, correction.end.mean_curvature()
         return self.incumbent

@@ -267,8 +267,9 @@ class ChunkFit:
         self._predicting()
         after = preconditioner.unshift(preconditioner.weights.astype(np.float64))
         bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
-        met = value if self._predicts_finite(after) else math.inf
-        model, kept = stream.memory.settle(self.objective, before, after, met, bound, y_scale)
+        memory = stream.memory
+        met = value if memory.judges or self._predicts_finite(after) else math.inf
+        model, kept = memory.settle(self.objective, before, after, met, bound, y_scale)
         if kept == 1.0:
             stream.factor = min(1.0, 1.1 * stream.factor)
         elif kept is not None:

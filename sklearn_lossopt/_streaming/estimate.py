@@ -17,11 +17,13 @@ References
 Hammersley, J. M. and Handscomb, D. C. (1964). Monte Carlo methods. Methuen.
 """
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from sklearn_lossopt._linalg import extended
+from sklearn_lossopt._training.state import altered
 from sklearn_lossopt.losses import ClassificationLoss
 
 # The share of a row that each class is credited with before its first row.
@@ -77,7 +79,7 @@ class QuadraticSum:
         hessian = self.hessian.copy()
         for r in range(len(hessian)):
             hessian[r] += (x * weighted[:, r : r + 1]).T @ x
-        return replace(
+        return altered(
             self,
             hessian=hessian,
             linear=self.linear + (weighted * z - weight * slope).T @ x,
@@ -91,7 +93,7 @@ class QuadraticSum:
         size = len(shift) + 1
         change = np.eye(size)
         change[:-1, -1] = (self.shift - shift) * intercept
-        return replace(
+        return altered(
             self,
             shift=shift,
             hessian=change @ self.hessian @ change.T,
@@ -137,27 +139,28 @@ class Estimate:
             self.shift = np.zeros(objective.d)
         elif self.shift is None:
             self.shift = reservoir.mean()
-        self.x = extended(reservoir.rows, self.last, self.shift)
         weight, target, model = reservoir.weight, reservoir.target, reservoir.model
         self.kept_mass = float(weight.sum())
         share = weight * (mass / self.kept_mass)
+        x = extended(reservoir.rows, self.last, self.shift)
         if objective.fit_intercept and isinstance(objective.loss, ClassificationLoss):
             # Rows of each class without features: no class is impossible before its first row.
             classes = _one_of_each(objective)
-            seen = [float(share[target.reshape(-1) == each].sum()) for each in classes.flat]
+            seen = [float(share @ (target.reshape(-1) == each)) for each in classes.flat]
             credit = PSEUDO_ROW / (1 + np.array(seen))
             row = np.zeros((len(classes), objective.d + 1))
             row[:, -1] = 1.0
-            self.x = np.concatenate([self.x, row])
+            x = np.concatenate([x, row])
             share = np.append(share, credit)
             target = np.concatenate([target, classes])
             model = np.concatenate([model, np.zeros((len(classes), *model.shape[1:]))])
             self.total += float(credit.sum())
+        self.x = x
         self.share = (share / self.total)[:, None]
-        self.target = replace(objective, target=target).targets(slice(None))
+        self.target = objective.as_targets(target)
         if models is not None:
-            self.z, _, self.slope, self.bend = np.ascontiguousarray(np.moveaxis(model, 1, 0))
-            self.start = model[:, 1].sum(axis=1)
+            self.z, worth, self.slope, self.bend = np.ascontiguousarray(np.moveaxis(model, 1, 0))
+            self.start = worth.sum(axis=1)
 
     def penalty(self, W):
         value = 0.0
@@ -248,7 +251,8 @@ class Evaluation:
         if not len(self.raw):
             return self.value
         with np.errstate(all="ignore"):
-            return float(np.nan_to_num(np.std(self.rows), nan=0.0, posinf=0.0))
+            spread = float(np.std(self.rows))
+        return spread if math.isfinite(spread) else 0.0
 
     def mean_curvature(self):
         """Of the rows kept, for each output (k,); None where rows' own say more."""

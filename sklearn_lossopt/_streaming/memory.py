@@ -11,6 +11,7 @@ from sklearn_lossopt._streaming.correction import PARTS, Correction, NewtonStep,
 from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum, first_constant
 from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
+from sklearn_lossopt._training.state import altered
 
 # A correction comes when the rows seen have grown by one part in so many.
 GROWTH = 8
@@ -19,7 +20,9 @@ GROWTH = 8
 RISE, RISE_NOISE = 0.05, 2.0
 # Passes are judged when the rows seen have grown by one part in so many, or where a chunk's
 # objective is so many times the estimate.
-LOOK, ODD = 64, 2.0
+LOOK, ODD = 16, 2.0
+# A correction's curvature serves until the rows seen are so many times as many.
+CURVED = 4
 # Rows of small chunks that wait to be taken in together, at most.
 WAITING = 512
 # Numbers in the models of all outputs, at most.
@@ -114,7 +117,7 @@ class Memory:
         same_rows = identity[1:] == self.identity[1:]
         if not same_rows or self.reservoir is None or is_quadratic(objective.loss):
             return None
-        return replace(
+        return altered(
             self, identity=identity, models=None, reservoir=self.reservoir.without_models(),
             rounding=None, value=math.inf, look=0, step=None,
         )  # fmt: skip
@@ -138,7 +141,7 @@ class Memory:
             # The caller's arrays may change until they are looked at.
             rows = rows.toarray() if sparse.issparse(rows) else rows.copy()
             target = target.copy()
-        return replace(
+        return altered(
             self, rows=self.rows + objective.n, mass=self.mass + mass,
             waiting=(*self.waiting, (rows, target, weight)),
         )  # fmt: skip
@@ -224,7 +227,7 @@ class Memory:
         if len(held):
             model = self.reservoir.model.copy()
             model[held] = np.stack([z, value, slope, bend], axis=1)[numbers[held] - first]
-            self.reservoir = replace(self.reservoir, model=model)
+            self.reservoir = altered(self.reservoir, model=model)
 
     def _expand(self, objective, x, y):
         """The quadratic models of rows: where they start, value, slope and curvature, (n, k)."""
@@ -260,6 +263,11 @@ class Memory:
             starts.append(self.incumbent)
         return starts, place
 
+    @property
+    def judges(self):
+        """Whether a pass is judged now, even if it seems to be like those before."""
+        return self.rows >= self.look
+
     def settle(self, objective, before, after, met, bound, y_scale):
         """Judge the passes since the last time by the estimate, and correct them where that is
         due. Changes this memory.
@@ -282,29 +290,32 @@ class Memory:
             The part of the passes that was kept; None where they have not been judged.
         """
         usual = met <= ODD * abs(self.value) and all(np.isfinite(part).all() for part in after)
-        if self.rows < self.look and usual:
+        if usual and not self.judges:
             return after, None
         self.look = self.rows + max(1, self.rows // LOOK)
         self.take_in(objective, True)
         due = self.rows >= self.due
-        anew = due and (self.step is None or self.rows >= 2 * self.curved)
+        anew = due and (self.step is None or self.rows >= CURVED * self.curved)
         if anew and self.models is not None and self.reservoir is not None:
             shift = self.reservoir.mean() if objective.fit_intercept else self.models.shift
             self.models = self.models.moved(shift, float(objective.fit_intercept))
         shift = None if anew else self.shift
         estimate = Estimate(objective, self.reservoir, self.models, self.mass, shift)
         loss = RoundedLoss(objective.loss, 0.0)
-        before, after = (
-            estimate.at(loss, estimate.place(*model)) for model in (self.judged or before, after)
-        )
-        # Newton's steps find more than a part of a pass.
-        here, length = kept_part(before, after, PARTS[:1] if due else PARTS)
-        self.judged = estimate.unshift(here.W)
+        after = estimate.at(loss, estimate.place(*after))
         came = (self.rows - self.corrected) / self.rows**2
         rise = max(RISE * self.gap, RISE_NOISE * self.spread * math.sqrt(came))
-        changed = not here.value <= self.value + rise
+        most = self.value + rise
+        steps = due and not anew and np.array_equal(estimate.shift, self.shift)
+        here, length = after, None
+        if not (steps and after.value <= most):
+            before = estimate.at(loss, estimate.place(*(self.judged or before)))
+            # Newton's steps find more than a part of a pass.
+            here, length = kept_part(before, after, PARTS[:1] if due else PARTS)
+        self.judged = estimate.unshift(here.W)
+        changed = not here.value <= most
         there = None
-        if due and not (anew or changed) and np.array_equal(estimate.shift, self.shift):
+        if steps and not changed:
             there = stepped(here, self.step)
         if there is not None and self._models_help(there):
             self.corrected, self.value = self.rows, there.value
@@ -343,7 +354,7 @@ class Memory:
         growth = GROWTH if gained <= RISE * self.gap else LOOK
         self.due = self.rows + max(1, self.rows // growth)
         self.spread = correction.end.spread()
-        step = correction.step if objective.loss.smooth else None
+        step = correction.step if objective.loss.smooth and self.reservoir is not None else None
         self.step, self.shift, self.curved = step, estimate.shift, self.rows
         if self.reservoir is not None:
             self.rounding = correction.loss.width, correction.end.mean_curvature()

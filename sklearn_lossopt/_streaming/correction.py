@@ -307,17 +307,27 @@ class NewtonStep:
         return direction, -0.5 * float(np.vdot(gradient, direction))
 
 
-def stepped(here, step):
-    """The Evaluation after one step with a curvature from elsewhere; None where the step does not
-    gain what it promises, so that the curvature is another one here."""
+def stepped(here, step, width):
+    """The Evaluation after one step with an earlier curvature, where breakpoints were rounded off
+    over ``width``; None where the step does not gain what it promises, so that the curvature is
+    another one here."""
+    estimate, narrow = here.estimate, here.loss
     with np.errstate(all="ignore"):
-        direction, decrement = step(here.gradient())
+        start = here
+        if not narrow.loss.smooth:
+            start = estimate.at(RoundedLoss(narrow.loss, width), here.W)
+        direction, decrement = step(start.gradient())
         if decrement <= NOTHING * abs(here.value):
             return here
-        there = here.estimate.at(here.loss, here.W + direction)
-        gained = here.value - there.value
-        right = decrement / FAITHFUL <= gained <= FAITHFUL * decrement
-        return there if right and credible([here], there) else None
+        there = estimate.at(start.loss, here.W + direction)
+        gained = start.value - there.value
+        if not decrement / FAITHFUL <= gained <= FAITHFUL * decrement:
+            return None
+        if start is not here:
+            there = estimate.at(narrow, there.W)
+            if not there.value <= here.value:
+                return None
+        return there if credible([here], there) else None
 
 
 def credible(starts, found):

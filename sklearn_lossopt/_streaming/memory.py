@@ -316,7 +316,7 @@ class Memory:
         changed = not here.value <= most
         there = None
         if steps and not changed:
-            there = stepped(here, self.step)
+            there = stepped(here, self.step, self.rounding[0])
         if there is not None and self._models_help(there):
             self.corrected, self.value = self.rows, there.value
             self.due = self.rows + max(1, self.rows // GROWTH)
@@ -354,9 +354,11 @@ class Memory:
         growth = GROWTH if gained <= RISE * self.gap else LOOK
         self.due = self.rows + max(1, self.rows // growth)
         self.spread = correction.end.spread()
-        step = correction.step if objective.loss.smooth and self.reservoir is not None else None
-        self.step, self.shift, self.curved = step, estimate.shift, self.rows
+        self.step, self.shift, self.curved = None, estimate.shift, self.rows
         if self.reservoir is not None:
+            # Rounding off is nothing beside the error of a sample; of all rows there is none.
+            sampled = self.reservoir.seen > len(self.reservoir.keys)
+            self.step = correction.step if objective.loss.smooth or sampled else None
             self.rounding = correction.loss.width, correction.end.mean_curvature()
         return self.incumbent
 

@@ -212,7 +212,7 @@ class Memory:
         if self.models is None:
             shift = np.zeros(objective.d)
             if objective.fit_intercept:
-                shift = rows.mean(axis=0, dtype=np.float64)
+                shift = rows.mean(axis=0, dtype=np.float64) if self.shift is None else self.shift
             self.models = QuadraticSum.empty(
                 shift, objective.n_outputs, objective.target_kind == "class"
             )
@@ -314,10 +314,8 @@ class Memory:
             here, length = kept_part(before, after, PARTS[:1] if due else PARTS)
         self.judged = estimate.unshift(here.W)
         changed = not here.value <= most
-        there = None
-        if steps and not changed:
-            there = stepped(here, self.step, self.rounding[0])
-        if there is not None and self._models_help(there):
+        there = stepped(here, self.step, self.rounding[0]) if steps else None
+        if there is not None and there.value <= most and self._models_help(there):
             self.corrected, self.value = self.rows, there.value
             self.due = self.rows + max(1, self.rows // GROWTH)
             self.judged = self.incumbent = estimate.unshift(there.W)

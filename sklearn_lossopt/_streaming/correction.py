@@ -295,6 +295,11 @@ class NewtonStep:
 
     solvers: list
 
+    @property
+    def size(self):
+        """Numbers that it holds."""
+        return sum(solve.args[0].size for solve in self.solvers)
+
     def solve(self, gradient):
         """The inverse of the curvature times a gradient."""
         if len(self.solvers) < len(gradient):

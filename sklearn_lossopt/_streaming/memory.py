@@ -356,7 +356,9 @@ class Memory:
         if self.reservoir is not None:
             # Rounding off is nothing beside the error of a sample; of all rows there is none.
             sampled = self.reservoir.seen > len(self.reservoir.keys)
-            self.step = correction.step if objective.loss.smooth or sampled else None
+            if correction.step is not None and (objective.loss.smooth or sampled):
+                small = correction.step.size <= capacity(objective.d) * objective.d
+                self.step = correction.step if small else None
             self.rounding = correction.loss.width, correction.end.mean_curvature()
         return self.incumbent
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from catalogue import PAIRS, STEPPING, make, make_data, real_data
 from scipy import sparse
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
 from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -255,6 +255,20 @@ def test_networks_follow_a_start_far_away():
     one = make("classification", hidden_layer_sizes=(8,))
     one.partial_fit(X[:1], label[:1], classes=[0, 1])
     assert one.predict_proba(X).min() > 0.01
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_networks_follow_columns_that_move(optimizer):
+    """Units of the first rows, all of one class, are a tenth of what the columns' become."""
+    X, y = load_iris(return_X_y=True)
+    model = feed(make("classification", None, optimizer, hidden_layer_sizes=(16,)), X, y, 20, 3)
+    constant = log_loss(y, np.full((len(y), 3), 1 / 3))
+    assert log_loss(y, model.predict_proba(X)) < 1.5 * constant  # was 12 times
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 8)) + np.linspace(0, 1, 2000)[:, None] * 10 * rng.normal(size=8)
+    y = X @ rng.normal(size=8) + 0.3 * rng.normal(size=2000)
+    model = make("regression", None, optimizer, hidden_layer_sizes=(16,))
+    assert feed(model, X, y, 50, passes=2).score(X, y) > 0.5  # sgd diverged
 
 
 # What losses ask of all rows ----------------------------------------------------------------------

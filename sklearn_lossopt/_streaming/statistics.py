@@ -71,6 +71,8 @@ class Stream:
     # among them.
     memory: Memory | None = None
     remembers: bool = True
+    # What columns were shifted by and multiplied with when a network's first layer followed them.
+    units: tuple | None = None
 
     def next_call(self):
         """A copy for the next chunk, with a state of its own."""

@@ -339,6 +339,9 @@ def credible(starts, found):
     """Whether the rows kept, too, find a minimum a good one."""
     if found.estimate.models is None or not len(found.rows):
         return True
+    if found.value < 0 <= found.rows.min():
+        # So good is no model.
+        return False
     best = min((start.of_kept() for start in starts), key=np.sum)
     change = found.of_kept() - best
     # The standard error of the sum of the rows' changes.

@@ -26,8 +26,9 @@ from sklearn_lossopt._linalg import extended
 from sklearn_lossopt._training.state import altered
 from sklearn_lossopt.losses import ClassificationLoss
 
-# The share of a row that each class is credited with before its first row.
-PSEUDO_ROW = 0.5
+# The share of a row that each class is credited with before its first row, and the rows after which
+# it speaks for itself: of a loss that grows exponentially the least share could be all of it.
+PSEUDO_ROW, KNOWN = 0.5, 10
 # Where the mean square of curvatures is so many times the square of their mean, few rows have
 # nearly all of it, and models start with the mean.
 SPREAD = 6.0
@@ -147,7 +148,7 @@ class Estimate:
             # Rows of each class without features: no class is impossible before its first row.
             classes = _one_of_each(objective)
             seen = [float(share @ (target.reshape(-1) == each)) for each in classes.flat]
-            credit = PSEUDO_ROW / (1 + np.array(seen))
+            credit = PSEUDO_ROW * np.maximum(1 - np.array(seen) / KNOWN, 0)
             row = np.zeros((len(classes), objective.d + 1))
             row[:, -1] = 1.0
             x = np.concatenate([x, row])

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor
 from sklearn_lossopt._objective import Objective
+from sklearn_lossopt._streaming.correction import credible
 from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum
 from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
@@ -410,6 +411,36 @@ def test_the_estimate_is_the_objective_while_all_rows_are_kept():
         step[0, j] = 1e-6
         up, down = (estimate.at(loss, W + sign * step).value for sign in (1, -1))
         np.testing.assert_allclose((up - down) / 2e-6, here.gradient()[0, j], atol=1e-6)
+
+
+def test_classes_that_have_come_are_credited_with_nothing():
+    """Where rows lie far from their mean, exp of the margin there is any number."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), np.where(np.arange(60) < 30, 1.0, -1.0)
+    chunk = problem(X, y, "exponential")
+    kept = Reservoir.empty(chunk, 0).extended(chunk, None)
+    estimate = Estimate(chunk, kept, None, 60.0)
+    W = estimate.place(np.array([[0.1, -0.2]]), np.array([50.0]))
+    expected = np.exp(-y * (X @ [0.1, -0.2] + 50)).mean() + 0.5e-4 * 0.05
+    found = estimate.at(RoundedLoss(chunk.loss, 0.0), W).value
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    first = problem(X[:3], y[:3], "exponential")
+    kept = Reservoir.empty(first, 0).extended(first, None)
+    estimate = Estimate(first, kept, None, 3.0)
+    assert estimate.at(RoundedLoss(chunk.loss, 0.0), W).value > 0.1 * np.exp(50) / 4
+
+
+def test_an_estimate_below_zero_is_not_believed():
+    X, y = make_data("regression", n=40, n_targets=1)
+    chunk = problem(X, y)
+    kept = Reservoir.empty(chunk, 0).extended(chunk, None)
+    for constant in (0.0, -1e6):
+        models = QuadraticSum.empty(X.mean(axis=0), 1, False)
+        models.constant = constant
+        estimate = Estimate(chunk, kept, models, 40.0)
+        here = estimate.at(RoundedLoss(chunk.loss, 0.0), np.zeros((1, X.shape[1] + 1)))
+        assert (here.value < 0) == (constant < 0)
+        assert credible([here], here) == (constant == 0)
 
 
 @pytest.mark.parametrize("loss", [Hinge(), Quantile(0.8)])

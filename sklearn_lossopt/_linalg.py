@@ -168,12 +168,12 @@ def scaled_cholesky(matrix, jitter=1e-10):
 
 
 def semidefinite_solver(matrix, jitter=1e-10):
-    """A function that multiplies by the inverse of a matrix, by ``scaled_cholesky``; it can be
-    pickled."""
-    return partial(_scaled_solution, *scaled_cholesky(matrix, jitter))
+    """A function that multiplies by the inverse of a matrix, by ``scaled_cholesky``."""
+    return partial(scaled_solution, *scaled_cholesky(matrix, jitter))
 
 
-def _scaled_solution(factor, scale, right):
+def scaled_solution(factor, scale, right):
+    """x with matrix x = right, given what ``scaled_cholesky`` makes of the matrix."""
     return linalg.lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
 
 

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_lossopt._linalg import conjugate_gradients, semidefinite_solver, weighted_grams
+from sklearn_lossopt._linalg import (
+    conjugate_gradients,
+    scaled_cholesky,
+    scaled_solution,
+    weighted_grams,
+)
 from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
 from sklearn_lossopt._solvers.proximal_newton import (
     MatrixModel,
@@ -217,7 +222,7 @@ class Correction:
         priors = np.stack([np.diagonal(H) for H in blocks]) * self.prior
         for H, prior in zip(blocks, priors, strict=True):
             H[np.diag_indices_from(H)] += prior + estimate.l2
-        self.step = step = NewtonStep([semidefinite_solver(H) for H in blocks])
+        self.step = step = NewtonStep.of(blocks)
         return lambda there: step(there.gradient() + priors * (there.W - anchor))
 
     def _blocks(self, raw):
@@ -253,12 +258,12 @@ class Correction:
         if here.W.size <= JOINT_MATRIX_SIZE:
             H = joint_matrix(x, along, share, k)
             H[np.diag_indices_from(H)] += np.tile(penalty, k)
-            self.step = step = NewtonStep([semidefinite_solver(H)])
+            self.step = step = NewtonStep.of([H])
             return lambda there: step(there.gradient())
         blocks = list(weighted_grams(x, self._curvature(here.raw) * share))
         for H in blocks:
             H[np.diag_indices_from(H)] += penalty
-        first = NewtonStep([semidefinite_solver(H) for H in blocks])
+        first = NewtonStep.of(blocks)
 
         def product(v):
             return (along(x @ v.T) * share).T @ x + penalty * v
@@ -291,20 +296,26 @@ class Correction:
 
 @dataclass
 class NewtonStep:
-    """Newton's step for gradients (k, d + 1), with one solver for each row or one for all."""
+    """Newton's step for gradients (k, d + 1), with one ``scaled_cholesky`` for each row or one for
+    all."""
 
-    solvers: list
+    factors: list
+
+    @classmethod
+    def of(cls, matrices):
+        return cls([scaled_cholesky(H) for H in matrices])
 
     @property
     def size(self):
         """Numbers that it holds."""
-        return sum(solve.args[0].size for solve in self.solvers)
+        return sum(factor.size for factor, _ in self.factors)
 
     def solve(self, gradient):
         """The inverse of the curvature times a gradient."""
-        if len(self.solvers) < len(gradient):
-            return self.solvers[0](gradient.ravel()).reshape(gradient.shape)
-        return np.stack([solve(row) for solve, row in zip(self.solvers, gradient, strict=True)])
+        if len(self.factors) < len(gradient):
+            return scaled_solution(*self.factors[0], gradient.ravel()).reshape(gradient.shape)
+        pairs = zip(self.factors, gradient, strict=True)
+        return np.stack([scaled_solution(*factor, row) for factor, row in pairs])
 
     def __call__(self, gradient):
         """The step, and what it promises."""

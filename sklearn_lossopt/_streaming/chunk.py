@@ -298,7 +298,8 @@ class ChunkFit:
         bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
         memory = stream.memory
         met = value if memory.judges or self._predicts_finite(after) else math.inf
-        model, kept = memory.settle(self.objective, before, after, met, bound, y_scale)
+        held = self._held(before, after)
+        model, kept = memory.settle(self.objective, before, held, met, bound, y_scale)
         if kept == 1.0:
             stream.factor = min(1.0, 1.1 * stream.factor)
         elif kept is not None:
@@ -312,6 +313,16 @@ class ChunkFit:
         if not math.isfinite(value):
             self._diverged(value, self.objective.objective_at_zero(), float(np.max(rates)))
         return value
+
+    def _held(self, before, after):
+        """The model after a pass, with an l1 penalty without the coefficients that were 0 before
+        it: steps on few rows leave hardly one at 0, and corrections say which are to come in."""
+        if self.objective.l1 == 0:
+            return after
+        coef = np.where(before[0] == 0, 0.0, after[0])
+        if self.preconditioner.shift is None:
+            return coef, after[1]
+        return coef, after[1] + (after[0] - coef) @ self.preconditioner.shift.astype(np.float64)
 
     def _careful_pass(self, rates, rate):
         """A pass that is kept if it lowered the chunk's objective, else repeated with smaller

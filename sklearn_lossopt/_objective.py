@@ -144,7 +144,10 @@ class Objective:
 
     def targets(self, index):
         """Targets as a loss expects them: (m, k), or (m,) class indices for a joint loss."""
-        y = self.target[index]
+        return self.as_targets(self.target[index])
+
+    def as_targets(self, y):
+        """The same of targets from elsewhere."""
         if self.target_kind == "one_vs_rest":
             return self.columns(y)
         if self.target_kind == "class":

@@ -5,6 +5,7 @@ from scipy.sparse import csr_matrix
 from sklearn_lossopt import losses, optimizers, preprocessing, schedules
 from sklearn_lossopt._estimators.classifier import GradientClassifier
 from sklearn_lossopt._estimators.regressor import GradientRegressor
+from sklearn_lossopt._streaming.correction import NewtonStep
 from sklearn_lossopt._streaming.estimate import QuadraticSum
 from sklearn_lossopt._streaming.memory import Memory
 from sklearn_lossopt._streaming.moments import Moments, Sample
@@ -14,7 +15,7 @@ from sklearn_lossopt._training.state import State
 
 ESTIMATORS = (GradientClassifier, GradientRegressor)
 # What a stream remembers, so that it goes on from a file as if it had not been there.
-PARTS = (Memory, Moments, QuadraticSum, Reservoir, Sample, State, Stream)
+PARTS = (Memory, Moments, NewtonStep, QuadraticSum, Reservoir, Sample, State, Stream)
 
 
 def skops_types() -> list[str]:

@@ -493,8 +493,10 @@ def test_the_l1_penalty_keeps_exact_zeros():
     y = X[:, 0] / X[:, 0].std() * 3 + rng.normal(size=2000)
     penalty = {"alpha": 0.05 * X.std(0).min(), "l1_ratio": 1.0}
     best = make("regression", tol=0, max_iter=50, **penalty).fit(X, y)
-    model = feed(make("regression", None, "sgd", **penalty), X, y, 100)
-    assert (model.coef_ == 0).sum() >= 1
+    model = make("regression", None, "sgd", **penalty)
+    for start in range(0, 2000, 100):
+        model.partial_fit(X[start : start + 100], y[start : start + 100])
+        assert (model.coef_ == 0).sum() >= 1
     assert gap(model, best, X, y) < 0.05
 
 

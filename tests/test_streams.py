@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from catalogue import PAIRS, STEPPING, make, make_data, real_data
 from scipy import sparse
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
 from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor
 from sklearn_lossopt._objective import Objective
+from sklearn_lossopt._streaming.correction import credible
 from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum
 from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
@@ -101,6 +102,19 @@ def test_a_scale_that_jumps_under_breakpoints():
     assert (
         excess(feed(make("classification", "hinge", "adamax"), X, y, 100, passes=12), X, y) < 0.05
     )
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "lion", "rmsprop"])
+def test_steps_shorten_where_little_of_them_is_kept(optimizer):
+    """Calls that are not judged must not undo what corrections gained."""
+    X, y, _ = real_data("regression")["diabetes"]
+    X, y = ordered("regression", X[:100], y[:100], "by target")
+    model = make("regression", "huber", optimizer)
+    feed(model, X, y, 10, passes=10)
+    # With steps as long as ever, every other of these is above 0.05 with adagrad.
+    for start in range(0, 100, 10):
+        part = slice(start, start + 10)
+        assert excess(model.partial_fit(X[part], y[part]), X, y) < 0.01
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "poisson"])
@@ -244,6 +258,20 @@ def test_networks_follow_a_start_far_away():
     assert one.predict_proba(X).min() > 0.01
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_networks_follow_columns_that_move(optimizer):
+    """Units of the first rows, all of one class, are a tenth of what the columns' become."""
+    X, y = load_iris(return_X_y=True)
+    model = feed(make("classification", None, optimizer, hidden_layer_sizes=(16,)), X, y, 20, 3)
+    constant = log_loss(y, np.full((len(y), 3), 1 / 3))
+    assert log_loss(y, model.predict_proba(X)) < 1.5 * constant  # was 12 times
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 8)) + np.linspace(0, 1, 2000)[:, None] * 10 * rng.normal(size=8)
+    y = X @ rng.normal(size=8) + 0.3 * rng.normal(size=2000)
+    model = make("regression", None, optimizer, hidden_layer_sizes=(16,))
+    assert feed(model, X, y, 50, passes=2).score(X, y) > 0.5  # sgd diverged
+
+
 # What losses ask of all rows ----------------------------------------------------------------------
 
 
@@ -375,16 +403,44 @@ def test_the_estimate_is_the_objective_while_all_rows_are_kept():
     memory = model._stream.memory
     estimate = Estimate(problem(X, y), memory.reservoir, memory.models, memory.mass)
     W = estimate.place(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_))
-    found, gradient = estimate.value_and_gradient(RoundedLoss(model._loss, 1.0), W)
-    np.testing.assert_allclose(found, objective(model, model.coef_, model.intercept_, X, y))
+    loss = RoundedLoss(model._loss, 1.0)
+    here = estimate.at(loss, W)
+    np.testing.assert_allclose(here.value, objective(model, model.coef_, model.intercept_, X, y))
     for j in range(5):
         step = np.zeros_like(W)
         step[0, j] = 1e-6
-        up, down = (
-            estimate.value_and_gradient(RoundedLoss(model._loss, 1.0), W + sign * step)[0]
-            for sign in (1, -1)
-        )
-        np.testing.assert_allclose((up - down) / 2e-6, gradient[0, j], atol=1e-6)
+        up, down = (estimate.at(loss, W + sign * step).value for sign in (1, -1))
+        np.testing.assert_allclose((up - down) / 2e-6, here.gradient()[0, j], atol=1e-6)
+
+
+def test_classes_that_have_come_are_credited_with_nothing():
+    """Where rows lie far from their mean, exp of the margin there is any number."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 2)), np.where(np.arange(60) < 30, 1.0, -1.0)
+    chunk = problem(X, y, "exponential")
+    kept = Reservoir.empty(chunk, 0).extended(chunk, None)
+    estimate = Estimate(chunk, kept, None, 60.0)
+    W = estimate.place(np.array([[0.1, -0.2]]), np.array([50.0]))
+    expected = np.exp(-y * (X @ [0.1, -0.2] + 50)).mean() + 0.5e-4 * 0.05
+    found = estimate.at(RoundedLoss(chunk.loss, 0.0), W).value
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    first = problem(X[:3], y[:3], "exponential")
+    kept = Reservoir.empty(first, 0).extended(first, None)
+    estimate = Estimate(first, kept, None, 3.0)
+    assert estimate.at(RoundedLoss(chunk.loss, 0.0), W).value > 0.1 * np.exp(50) / 4
+
+
+def test_an_estimate_below_zero_is_not_believed():
+    X, y = make_data("regression", n=40, n_targets=1)
+    chunk = problem(X, y)
+    kept = Reservoir.empty(chunk, 0).extended(chunk, None)
+    for constant in (0.0, -1e6):
+        models = QuadraticSum.empty(X.mean(axis=0), 1, False)
+        models.constant = constant
+        estimate = Estimate(chunk, kept, models, 40.0)
+        here = estimate.at(RoundedLoss(chunk.loss, 0.0), np.zeros((1, X.shape[1] + 1)))
+        assert (here.value < 0) == (constant < 0)
+        assert credible([here], here) == (constant == 0)
 
 
 @pytest.mark.parametrize("loss", [Hinge(), Quantile(0.8)])

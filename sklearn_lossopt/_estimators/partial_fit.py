@@ -1,14 +1,12 @@
 """One chunk of a stream for ``partial_fit``: what is checked, and what training goes on from."""
 
-from dataclasses import replace
-
 import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._blas import ONE_BLAS_THREAD
 from sklearn_lossopt._streaming.chunk import advance
 from sklearn_lossopt._streaming.statistics import Stream
-from sklearn_lossopt._training.state import State
+from sklearn_lossopt._training.state import State, altered
 from sklearn_lossopt.optimizers import Optimizer
 
 
@@ -87,16 +85,16 @@ def train_chunk(objective, weight, settings, seed, stream, start, last_state, me
         objective, settings.optimizer, seed if last_state is None else last_state.seed,
         settings.network,
     )  # fmt: skip
-    state = replace(state, fingerprint=b"" if settings.precondition is False else b"stream")
+    state.fingerprint = b"" if settings.precondition is False else b"stream"
     if last_state is not None:
-        state = replace(
+        state = altered(
             state, epoch=last_state.epoch, updates=last_state.updates, curve=last_state.curve,
             ahead=last_state.ahead,
         )  # fmt: skip
         if memory is not None and memory.fingerprint == state.fingerprint:
-            state = replace(
+            state = altered(
                 state, slots=memory.slots, steps=memory.steps, raw_iterate=memory.raw_iterate
             )
-    stream = Stream(state) if stream is None else replace(stream, state=state)
+    stream = Stream(state) if stream is None else altered(stream, state=state)
     with ONE_BLAS_THREAD:
         return advance(objective, weight, settings, stream, start)

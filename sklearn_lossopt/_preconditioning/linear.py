@@ -136,23 +136,13 @@ class LinearPreconditioner:
             variance = self._shift(statistics)
             y_scale = objective.y_scale() if statistics is None else statistics.y_scale
             self.loss_scale = objective.loss_scale(y_scale)
-            self.bound = h = objective.curvature_bound(y_scale)
+            self.bound = objective.curvature_bound(y_scale)
             self.whiten = whitens(objective, precondition, batch_size)
             self.hessian = HessianModel(objective, self.shift, y_scale=y_scale)
-            parts = self.shift, float(h), objective.l2, self.loss_scale, self.whiten, statistics
-            self.shared = objective.cached_while_used(
-                "metric", parts, lambda: Metric(*self._first_metric(statistics, variance))
-            )
-            if statistics is None and self._may_be_dependent(h * variance):
-                self.null = self._null_space()
-            if self.null is not None and self.whiten and self._loses_penalty(h * variance):
-                # Steps are to stay out of them; a penalty's curvature, if seen, is enough for that.
-                self.hessian.stay_out_of(self.null)
-                self.shared = objective.cached_while_used(
-                    "metric", (*parts, self.null),
-                    lambda: Metric(*self._first_metric(statistics, variance)),
-                )  # fmt: skip
-            self.metric, self.metric_inverse = self.shared.matrix, self.shared.inverse
+            if statistics is None:
+                self._share_metric(variance)
+            else:
+                self.metric, self.metric_inverse = self._first_metric(statistics, variance)
         else:
             self.hessian = HessianModel(objective, None)
         if start is not None:
@@ -161,6 +151,23 @@ class LinearPreconditioner:
         if precondition is not False:
             self.weights[:, d] = objective.best_constant()
         self.to_coordinates()
+
+    def _share_metric(self, variance):
+        """Begin with a metric that fits on the same rows share."""
+        objective, h = self.objective, self.bound
+
+        def make():
+            return Metric(*self._first_metric(None, variance))
+
+        parts = self.shift, float(h), objective.l2, self.loss_scale, self.whiten
+        self.shared = objective.cached_while_used("metric", parts, make)
+        if self._may_be_dependent(h * variance):
+            self.null = self._null_space()
+        if self.null is not None and self.whiten and self._loses_penalty(h * variance):
+            # Steps are to stay out of them; a penalty's curvature, if seen, is enough for that.
+            self.hessian.stay_out_of(self.null)
+            self.shared = objective.cached_while_used("metric", (*parts, self.null), make)
+        self.metric, self.metric_inverse = self.shared.matrix, self.shared.inverse
 
     def place(self, coef, intercept):
         """Go to coefficients (k, d) and intercepts (k,) for rows as they are."""

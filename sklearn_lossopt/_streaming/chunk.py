@@ -6,7 +6,11 @@ import numpy as np
 
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, predicts_finite
+from sklearn_lossopt._preconditioning.network import (
+    NetworkPreconditioner,
+    predicts_finite,
+    standardisation,
+)
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._streaming.memory import automatic
@@ -18,8 +22,9 @@ from sklearn_lossopt._training.state import FitResult
 BATCH_SIZE = 64
 # By how much of itself, and of the first call's, an objective may rise in a pass.
 SLACK = 0.1, 0.01
-# In units of the targets, a step of the best constant that a network's output follows.
-FAR = 0.5
+# In units, a step of the targets' best constant or of a column's mean that a network follows, and
+# by how many times a column's unit may change before it does.
+FAR, WIDE = 0.5, 2.0
 # The least that rates are cut to where passes raise the objective.
 LEAST = 1e-3
 
@@ -93,15 +98,8 @@ class ChunkFit:
                 objective, settings.precondition, self.size, start, statistics
             )
         else:
-            step = stream.constant_step
-            known = statistics is not None and start is not None
-            if known and np.max(np.abs(step) / statistics.raw_scale) > FAR:
-                # The output follows the best constant: updates are short beside a start far away,
-                # and the memory is of gradients in other units.
-                coefs, (*hidden, last) = start
-                start = coefs, [*hidden, last + step]
-                stream.state.slots[...] = 0
-                stream.state.steps[...] = 0
+            if statistics is not None:
+                start = self._in_units(start, statistics)
             architecture = with_regularisation(settings, settings.precondition is False)
             preconditioner = NetworkPreconditioner(
                 objective, settings.precondition, architecture, stream.state.seed, start, statistics
@@ -112,6 +110,37 @@ class ChunkFit:
             objective, preconditioner, settings.optimizer, stream.state, self.batch_size, False
         )
         self._take_up_points(start)
+
+    def _in_units(self, start, statistics):
+        """A network's parameters after what the rows seen say of columns and targets: where the
+        units have moved far, the parameters are kept in units. Updates are short beside a start far
+        away, and the optimizer's memory is of gradients in other units."""
+        stream, followed = self.stream, start
+        shift, scale = standardisation(self.objective, statistics)
+        shift = np.zeros(self.objective.d) if shift is None else shift
+        if start is None:
+            stream.units = shift, scale
+            return None
+        step = stream.constant_step
+        if np.max(np.abs(step) / statistics.raw_scale) > FAR:
+            coefs, (*hidden, last) = start
+            followed = coefs, [*hidden, last + step]
+        if stream.units is not None:
+            before, by = stream.units
+            ratio = np.where(by > 0, scale / np.where(by > 0, by, 1), 1)
+            far = np.abs(shift - before) * by > FAR
+            far |= (ratio > WIDE) | (ratio * WIDE < 1)
+            if far.any():
+                (first, *coefs), (intercept, *others) = followed
+                moved = first * np.where(far, ratio, 1)[:, None]
+                intercept = intercept + (before * far) @ first - (shift * far) @ moved
+                followed = [moved, *coefs], [intercept, *others]
+            # A column that has not varied has no unit before.
+            far |= by == 0
+            stream.units = np.where(far, shift, before), np.where(far, scale, by)
+        if followed is not start:
+            stream.state.forget()
+        return followed
 
     def _prepare_loss(self):
         """Let a loss that asks for the scale of residuals have it."""
@@ -262,13 +291,16 @@ class ChunkFit:
         self._predicting()
         after = preconditioner.unshift(preconditioner.weights.astype(np.float64))
         bound, y_scale = preconditioner.bound, preconditioner.hessian.y_scale
-        met = value if self._predicts_finite(after) else math.inf
-        model, kept = stream.memory.settle(self.objective, before, after, met, bound, y_scale)
-        stream.factor = min(1.0, 1.1 * stream.factor) if kept else max(0.5 * stream.factor, LEAST)
-        if kept < 1.0:
-            # Memory of a way that was not taken.
-            stream.state.slots[...] = 0
-            stream.state.steps[...] = 0
+        memory = stream.memory
+        met = value if memory.judges or self._predicts_finite(after) else math.inf
+        held = self._held(before, after)
+        model, kept = memory.settle(self.objective, before, held, met, bound, y_scale)
+        if kept == 1.0:
+            stream.factor = min(1.0, 1.1 * stream.factor)
+        elif kept is not None:
+            # Steps were too long, and the optimizer's memory is of a way that was not taken.
+            stream.factor = max(0.5 * stream.factor, LEAST)
+            stream.state.forget()
         if not all(map(np.array_equal, model, after)):
             preconditioner.place(*model)
         if not math.isfinite(value):
@@ -276,6 +308,16 @@ class ChunkFit:
         if not math.isfinite(value):
             self._diverged(value, self.objective.objective_at_zero(), float(np.max(rates)))
         return value
+
+    def _held(self, before, after):
+        """The model after a pass, with an l1 penalty without the coefficients that were 0 before
+        it: steps on few rows leave hardly one at 0, and corrections say which are to come in."""
+        if self.objective.l1 == 0:
+            return after
+        coef = np.where(before[0] == 0, 0.0, after[0])
+        if self.preconditioner.shift is None:
+            return coef, after[1]
+        return coef, after[1] + (after[0] - coef) @ self.preconditioner.shift.astype(np.float64)
 
     def _careful_pass(self, rates, rate):
         """A pass that is kept if it lowered the chunk's objective, else repeated with smaller

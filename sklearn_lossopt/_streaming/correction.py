@@ -1,10 +1,16 @@
 """Newton steps on the estimated objective of all rows seen, between passes of the optimizer."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_lossopt._linalg import conjugate_gradients, weighted_grams, whitener
+from sklearn_lossopt._linalg import (
+    conjugate_gradients,
+    scaled_cholesky,
+    scaled_solution,
+    weighted_grams,
+)
 from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
 from sklearn_lossopt._solvers.proximal_newton import (
     MatrixModel,
@@ -27,6 +33,8 @@ TOLERANCE, ROUNDED_TOLERANCE = 1e-4, 1e-3
 NOTHING = 1e-6
 # Parts of a pass that are tried.
 PARTS = 1.0, 0.25, 0.05
+# By how many times a step with an earlier curvature may gain less or more than it promises.
+FAITHFUL = 2.0
 # Standard errors by which a minimum may be worse for the rows kept than another model.
 NOISE = 3.0
 # Widths over which breakpoints are rounded off, in median distances of rows from them: of the
@@ -58,8 +66,12 @@ class Correction:
         The estimate at the starts.
     value : float
         At the minimiser.
+    end : Evaluation
+        There, with breakpoints rounded off as in the last step.
     converged, credible : bool
         Whether the steps have ended, and whether the rows kept find the minimum a good one too.
+    step : NewtonStep or None
+        Of the last curvature; None where it is not a matrix alone.
     """
 
     def __init__(self, estimate, rows, bound, y_scale, first=False):
@@ -71,99 +83,113 @@ class Correction:
         self.loss = RoundedLoss(self.objective.loss, y_scale)
         self.floor = FLOOR
         self.credible = self.converged = True
+        self.step = None
 
-    def round_off(self, W, step):
-        """Choose the width for a step from W: narrower with each."""
+    def round_off(self, here, step):
+        """``here`` with the width for a step from there: narrower with each."""
         if self.objective.loss.smooth:
-            return
-        distance = self.loss.distance(self.estimate.target, self.estimate.x @ W.T)
+            return here
+        distance = self.loss.distance(self.estimate.target, here.raw)
         width = max(WIDEST * NARROWER**step, NARROWEST) * distance
         self.loss = RoundedLoss(self.objective.loss, max(width, 1e-6 * self.y_scale))
+        return self.estimate.at(self.loss, here.W)
 
-    def run(self, starts):
-        """The minimiser, as far as a few Newton steps from the best start take it; what the rows
-        leave open stays as it is in the last one."""
-        smooth = self.objective.loss.smooth
+    def run(self, starts, anchor):
+        """The minimiser, as far as a few Newton steps from the best start take it.
+
+        Parameters
+        ----------
+        starts : list of Evaluation
+            With the loss as it is.
+        anchor : ndarray of shape (k, d + 1)
+            Where what the rows leave open stays as it is.
+
+        Returns
+        -------
+        W : ndarray of shape (k, d + 1)
+        """
         with np.errstate(all="ignore"):
-            narrow = RoundedLoss(self.objective.loss, 0.0)
-            values = [self.estimate.value(narrow, W) for W in starts]
-            self.values = values = np.where(np.isfinite(values), values, np.inf)
-            value, W = values.min(), starts[int(np.argmin(values))]
-            self.value = float(value)
-            if not np.isfinite(value):
-                return W
-            tolerance = TOLERANCE if smooth else ROUNDED_TOLERANCE
-            first, steps = (0, STEPS) if smooth or self.first else (3, NARROW_STEPS)
-            for step in range(first, first + steps):
-                self.round_off(W, step)
-                direction, decrement = self._direction(W, starts[-1])
-                if not np.isfinite(direction).all():
-                    break
-                if smooth and decrement <= NOTHING * abs(value):
-                    self.converged = True
-                    break
-                length, gained = self._search(W, direction, decrement)
-                W = W + length * direction
-                self.floor = self.floor * (100 if length < 0.1 else 0.1)
-                self.floor = min(max(self.floor, LEAST_FLOOR), 1.0)
-                self.converged = gained <= tolerance * abs(value) and length > 0
-                if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
-                    break
-            if not smooth and self.objective.l1 == 0:
-                gained = self.value - self.estimate.value(narrow, W)
-                if len(starts) > 2 or not self.converged or gained > EARLY * abs(self.value):
-                    self.loss = narrow
-                    W = self._polished(W, starts[-1], narrow)
-                    self.round_off(W, STEPS)
-            self._judge(starts, W)
-            found = self.estimate.value(narrow, W)
-            if not found <= self.value:
-                # The minimum of what is rounded off over too much.
-                return starts[int(np.argmin(values))]
-            self.value = found
-        return W
+            values = np.array([start.value for start in starts])
+            self.values = np.where(np.isfinite(values), values, np.inf)
+            best = starts[int(np.argmin(self.values))]
+            self.value, self.end = best.value, best
+            if not np.isfinite(self.values).any():
+                self.value = np.inf
+                return best.W
+            found = self._found(best, anchor, len(starts) > 2)
+            self.credible = credible(starts, found)
+            if found.value <= self.value:
+                self.value = found.value
+                return found.W
+            # The minimum of what is rounded off over too much.
+            self.end = best
+        return best.W
 
-    def _polished(self, W, anchor, narrow):
+    def _found(self, here, anchor, thorough):
+        """The minimiser found from an Evaluation, with the loss as it is."""
+        smooth, value, narrow = self.objective.loss.smooth, here.value, here.loss
+        tolerance = (TOLERANCE if smooth else ROUNDED_TOLERANCE) * abs(value)
+        first, steps = (0, STEPS) if smooth or self.first else (3, NARROW_STEPS)
+        newton = None
+        for step in range(first, first + steps):
+            here = self.round_off(here, step)
+            # The last step's curvature says whether another is worth its own.
+            direction, decrement = newton(here) if newton else (None, np.inf)
+            if not decrement <= tolerance:
+                newton = self._newton(here, anchor)
+                direction, decrement = newton(here)
+            if not np.isfinite(direction).all():
+                break
+            if smooth and decrement <= NOTHING * abs(value):
+                self.converged = True
+                break
+            there, length = self._search(here, direction, decrement)
+            gained, here = here.value - there.value, there
+            newton = newton if smooth and length == 1.0 else None
+            self.floor = self.floor * (100 if length < 0.1 else 0.1)
+            self.floor = min(max(self.floor, LEAST_FLOOR), 1.0)
+            self.converged = gained <= tolerance and length > 0
+            if self.converged and (smooth or WIDEST * NARROWER**step <= NARROWEST):
+                break
+        self.end = here
+        if smooth:
+            return here
+        found = self.estimate.at(narrow, here.W)
+        early = not self.converged or value - found.value > EARLY * abs(value)
+        if self.objective.l1 == 0 and (thorough or early):
+            found = self._polished(found, anchor)
+            self.end = self.round_off(found, STEPS)
+        return found
+
+    def _polished(self, here, anchor):
         """The minimum without rounding off, from where Newton's steps ended: they are slow where
         rows have distances of very different sizes from their breakpoints."""
         for _ in range(ROUNDS):
-            direction = self._exact(W, anchor, narrow) - W
-            length, gained = self._search(W, direction, np.inf)
-            W = W + length * direction
-            if self.estimate.models is None or not gained > EARLY * abs(self.here):
+            direction = self._exact(here, anchor) - here.W
+            there, _ = self._search(here, direction, np.inf)
+            gained, here = here.value - there.value, there
+            if self.estimate.models is None or not gained > EARLY * abs(here.value):
                 break
-        return W
+        return here
 
-    def _exact(self, W, anchor, narrow):
+    def _exact(self, here, anchor):
         """The minimiser of the rows' losses and a quadratic for all else in the estimate."""
         estimate = self.estimate
         x, share = estimate.x, estimate.share
-        slope = narrow.value_and_slope(estimate.target, x @ W.T)[1]
-        self.here, gradient = estimate.value_and_gradient(narrow, W)
-        rest = gradient - (share * slope).T @ x
-        distance = max(self.loss.distance(estimate.target, x @ W.T), 1e-6 * self.y_scale)
+        rest = here.gradient() - (share * here.slope).T @ x
+        distance = max(here.loss.distance(estimate.target, here.raw), 1e-6 * self.y_scale)
         prior = self.prior / distance * (share[:, 0] @ x**2)
-        found = np.empty_like(W)
+        found = np.empty_like(here.W)
         breakpoints = self.objective.loss._breakpoints(estimate.target)
-        for r, w in enumerate(W):
+        for r, w in enumerate(here.W):
             quadratic = np.diag(prior + estimate.l2)
             if estimate.models is not None:
                 quadratic += estimate.own_curvature(r)
             linear = rest[r] - quadratic @ w + prior * (w - anchor[r])
             of_output = [tuple(part[:, r] for part in each) for each in breakpoints]
             problem = PiecewiseLinearProblem(x, share[:, 0], of_output, quadratic, linear)
-            found[r] = problem.minimiser(w, EARLY / 10 * abs(self.here) / len(W))
+            found[r] = problem.minimiser(w, EARLY / 10 * abs(here.value) / len(here.W))
         return found
-
-    def _judge(self, starts, W):
-        """Whether the minimum is a good one for the rows kept, too."""
-        if self.estimate.models is None or not len(self.estimate.x):
-            return
-        best = min((self.estimate.of_kept(self.loss, each) for each in starts), key=np.sum)
-        change = self.estimate.of_kept(self.loss, W) - best
-        # The standard error of the sum of the rows' changes.
-        noise = math.sqrt(float(np.sum((change - change.mean()) ** 2)))
-        self.credible = bool(np.sum(change) <= NOISE * noise)
 
     def _curvature(self, raw):
         """Of each row, raised to a part of their mean or, if no row has any, of its bound."""
@@ -171,29 +197,33 @@ class Correction:
         mean = float(self.estimate.share[:, 0] @ h.max(axis=1))
         return np.clip(h, self.floor * (mean if mean > 1e-6 * self.bound else self.bound), 1e150)
 
-    def _direction(self, W, anchor):
-        """The way to the minimum of the quadratic model at W, and what it promises."""
+    def _newton(self, here, anchor):
+        """A function that takes an Evaluation to the way to the minimum of the quadratic model
+        there, of the curvature here, and what that promises."""
         estimate, objective = self.estimate, self.objective
-        self.here, gradient = estimate.value_and_gradient(self.loss, W)
-        raw = estimate.x @ W.T
         if objective.target_kind == "class":
-            return self._joint_direction(W, raw, gradient)
-        direction, decrement = np.empty_like(W), 0.0
-        for r, H in enumerate(self._blocks(raw)):
-            if not objective.fit_intercept:
+            return self._joint_newton(here)
+        blocks = self._blocks(here.raw)
+        if not objective.fit_intercept:
+            for H in blocks:
                 H[-1, -1] = 1.0
-            if objective.l1 > 0:
-                model, threshold = MatrixModel(H, objective.l2), thresholds(objective)
-                moved, gain, *_ = minimise(model, W[r], gradient[r], threshold)
-                direction[r], decrement = moved - W[r], decrement + gain
-                continue
-            diagonal = np.diagonal(H) * self.prior
-            g = gradient[r] + diagonal * (W[r] - anchor[r])
-            H[np.diag_indices_from(H)] += diagonal + estimate.l2
-            T, _ = whitener(H)
-            direction[r] = -(T @ (T.T @ g))
-            decrement -= 0.5 * g @ direction[r]
-        return direction, decrement
+        if objective.l1 > 0:
+            models, threshold = (
+                [MatrixModel(H, objective.l2) for H in blocks],
+                thresholds(objective),
+            )
+
+            def proximal(there):
+                parts = zip(models, there.W, there.gradient(), strict=True)
+                found = [minimise(model, w, g, threshold)[:2] for model, w, g in parts]
+                return np.stack([w for w, _ in found]) - there.W, sum(gain for _, gain in found)
+
+            return proximal
+        priors = np.stack([np.diagonal(H) for H in blocks]) * self.prior
+        for H, prior in zip(blocks, priors, strict=True):
+            H[np.diag_indices_from(H)] += prior + estimate.l2
+        self.step = step = NewtonStep.of(blocks)
+        return lambda there: step(there.gradient() + priors * (there.W - anchor))
 
     def _blocks(self, raw):
         """Each output's mean curvature matrix, without the penalty's: of the rows kept, and of
@@ -207,68 +237,141 @@ class Correction:
         kept = estimate.kept_mass
         return (models.hessian + kept * grams) / (models.mass + kept)
 
-    def _joint_direction(self, W, raw, gradient):
+    def _joint_newton(self, here):
         estimate, objective = self.estimate, self.objective
-        along = objective.loss._curvature_operator(estimate.target, raw)
-        k, x, share = len(W), estimate.x, estimate.share
+        along = objective.loss._curvature_operator(estimate.target, here.raw)
+        k, x, share = len(here.W), estimate.x, estimate.share
         if objective.l1 > 0:
             model = QuadraticModel(x, share, along, k, objective.l2)
             threshold = np.tile(thresholds(objective), k)
-            moved, decrement, *_ = minimise(model, W.ravel(), gradient.ravel(), threshold)
-            return moved.reshape(W.shape) - W, decrement
+
+            def proximal(there):
+                moved, decrement, *_ = minimise(
+                    model, there.W.ravel(), there.gradient().ravel(), threshold
+                )
+                return moved.reshape(there.W.shape) - there.W, decrement
+
+            return proximal
         penalty = estimate.l2.copy()
         # Of a constant for all outputs, which no loss sees.
         penalty[-1] = 1e-8 if objective.fit_intercept else 1.0
-        if gradient.size <= JOINT_MATRIX_SIZE:
+        if here.W.size <= JOINT_MATRIX_SIZE:
             H = joint_matrix(x, along, share, k)
             H[np.diag_indices_from(H)] += np.tile(penalty, k)
-            T, _ = whitener(H)
-            direction = -(T @ (T.T @ gradient.ravel())).reshape(W.shape)
-        else:
-            blocks = list(weighted_grams(x, self._curvature(raw) * share))
-            for H in blocks:
-                H[np.diag_indices_from(H)] += penalty
-            whiteners = [whitener(H)[0] for H in blocks]
+            self.step = step = NewtonStep.of([H])
+            return lambda there: step(there.gradient())
+        blocks = list(weighted_grams(x, self._curvature(here.raw) * share))
+        for H in blocks:
+            H[np.diag_indices_from(H)] += penalty
+        first = NewtonStep.of(blocks)
 
-            def product(v):
-                return (along(x @ v.T) * share).T @ x + penalty * v
+        def product(v):
+            return (along(x @ v.T) * share).T @ x + penalty * v
 
-            def solve(g):
-                return np.stack([T @ (T.T @ row) for T, row in zip(whiteners, g, strict=True)])
+        def newton(there):
+            gradient = there.gradient()
+            direction, _ = conjugate_gradients(product, first.solve, -gradient, 0.1, 20)
+            return direction, -0.5 * float(np.vdot(gradient, direction))
 
-            direction, _ = conjugate_gradients(product, solve, -gradient, 0.1, 20)
-        return direction, -0.5 * float(np.vdot(gradient, direction))
+        return newton
 
-    def _search(self, W, direction, decrement):
-        """A length that lowers the estimate, and by how much it does; 0 if there is none."""
-        start = self.here
+    def _search(self, here, direction, decrement):
+        """An Evaluation with a lower value along a direction, and how far it is: ``here`` and 0 if
+        there is none."""
 
-        def gain(length):
-            return start - self.estimate.value(self.loss, W + length * direction)
+        def at(length):
+            return self.estimate.at(here.loss, here.W + length * direction)
 
-        length, gained = 1.0, gain(1.0)
-        if gained > 1.5 * decrement and self.estimate.models is None:
-            while length < 1e3 and (more := gain(2 * length)) > gained:
-                length, gained = 2 * length, more
-        while not gained > 0:
+        length, there = 1.0, at(1.0)
+        if here.value - there.value > 1.5 * decrement and self.estimate.models is None:
+            while length < 1e3 and (further := at(2 * length)).value < there.value:
+                length, there = 2 * length, further
+        while not there.value < here.value:
             length *= 0.5
             if length < 1e-3:
-                return 0.0, 0.0
-            gained = gain(length)
-        return length, gained
+                return here, 0.0
+            there = at(length)
+        return there, length
 
 
-def kept_part(estimate, loss, before, after):
-    """The part of a pass that does not raise the estimate: weights, the part, from 1 to 0, and
-    the estimate there."""
+@dataclass
+class NewtonStep:
+    """Newton's step for gradients (k, d + 1), with one ``scaled_cholesky`` for each row or one for
+    all."""
+
+    factors: list
+
+    @classmethod
+    def of(cls, matrices):
+        return cls([scaled_cholesky(H) for H in matrices])
+
+    @property
+    def size(self):
+        """Numbers that it holds."""
+        return sum(factor.size for factor, _ in self.factors)
+
+    def solve(self, gradient):
+        """The inverse of the curvature times a gradient."""
+        if len(self.factors) < len(gradient):
+            return scaled_solution(*self.factors[0], gradient.ravel()).reshape(gradient.shape)
+        pairs = zip(self.factors, gradient, strict=True)
+        return np.stack([scaled_solution(*factor, row) for factor, row in pairs])
+
+    def __call__(self, gradient):
+        """The step, and what it promises."""
+        direction = -self.solve(gradient)
+        return direction, -0.5 * float(np.vdot(gradient, direction))
+
+
+def stepped(here, step, width):
+    """The Evaluation after one step with an earlier curvature, where breakpoints were rounded off
+    over ``width``; None where the step does not gain what it promises, so that the curvature is
+    another one here."""
+    estimate, narrow = here.estimate, here.loss
     with np.errstate(all="ignore"):
-        start = estimate.value(loss, before)
-        for length in PARTS:
-            W = before + length * (after - before)
-            value = estimate.value(loss, W)
-            if value <= start:
-                return W, length, value
-    return before, 0.0, start
+        start = here
+        if not narrow.loss.smooth:
+            start = estimate.at(RoundedLoss(narrow.loss, width), here.W)
+        direction, decrement = step(start.gradient())
+        if decrement <= NOTHING * abs(here.value):
+            return here
+        there = estimate.at(start.loss, here.W + direction)
+        gained = start.value - there.value
+        if not decrement / FAITHFUL <= gained <= FAITHFUL * decrement:
+            return None
+        if start is not here:
+            there = estimate.at(narrow, there.W)
+            if not there.value <= here.value:
+                return None
+        return there if credible([here], there) else None
+
+
+def credible(starts, found):
+    """Whether the rows kept, too, find a minimum a good one."""
+    if found.estimate.models is None or not len(found.rows):
+        return True
+    if found.value < 0 <= found.rows.min():
+        # So good is no model.
+        return False
+    best = min((start.of_kept() for start in starts), key=np.sum)
+    change = found.of_kept() - best
+    # The standard error of the sum of the rows' changes.
+    noise = math.sqrt(float(np.sum((change - change.mean()) ** 2)))
+    return bool(np.sum(change) <= NOISE * noise)
+
+
+def kept_part(before, after, parts=PARTS):
+    """The part of a pass that does not raise the estimate: the Evaluation there, and the part, from
+    1 to 0, given those before and after the pass."""
+    with np.errstate(all="ignore"):
+        for length in parts:
+            there = after
+            if length < 1.0:
+                W = before.W + length * (after.W - before.W)
+                there = before.estimate.at(before.loss, W)
+            if there.value <= before.value:
+                return there, length
+    return before, 0.0
 
 
 def joint_matrix(x, along, share, k):

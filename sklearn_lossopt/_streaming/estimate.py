@@ -17,15 +17,18 @@ References
 Hammersley, J. M. and Handscomb, D. C. (1964). Monte Carlo methods. Methuen.
 """
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from sklearn_lossopt._linalg import extended
+from sklearn_lossopt._training.state import altered
 from sklearn_lossopt.losses import ClassificationLoss
 
-# The share of a row that each class is credited with before its first row.
-PSEUDO_ROW = 0.5
+# The share of a row that each class is credited with before its first row, and the rows after which
+# it speaks for itself: of a loss that grows exponentially the least share could be all of it.
+PSEUDO_ROW, KNOWN = 0.5, 10
 # Where the mean square of curvatures is so many times the square of their mean, few rows have
 # nearly all of it, and models start with the mean.
 SPREAD = 6.0
@@ -77,7 +80,7 @@ class QuadraticSum:
         hessian = self.hessian.copy()
         for r in range(len(hessian)):
             hessian[r] += (x * weighted[:, r : r + 1]).T @ x
-        return replace(
+        return altered(
             self,
             hessian=hessian,
             linear=self.linear + (weighted * z - weight * slope).T @ x,
@@ -91,7 +94,7 @@ class QuadraticSum:
         size = len(shift) + 1
         change = np.eye(size)
         change[:-1, -1] = (self.shift - shift) * intercept
-        return replace(
+        return altered(
             self,
             shift=shift,
             hessian=change @ self.hessian @ change.T,
@@ -111,6 +114,8 @@ class Estimate:
     models : QuadraticSum or None
     mass : float
         The weight of all rows seen.
+    shift : ndarray of shape (d,) or None
+        What rows are shifted by where no models say so; None for the mean of the rows kept.
 
     Attributes
     ----------
@@ -120,7 +125,7 @@ class Estimate:
         Their weights; with those of the models they sum to 1.
     """
 
-    def __init__(self, objective, reservoir, models, mass):
+    def __init__(self, objective, reservoir, models, mass, shift=None):
         self.objective, self.models = objective, models
         self.l2 = np.append(np.full(objective.d, objective.l2), 0.0)
         self.l1 = np.append(np.full(objective.d, objective.l1), 0.0)
@@ -130,30 +135,33 @@ class Estimate:
             self.shift = models.shift
             self.x, self.share = np.empty((0, objective.d + 1)), np.empty((0, 1))
             return
-        self.shift = reservoir.mean() if models is None else models.shift
+        self.shift = shift if models is None else models.shift
         if not objective.fit_intercept:
             self.shift = np.zeros(objective.d)
-        self.x = extended(reservoir.rows, self.last, self.shift)
+        elif self.shift is None:
+            self.shift = reservoir.mean()
         weight, target, model = reservoir.weight, reservoir.target, reservoir.model
         self.kept_mass = float(weight.sum())
         share = weight * (mass / self.kept_mass)
+        x = extended(reservoir.rows, self.last, self.shift)
         if objective.fit_intercept and isinstance(objective.loss, ClassificationLoss):
             # Rows of each class without features: no class is impossible before its first row.
             classes = _one_of_each(objective)
-            seen = [float(share[target.reshape(-1) == each].sum()) for each in classes.flat]
-            credit = PSEUDO_ROW / (1 + np.array(seen))
+            seen = [float(share @ (target.reshape(-1) == each)) for each in classes.flat]
+            credit = PSEUDO_ROW * np.maximum(1 - np.array(seen) / KNOWN, 0)
             row = np.zeros((len(classes), objective.d + 1))
             row[:, -1] = 1.0
-            self.x = np.concatenate([self.x, row])
+            x = np.concatenate([x, row])
             share = np.append(share, credit)
             target = np.concatenate([target, classes])
             model = np.concatenate([model, np.zeros((len(classes), *model.shape[1:]))])
             self.total += float(credit.sum())
+        self.x = x
         self.share = (share / self.total)[:, None]
-        self.target = replace(objective, target=target).targets(slice(None))
+        self.target = objective.as_targets(target)
         if models is not None:
-            self.z, _, self.slope, self.bend = np.moveaxis(model, 1, 0)
-            self.start = model[:, 1].sum(axis=1)
+            self.z, worth, self.slope, self.bend = np.ascontiguousarray(np.moveaxis(model, 1, 0))
+            self.start = worth.sum(axis=1)
 
     def penalty(self, W):
         value = 0.0
@@ -163,40 +171,10 @@ class Estimate:
             value += float(np.sum(np.abs(W) @ self.l1))
         return value
 
-    def value_and_gradient(self, loss, W):
-        """F and the gradient of all but its l1 term; ``loss`` is a RoundedLoss."""
-        value, slope, known, along = self._evaluate(loss, W)
-        gradient = self.l2 * W
-        if known is not None:
-            slope = slope - self.slope - known
-        if slope is not None:
-            gradient = gradient + (self.share * slope).T @ self.x
-        if along is not None:
-            gradient = gradient + (along - self.models.linear) / self.total
-        return value, gradient
-
-    def value(self, loss, W):
-        """F alone."""
-        return self._evaluate(loss, W)[0]
-
-    def _evaluate(self, loss, W):
-        """F, the slopes of the rows kept, those of their models (or None) and the product of the
-        models' curvature with W."""
-        value, slope, known, along = self.penalty(W), None, None, None
-        if len(self.x):
-            raw = self.x @ W.T
-            rows, slope = loss.value_and_slope(self.target, raw)
-            if self.models is not None:
-                step = self.models.bent(raw - self.z)
-                known = self.bend * step
-                rows = rows - self.start
-                value -= float(np.sum(self.share[:, 0] @ ((self.slope + 0.5 * known) * step)))
-            value += float(self.share[:, 0] @ rows)
-        if self.models is not None:
-            along = self.models.along(W)
-            value += float(np.sum(W * (0.5 * along - self.models.linear))) / self.total
-            value += self.models.constant / self.total
-        return value, slope, known, along
+    def at(self, loss, W):
+        """The Evaluation at W; ``loss`` is a RoundedLoss."""
+        with np.errstate(all="ignore"):
+            return Evaluation(self, loss, W)
 
     def own_curvature(self, r):
         """A matrix that is above the curvature of the models of all rows less that of the models
@@ -205,42 +183,6 @@ class Estimate:
         hessian = self.models.hessian[min(r, len(self.models.hessian) - 1)] / self.total
         return min(1.0, 2 * np.sqrt(len(hessian) / len(self.x))) * hessian
 
-    def of_kept(self, loss, W):
-        """What each of the rows kept adds to their objective."""
-        return self.share[:, 0] * loss.value_and_slope(self.target, self.x @ W.T)[0]
-
-    def spread(self, loss, W):
-        """The standard deviation of the rows' losses; about as much where none is kept."""
-        if not len(self.x):
-            return self.value(loss, W)
-        with np.errstate(all="ignore"):
-            rows = self.of_kept(loss, W) / self.share[:, 0]
-            return float(np.nan_to_num(np.std(rows), nan=0.0, posinf=0.0))
-
-    def mean_curvature(self, loss, W):
-        """Of the rows kept, for each output (k,); None where rows' own say more."""
-        h = loss.curvature(self.target, self.x @ W.T)
-        h = np.nan_to_num(h, nan=0.0, posinf=0.0)
-        mean = (self.share * h).sum(axis=0) / self.share.sum()
-        if self.objective.target_kind == "class":
-            k = len(mean)
-            return np.full(k, mean.mean() * k / (k - 1))
-        square = (self.share * h**2).sum(axis=0) / self.share.sum()
-        few = not loss.loss.smooth or (square > SPREAD * mean**2).any()
-        return mean if few else None
-
-    def models_help(self, loss, W):
-        """Whether the models of the rows kept say more of their slopes than nothing would."""
-        held = np.flatnonzero((self.bend != 0).any(axis=1) | (self.slope != 0).any(axis=1))
-        if len(held) == 0:
-            return True
-        raw = self.x[held] @ W.T
-        slope = loss.value_and_slope(self.target[held], raw)[1]
-        step = self.models.bent(raw - self.z[held])
-        left = slope - self.slope[held] - self.bend[held] * step
-        share = self.share[held]
-        return float(np.sum(share * left**2)) <= float(np.sum(share * slope**2))
-
     def place(self, coef, intercept):
         """Extended weights, float64, of coefficients and intercepts for rows as they are."""
         coef = np.asarray(coef, np.float64)
@@ -248,6 +190,88 @@ class Estimate:
 
     def unshift(self, W):
         return W[:, :-1], W[:, -1] - W[:, :-1] @ self.shift
+
+
+class Evaluation:
+    """The estimate at extended weights, from one look at the rows kept.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    loss : RoundedLoss
+    W : ndarray of shape (k, d + 1)
+
+    Attributes
+    ----------
+    value : float
+        F.
+    raw, slope : ndarray of shape (m, k)
+        Raw predictions of the rows kept, and the derivatives of their losses.
+    rows : ndarray of shape (m,)
+        Their losses.
+    """
+
+    def __init__(self, estimate, loss, W):
+        self.estimate, self.loss, self.W = estimate, loss, W
+        models, share = estimate.models, estimate.share
+        self.value, self.raw = estimate.penalty(W), estimate.x @ W.T
+        self.slope, self.rows = np.empty(self.raw.shape), np.empty(len(self.raw))
+        # What the models say of the slopes of the rows kept, and of those of all others.
+        self._of_models, self._along = 0.0, None
+        if len(self.raw):
+            self.rows, self.slope = loss.value_and_slope(estimate.target, self.raw)
+            value = float(share[:, 0] @ self.rows)
+            if models is not None:
+                step = models.bent(self.raw - estimate.z)
+                bent = estimate.bend * step
+                self._of_models = estimate.slope + bent
+                known = (estimate.slope + 0.5 * bent) * step
+                value -= float(share[:, 0] @ (estimate.start + known.sum(axis=1)))
+            self.value += value
+        if models is not None:
+            self._along = models.along(W)
+            self.value += float(np.vdot(W, 0.5 * self._along - models.linear)) / estimate.total
+            self.value += models.constant / estimate.total
+
+    def gradient(self):
+        """Of all but F's l1 term, (k, d + 1)."""
+        estimate = self.estimate
+        gradient = estimate.l2 * self.W
+        if len(self.raw):
+            gradient += (estimate.share * (self.slope - self._of_models)).T @ estimate.x
+        if self._along is not None:
+            gradient += (self._along - estimate.models.linear) / estimate.total
+        return gradient
+
+    def of_kept(self):
+        """What each of the rows kept adds to their objective."""
+        return self.estimate.share[:, 0] * self.rows
+
+    def spread(self):
+        """The standard deviation of the rows' losses; about as much where none is kept."""
+        if not len(self.raw):
+            return self.value
+        with np.errstate(all="ignore"):
+            spread = float(np.std(self.rows))
+        return spread if math.isfinite(spread) else 0.0
+
+    def mean_curvature(self):
+        """Of the rows kept, for each output (k,); None where rows' own say more."""
+        loss, share = self.loss, self.estimate.share
+        h = loss.curvature(self.estimate.target, self.raw)
+        h = np.nan_to_num(h, nan=0.0, posinf=0.0)
+        mean = (share * h).sum(axis=0) / share.sum()
+        if self.estimate.objective.target_kind == "class":
+            k = len(mean)
+            return np.full(k, mean.mean() * k / (k - 1))
+        square = (share * h**2).sum(axis=0) / share.sum()
+        few = not loss.loss.smooth or (square > SPREAD * mean**2).any()
+        return mean if few else None
+
+    def models_help(self):
+        """Whether the models of the rows kept say more of their slopes than nothing would."""
+        share, left = self.estimate.share, self.slope - self._of_models
+        return float(np.sum(share * left**2)) <= float(np.sum(share * self.slope**2))
 
 
 def first_constant(objective):

@@ -7,10 +7,11 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._linalg import MATRIX_SIZE, extended
-from sklearn_lossopt._streaming.correction import Correction, kept_part
+from sklearn_lossopt._streaming.correction import PARTS, Correction, NewtonStep, kept_part, stepped
 from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum, first_constant
 from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
 from sklearn_lossopt._streaming.rounded import RoundedLoss
+from sklearn_lossopt._training.state import altered
 
 # A correction comes when the rows seen have grown by one part in so many.
 GROWTH = 8
@@ -19,7 +20,9 @@ GROWTH = 8
 RISE, RISE_NOISE = 0.05, 2.0
 # Passes are judged when the rows seen have grown by one part in so many, or where a chunk's
 # objective is so many times the estimate.
-LOOK, ODD = 64, 2.0
+LOOK, ODD = 16, 2.0
+# A correction's curvature serves until the rows seen are so many times as many.
+CURVED = 4
 # Rows of small chunks that wait to be taken in together, at most.
 WAITING = 512
 # Numbers in the models of all outputs, at most.
@@ -71,6 +74,12 @@ class Memory:
         The model after the pass that was judged last.
     look : int
         The number of rows at which the next pass is judged.
+    step : NewtonStep or None
+        With the curvature of the last correction that looked at it; None to look again.
+    shift : ndarray of shape (d,) or None
+        Of the rows that it is for.
+    curved : int
+        The number of rows then.
     """
 
     identity: tuple
@@ -91,6 +100,9 @@ class Memory:
     corrected: int = 0
     judged: tuple | None = None
     look: int = 0
+    step: NewtonStep | None = None
+    shift: np.ndarray | None = None
+    curved: int = 0
 
     @classmethod
     def of_first_chunk(cls, objective, weight, identity, seed):
@@ -105,9 +117,9 @@ class Memory:
         same_rows = identity[1:] == self.identity[1:]
         if not same_rows or self.reservoir is None or is_quadratic(objective.loss):
             return None
-        return replace(
+        return altered(
             self, identity=identity, models=None, reservoir=self.reservoir.without_models(),
-            rounding=None, value=math.inf, look=0,
+            rounding=None, value=math.inf, look=0, step=None,
         )  # fmt: skip
 
     def kept(self, objective, weight):
@@ -129,7 +141,7 @@ class Memory:
             # The caller's arrays may change until they are looked at.
             rows = rows.toarray() if sparse.issparse(rows) else rows.copy()
             target = target.copy()
-        return replace(
+        return altered(
             self, rows=self.rows + objective.n, mass=self.mass + mass,
             waiting=(*self.waiting, (rows, target, weight)),
         )  # fmt: skip
@@ -200,7 +212,7 @@ class Memory:
         if self.models is None:
             shift = np.zeros(objective.d)
             if objective.fit_intercept:
-                shift = rows.mean(axis=0, dtype=np.float64)
+                shift = rows.mean(axis=0, dtype=np.float64) if self.shift is None else self.shift
             self.models = QuadraticSum.empty(
                 shift, objective.n_outputs, objective.target_kind == "class"
             )
@@ -215,7 +227,7 @@ class Memory:
         if len(held):
             model = self.reservoir.model.copy()
             model[held] = np.stack([z, value, slope, bend], axis=1)[numbers[held] - first]
-            self.reservoir = replace(self.reservoir, model=model)
+            self.reservoir = altered(self.reservoir, model=model)
 
     def _expand(self, objective, x, y):
         """The quadratic models of rows: where they start, value, slope and curvature, (n, k)."""
@@ -251,6 +263,11 @@ class Memory:
             starts.append(self.incumbent)
         return starts, place
 
+    @property
+    def judges(self):
+        """Whether a pass is judged now, even if it seems to be like those before."""
+        return self.rows >= self.look
+
     def settle(self, objective, before, after, met, bound, y_scale):
         """Judge the passes since the last time by the estimate, and correct them where that is
         due. Changes this memory.
@@ -269,44 +286,63 @@ class Memory:
         Returns
         -------
         model : tuple of ndarray (k, d), (k,), float64
-        length : float
-            The part of the passes that was kept.
+        length : float or None
+            The part of the passes that was kept; None where they have not been judged.
         """
         usual = met <= ODD * abs(self.value) and all(np.isfinite(part).all() for part in after)
-        if self.rows < self.look and usual:
-            return after, 1.0
+        if usual and not self.judges:
+            return after, None
         self.look = self.rows + max(1, self.rows // LOOK)
         self.take_in(objective, True)
-        estimate = Estimate(objective, self.reservoir, self.models, self.mass)
-        loss = RoundedLoss(objective.loss, 0.0)
-        W, length, value = kept_part(
-            estimate, loss, estimate.place(*(self.judged or before)), estimate.place(*after)
-        )
-        self.judged = estimate.unshift(W)
-        came = (self.rows - self.corrected) / self.rows**2
-        rise = max(RISE * self.gap, RISE_NOISE * self.spread * math.sqrt(came))
-        changed = not value <= self.value + rise
-        if self.rows >= self.due or changed:
-            if changed:
-                self.doubled = 0
-            self.judged = self._corrected(objective, estimate, self.judged, bound, y_scale)
-        return self.judged, length
-
-    def _corrected(self, objective, estimate, here, bound, y_scale):
-        starts, constant = self._starts(objective, here)
-        if self.models is not None and self.reservoir is not None:
+        due = self.rows >= self.due
+        anew = due and (self.step is None or self.rows >= CURVED * self.curved)
+        if anew and self.models is not None and self.reservoir is not None:
             shift = self.reservoir.mean() if objective.fit_intercept else self.models.shift
             self.models = self.models.moved(shift, float(objective.fit_intercept))
-            estimate = Estimate(objective, self.reservoir, self.models, self.mass)
-        correction = Correction(estimate, self.rows, bound, y_scale, self.incumbent is None)
-        W = correction.run([estimate.place(*start) for start in starts])
-        estimated = self.reservoir is not None and self.models is not None
-        if estimated and not (correction.credible and estimate.models_help(correction.loss, W)):
+        shift = None if anew else self.shift
+        estimate = Estimate(objective, self.reservoir, self.models, self.mass, shift)
+        loss = RoundedLoss(objective.loss, 0.0)
+        after = estimate.at(loss, estimate.place(*after))
+        came = (self.rows - self.corrected) / self.rows**2
+        rise = max(RISE * self.gap, RISE_NOISE * self.spread * math.sqrt(came))
+        most = self.value + rise
+        steps = due and not anew and np.array_equal(estimate.shift, self.shift)
+        here, length = after, None
+        if not (steps and after.value <= most):
+            before = estimate.at(loss, estimate.place(*(self.judged or before)))
+            # Newton's steps find more than a part of a pass.
+            here, length = kept_part(before, after, PARTS[:1] if due else PARTS)
+        self.judged = estimate.unshift(here.W)
+        changed = not here.value <= most
+        there = stepped(here, self.step, self.rounding[0]) if steps else None
+        if there is not None and there.value <= most and self._models_help(there):
+            self.corrected, self.value = self.rows, there.value
+            self.due = self.rows + max(1, self.rows // GROWTH)
+            self.judged = self.incumbent = estimate.unshift(there.W)
+        elif due or changed:
+            if changed:
+                self.doubled = 0
+            self.judged = self._corrected(objective, here, bound, y_scale)
+        return self.judged, length
+
+    def _models_help(self, there):
+        """Whether models are a guide for the rows kept, where there are both."""
+        return self.models is None or self.reservoir is None or there.models_help()
+
+    def _corrected(self, objective, here, bound, y_scale):
+        estimate, loss = here.estimate, here.loss
+        starts, constant = self._starts(objective, estimate.unshift(here.W))
+        points = [here, *(estimate.at(loss, estimate.place(*start)) for start in starts[1:])]
+        first = self.incumbent is None
+        correction = Correction(estimate, self.rows, bound, y_scale, first)
+        W = correction.run(points, points[-1].W)
+        if not (correction.credible and self._models_help(correction.end)):
             # The rows kept alone: never far off.
             self.models, self.reservoir = None, self.reservoir.without_models()
             estimate = Estimate(objective, self.reservoir, None, self.mass)
-            correction = Correction(estimate, self.rows, bound, y_scale, self.incumbent is None)
-            W = correction.run([estimate.place(*start) for start in starts])
+            points = [estimate.at(loss, estimate.place(*start)) for start in starts]
+            correction = Correction(estimate, self.rows, bound, y_scale, first)
+            W = correction.run(points, points[-1].W)
         self.incumbent = estimate.unshift(W)
         self.corrected, self.value = self.rows, correction.value
         if constant is not None and math.isfinite(correction.values[constant]):
@@ -315,9 +351,15 @@ class Memory:
         gained = correction.values.min() - self.value
         growth = GROWTH if gained <= RISE * self.gap else LOOK
         self.due = self.rows + max(1, self.rows // growth)
-        self.spread = estimate.spread(correction.loss, W)
+        self.spread = correction.end.spread()
+        self.step, self.shift, self.curved = None, estimate.shift, self.rows
         if self.reservoir is not None:
-            self.rounding = correction.loss.width, estimate.mean_curvature(correction.loss, W)
+            # Rounding off is nothing beside the error of a sample; of all rows there is none.
+            sampled = self.reservoir.seen > len(self.reservoir.keys)
+            if correction.step is not None and (objective.loss.smooth or sampled):
+                small = correction.step.size <= capacity(objective.d) * objective.d
+                self.step = correction.step if small else None
+            self.rounding = correction.loss.width, correction.end.mean_curvature()
         return self.incumbent
 
 

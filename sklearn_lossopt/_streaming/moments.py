@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sklearn_lossopt._linalg import subtract_from_rows
 from sklearn_lossopt._objective import TOO_LARGE
 from sklearn_lossopt._solvers.scaled_rows import BLOCK_SIZE
 
@@ -54,7 +55,7 @@ class Moments:
             part = slice(start, start + size)
             used = objective.sample_indices
             rows = objective.X[part if used is None else used[part]]
-            block = cls._of_rows(rows.astype(np.float64), weight[part], centred)
+            block = cls._of_rows(rows.astype(np.float64, order="C"), weight[part], centred)
             total = block if total is None else total.merged(block)
         return total
 
@@ -63,7 +64,8 @@ class Moments:
         mass = weight.sum()
         share = weight / mass
         mean = share @ rows if centred else np.zeros(rows.shape[1])
-        rows -= mean
+        if centred:
+            subtract_from_rows(rows, mean)
         rows *= np.sqrt(share)[:, None]
         with np.errstate(over="ignore"):
             second = rows.T @ rows

@@ -1,9 +1,11 @@
 """A bounded, uniform sample of the rows of a stream."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+
+from sklearn_lossopt._training.state import altered
 
 # Rows kept: at least so many, and so many for each column.
 ROWS, ROWS_PER_COLUMN = 1000, 4
@@ -85,7 +87,7 @@ class Reservoir:
         if len(self.keys) == most:
             new = np.flatnonzero(keys < self.keys.max())
         if len(new) == 0:
-            return replace(self, seen=self.seen + objective.n)
+            return altered(self, seen=self.seen + objective.n)
         index = new if objective.sample_indices is None else objective.sample_indices[new]
         rows = objective.X[index]
         parts = {
@@ -109,11 +111,11 @@ class Reservoir:
         for name, part in parts.items():
             joined[name] = np.concatenate([getattr(self, name), part[more]])
             joined[name][free] = part[moved]
-        return replace(self, seen=self.seen + objective.n, **joined)
+        return altered(self, seen=self.seen + objective.n, **joined)
 
     def mean(self):
         """Of the rows (d,), float64."""
         return (self.weight / self.weight.sum()) @ self.rows.astype(np.float64)
 
     def without_models(self):
-        return replace(self, model=np.zeros_like(self.model))
+        return altered(self, model=np.zeros_like(self.model))

@@ -12,7 +12,7 @@ from sklearn_lossopt._solvers.huber_scale import residual_scale
 from sklearn_lossopt._streaming.estimate import best_constant
 from sklearn_lossopt._streaming.memory import Memory, remembers
 from sklearn_lossopt._streaming.moments import Moments, Sample
-from sklearn_lossopt._training.state import State
+from sklearn_lossopt._training.state import State, altered
 from sklearn_lossopt.losses._base import raw_spread
 
 # A scale that the loss leaves open is estimated again when rows have grown by this factor; by 2
@@ -71,12 +71,14 @@ class Stream:
     # among them.
     memory: Memory | None = None
     remembers: bool = True
+    # What columns were shifted by and multiplied with when a network's first layer followed them.
+    units: tuple | None = None
 
     def next_call(self):
         """A copy for the next chunk, with a state of its own."""
         state = self.state
         slots, steps = state.slots.copy(), state.steps.copy()
-        return replace(self, state=replace(state, slots=slots, steps=steps, epoch=state.epoch + 1))
+        return altered(self, state=altered(state, slots=slots, steps=steps, epoch=state.epoch + 1))
 
     def remembered(self, schedule):
         """Epochs and calls so far, and what a schedule that reacts remembers of them."""
@@ -151,7 +153,9 @@ class Stream:
         if weight is not None:
             mass = float(weight.sum())
             weight = (weight / weight.max()).astype(objective.X.dtype)
-        now = Moments.of(replace(objective, weight=weight), mass, full)
+        if weight is not None:
+            objective = replace(objective, weight=weight)
+        now = Moments.of(objective, mass, full)
         before = self.moments
         fits = before is not None and before.centred == now.centred
         if not fits or before.second.ndim < now.second.ndim:

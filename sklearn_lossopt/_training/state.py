@@ -8,6 +8,13 @@ from sklearn_lossopt.optimizers import Optimizer
 from sklearn_lossopt.schedules import Schedule
 
 
+def altered(instance, **fields):
+    """``dataclasses.replace`` for a class that derives nothing from its fields, in less time."""
+    other = object.__new__(type(instance))
+    vars(other).update(vars(instance), **fields)
+    return other
+
+
 @dataclass
 class Settings:
     """How to train: the estimator's parameters, resolved and checked."""

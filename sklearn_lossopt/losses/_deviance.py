@@ -52,6 +52,8 @@ class _LogLink(RegressionLoss):
     def _curvature(self, y, raw):
         p = self._power
         a = np.exp(np.clip((2 - p) * raw, -700, 700))
+        if p == 1:
+            return a
         # The exponent of a product: neither very small nor very large y are out of range.
         b = np.sign(y) * np.exp(np.clip(np.log(np.abs(y)) + (1 - p) * raw, -700, 700))
         return np.maximum((2 - p) * a + (p - 1) * b, 0)

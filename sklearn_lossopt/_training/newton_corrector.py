@@ -68,6 +68,9 @@ class NewtonCorrector:
             if convergence.reached(incumbent.value):
                 return
         direction = convergence.newton_direction(self.floor * iterate.preconditioner.bound)
+        if iterate.objective.in_partitions and convergence.reached(incumbent.value):
+            # One more step costs a pass.
+            return
         if convergence.separate:
             length = step_each(iterate, incumbent, convergence, direction)
         else:

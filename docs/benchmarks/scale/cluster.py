@@ -30,10 +30,11 @@ import dask
 import dask.array as da
 import numpy as np
 from dask.distributed import Client, LocalCluster, wait
-from run import BLOCK, COLUMNS, peer
+from run import COLUMNS, peer
 
 from sklearn_lossopt.dask import DaskGradientClassifier
 
+BLOCK = 200_000  # rows: 48 MB
 STATUS = Path("/proc/self/status")
 # Dask looks at what its workers do a hundred times a second, which is processor time by the clock.
 QUIET = {"distributed.worker.profile.enabled": False}
@@ -99,6 +100,7 @@ class Workers:
         self.X, self.y = whole(0, (BLOCK, COLUMNS), float), whole(1, (BLOCK,), int)
         self.X, self.y = self.client.persist([self.X, self.y])
         wait([self.X, self.y])
+        held.clear()
 
     def measure(self, make):
         """Wall, CPU of the driver, CPU of each worker, and the most memory that a worker took

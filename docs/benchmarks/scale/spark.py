@@ -17,11 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import _harness
 import numpy as np
 import psutil
-import pyspark
-from pyspark.ml.classification import LogisticRegression
-from pyspark.ml.feature import VectorAssembler
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from sklearn_lossopt import GradientClassifier
 
@@ -39,6 +34,8 @@ def adapter():
 
 def make_rows(spark, rows, partitions):
     """A DataFrame of columns x0, x1, ... and of labels."""
+    from pyspark.sql import functions as F
+
     coef = np.random.default_rng(0).normal(size=COLUMNS) / 2
     frame = spark.range(0, rows, 1, partitions)
     frame = frame.select(*(F.randn(seed=j).alias(f"x{j}") for j in range(COLUMNS)))
@@ -70,6 +67,11 @@ def measured(work):
 
 def report(rows, rounds):
     """Lines of the page."""
+    import pyspark
+    from pyspark.ml.classification import LogisticRegression
+    from pyspark.ml.feature import VectorAssembler
+    from pyspark.sql import SparkSession
+
     spark = (
         SparkSession.builder.master(f"local[{WORKERS}]")
         .config("spark.driver.memory", "6g")

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_lossopt import GradientClassifier, losses
+from sklearn_lossopt._estimators.labels import distinct
 from sklearn_lossopt._estimators.prediction import top_classes
 from sklearn_lossopt.losses import Huber
 
@@ -283,3 +284,14 @@ def test_the_first_of_equal_scores_is_predicted(shape, dtype):
     # Of integers, argmax is the first.
     assert_array_equal(top_classes(scores), levels.argmax(axis=1))
     assert_array_equal(top_classes(np.asfortranarray(scores)), levels.argmax(axis=1))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64, np.uint64])
+def test_distinct_labels_are_those_of_numpy(dtype):
+    least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+    rng = np.random.default_rng(0)
+    for low, high in ((least, most), (least, least + 3), (most - 3, most), (0, 100)):
+        for size in (1, 3, 10, 1000):
+            y = rng.integers(low, high, size, dtype=dtype, endpoint=True)
+            found, expected = distinct(y), np.unique(y)
+            assert found.dtype == dtype and np.array_equal(found, expected)

@@ -24,6 +24,7 @@ from sklearn_lossopt._partitions.rows import Block
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
+pd = pytest.importorskip("pandas")
 distributed = pytest.importorskip("distributed")
 from sklearn_lossopt.dask import DaskGradientClassifier, DaskGradientRegressor  # noqa: E402
 from sklearn_lossopt.dask._engine import DaskPartitions  # noqa: E402
@@ -151,6 +152,26 @@ def test_all_schedulers_give_the_same_bits(cluster, small_sample):
     assert workers.loss_curve_[-1] == pytest.approx(plain.loss_curve_[-1], rel=1e-6)
 
 
+def test_blocks_that_workers_hold_are_taken_as_they_are(cluster, small_sample):
+    X, y = make_data("classification", n=1900)
+    lazy = parted(X, y)
+    frame = dd.from_pandas(pd.DataFrame(X, columns=list("abcd")), npartitions=4)
+    expected = DaskGradientClassifier(random_state=0).fit(*lazy)
+    with cluster.as_current():
+        held = cluster.persist(list(lazy))
+        weight = da.ones(1900, chunks=500).persist()
+        for data in (held, [held[0], lazy[1]], [*held, weight]):
+            model = DaskGradientClassifier(random_state=0).fit(*data)
+            np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-12)
+        assert model.score(*held) == expected.to_local().score(X, y)
+        futures = [cluster.submit(np.copy, X[s : s + 500]) for s in range(0, 1900, 500)]
+        blocks = [da.from_delayed(f, (len(f.result()), 4), float) for f in futures]
+        model = DaskGradientClassifier(random_state=0).fit(da.concatenate(blocks), held[1])
+        assert same_bits(model, expected)
+        frame, labels = frame.persist(), dd.from_pandas(pd.Series(y), npartitions=4).persist()
+        assert DaskGradientClassifier(random_state=0).fit(frame, labels).converged_
+
+
 def test_networks_have_the_same_bits_on_workers_and_in_this_process(cluster, small_sample):
     X, y = make_data("classification", n=1900)
     X, y, rest = X[:1600], y[:1600], (X[1600:], y[1600:])
@@ -183,7 +204,6 @@ def test_a_killed_worker_costs_no_bit(cluster, small_sample, monkeypatch):
 
 
 def test_frames_keep_their_names(small_sample):
-    pd = pytest.importorskip("pandas")
     X, y = make_data("classification", n=2000)
     frame = pd.DataFrame(X, columns=list("abcd")).assign(y=np.array(["no", "yes"])[y])
     data = dd.from_pandas(frame, npartitions=3)
@@ -295,7 +315,6 @@ def test_errors_name_the_remedy():
     with pytest.raises(ValueError, match=r"(?s)block 1 of the data: .*NaN"):
         model.fit(da.from_array(bad, chunks=(30, 4)), data[1])
     assert hasattr(model, "coef_")  # the last fit's
-    pd = pytest.importorskip("pandas")
     frame = dd.from_pandas(pd.DataFrame(X).assign(kind=pd.Categorical(y)), npartitions=2)
     with pytest.raises(ValueError, match=r"no numbers: 'kind'. Encode them"):
         DaskGradientClassifier().fit(frame, data[1])

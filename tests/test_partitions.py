@@ -180,6 +180,22 @@ def test_smooth_losses_take_few_passes_on_raw_columns(passes):
     assert sum(n for name, n in passes.items() if name not in preparations) <= 7
 
 
+@pytest.mark.parametrize("outliers", [False, True])
+def test_a_step_that_keeps_its_promise_proves_what_a_pass_would(outliers, passes):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 6))
+    if outliers:
+        # The sample is every fifth row: these, whose curvature is five times that of all rows.
+        X[::5] *= 100
+    y = X @ rng.normal(size=6) + rng.normal(size=20_000) * (1 + np.abs(X[:, 0]))
+    model = GradientRegressor("squared_error", alpha=0, fit_intercept=False, random_state=0)
+    fit_blocks(model, ListPartitions.of([Block(0, X, y)]), sample_entries=4000 * 7)
+    best = np.mean((y - X @ np.linalg.lstsq(X, y)[0]) ** 2) / 2
+    found = np.mean((y - model.predict(X)) ** 2) / 2
+    assert model.converged_ and (passes["sum_over_blocks"] > 0) == outliers
+    assert best * (1 - 1e-12) <= found <= best * (1 + 1e-6)
+
+
 @pytest.mark.parametrize(("task", "loss"), PAIRS)
 def test_every_smooth_loss_takes_ten_passes_at_most_on_raw_columns(task, loss, passes):
     if not losses.Loss.resolve(loss).smooth:

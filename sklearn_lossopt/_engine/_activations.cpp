@@ -144,15 +144,16 @@ static void backward(ptrdiff_t n, const T *kept, T *gradient)
 }
 
 template <template <class> class Kernel>
-constexpr Activation activation(const char *name, bool keeps_input = false)
+constexpr Activation activation(const char *name, bool keeps_input = false,
+                                bool is_0_or_line = false)
 {
     return {name, {forward<Kernel, double>, forward<Kernel, float>},
-            {backward<Kernel, double>, backward<Kernel, float>}, keeps_input};
+            {backward<Kernel, double>, backward<Kernel, float>}, keeps_input, is_0_or_line};
 }
 
 extern const Activation activations[] = {
     activation<Identity>("identity"),
-    activation<Relu>("relu"),
+    activation<Relu>("relu", false, true),
     activation<LeakyRelu>("leaky_relu"),
     activation<Tanh>("tanh"),
     activation<Logistic>("logistic"),

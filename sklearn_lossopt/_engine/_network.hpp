@@ -117,16 +117,24 @@ static void drop(ptrdiff_t n, uint64_t key, ptrdiff_t first, double rate, const 
     }
 }
 
+/* Numbers that several loops go over while they are in the cache. */
+constexpr ptrdiff_t PIECE = 1024;
+
 /* From what layer l's product has left, z, to the activations a that the next layer reads. */
 template <class T>
 static void activate_layer(const Plan<T> &t, ptrdiff_t l, ptrdiff_t start, ptrdiff_t n,
                            bool dropping, T *z, T *a)
 {
+    const Activation &f = *t.activation;
     ptrdiff_t width = t.layers[l].n_out + 1, size = n * width;
-    T *to = dropping && !t.activation->keeps_input ? z : a;
-    pick<T>(t.activation->forward)(size, z, to);
-    if (dropping)
-        drop(size, mask_key(t, l, start), 0, t.dropout, (const T *)to, a);
+    T *to = dropping && !f.keeps_input ? z : a;
+    uint64_t key = dropping ? mask_key(t, l, start) : 0;
+    for (ptrdiff_t s = 0, m; s < size; s += m) {
+        m = least(PIECE, size - s);
+        pick<T>(f.forward)(m, z + s, to + s);
+        if (dropping)
+            drop(m, key, s, t.dropout, (const T *)to + s, a + s);
+    }
     for (ptrdiff_t i = 0; i < n; i++)
         a[i * width + width - 1] = (T)t.intercept;
 }
@@ -136,11 +144,22 @@ template <class T>
 static void deactivate_layer(const Plan<T> &t, ptrdiff_t l, ptrdiff_t start, ptrdiff_t first,
                              ptrdiff_t size, bool dropping, T *gradient)
 {
+    const Activation &f = *t.activation;
     const Layer<T> &layer = t.layers[l];
-    const T *kept = dropping || t.activation->keeps_input ? layer.product : layer.active;
-    if (dropping)
-        drop(size, mask_key(t, l, start), first, t.dropout, (const T *)gradient, gradient);
-    pick<T>(t.activation->backward)(size, kept + first, gradient);
+    const T *kept = dropping || f.keeps_input ? layer.product : layer.active;
+    const T scale = (T)(1 / (1 - t.dropout));
+    uint64_t key = dropping ? mask_key(t, l, start) : 0;
+    for (ptrdiff_t s = 0, m, i; s < size; s += m) {
+        m = least(PIECE, size - s);
+        T *part = gradient + s;
+        if (dropping && f.is_0_or_line)
+            /* Numbers that were dropped are 0, and have a derivative of 0 already. */
+            for (i = 0; i < m; i++)
+                part[i] *= scale;
+        else if (dropping)
+            drop(m, key, first + s, t.dropout, (const T *)part, part);
+        pick<T>(f.backward)(m, kept + first + s, part);
+    }
 }
 
 /* raw (k, n) for extended rows. */
@@ -181,7 +200,7 @@ template <class T>
 static void outer_product(const Plan<T> &t, ptrdiff_t l, ptrdiff_t start, ptrdiff_t n,
                           const T *grad, const T *w, bool dropping, T *out)
 {
-    ptrdiff_t row = t.layers[l].n_out + 1, rows = greatest<ptrdiff_t>(1, 1024 / row), s = 0;
+    ptrdiff_t row = t.layers[l].n_out + 1, rows = greatest<ptrdiff_t>(1, PIECE / row), s = 0;
     while (s < n) {
         ptrdiff_t end = least(s + rows, n);
         for (ptrdiff_t i = s; i < end; i++) {

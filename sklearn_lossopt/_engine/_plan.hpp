@@ -120,11 +120,12 @@ struct CatchUp {
 };
 
 /* An activation of hidden layers: forward(n, z, a), and backward(n, kept, g), which multiplies g by
- * the derivative.  What is kept is a, or z where `keeps_input`. */
+ * the derivative.  What is kept is a, or z where `keeps_input`.  Where `is_0_or_line`, a is 0 with
+ * derivative 0, or above 0 with derivative 1. */
 struct Activation {
     const char *name;
     Both<ActivationLoop> forward, backward;
-    bool keeps_input;
+    bool keeps_input, is_0_or_line;
 };
 
 /* What the loops call in Python; all but gemm return -1 after an exception.  blame_loss raises one:

@@ -82,7 +82,7 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
 
     ctypedef struct Activation:
         const char* name
-        bint keeps_input
+        bint keeps_input, is_0_or_line
 
     ctypedef struct GemmPair "lossopt::Both<lossopt::Gemm>":
         void (*for_double)(

@@ -176,7 +176,7 @@ cdef class Trainer:
         for l in range(p.n_layers - 1):
             layer = &p.layers[l]
             layer.product = layer.active = self.zeros((p.chunk, layer.n_out + 1))
-            if kernel.keeps_input or p.dropout > 0:
+            if kernel.keeps_input or (p.dropout > 0 and not p.activation.is_0_or_line):
                 layer.product = self.zeros((p.chunk, layer.n_out + 1))
         for l in range(2):
             p.gradients[l] = self.zeros((p.chunk, max(widths[1:]) + 1))

@@ -69,7 +69,7 @@ class LabelEncoding(TargetEncoding):
                 return self.encode_known(y, None)  # before slower checks of the same
         if y.dtype.kind not in "biu":
             check_classification_targets(y)
-        found = np.unique(select(y, sample_indices))
+        found = distinct(select(y, sample_indices))
         alike = (found.dtype.kind in "biuf") == (self.classes.dtype.kind in "biuf")
         unknown = np.setdiff1d(found, self.classes) if alike else found
         if len(unknown):
@@ -94,6 +94,18 @@ class LabelEncoding(TargetEncoding):
         return known
 
 
+def distinct(y):
+    """The sorted distinct labels of an array (n,)."""
+    if y.dtype.kind in "iu" and len(y):
+        low, high = y.min(), y.max()
+        if int(high) - int(low) < len(y):
+            # Whole numbers that lie together are ticked off.
+            seen = np.zeros(int(high) - int(low) + 1, bool)
+            seen[np.subtract(y, low, dtype=np.int64 if y.dtype.kind == "i" else y.dtype)] = True
+            return np.flatnonzero(seen).astype(y.dtype) + low
+    return np.unique(y)
+
+
 def class_codes(classes, y):
     """Which of the sorted classes each label is."""
     return y == classes[1] if len(classes) == 2 else np.searchsorted(classes, y)
@@ -111,7 +123,7 @@ def find_classes(y, sample_indices):
     """Sorted labels of the rows that are used."""
     if y.dtype.kind not in "biu":
         check_classification_targets(y)
-    classes = np.unique(select(y, sample_indices))
+    classes = distinct(select(y, sample_indices))
     if len(classes) < 2:
         raise ValueError(
             f"y holds one class only, {classes[0]!r}, in the rows of positive sample_weight; "

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array
 
 from sklearn_lossopt._estimators.data import TargetEncoding, canonical, check_weight, select
-from sklearn_lossopt._estimators.labels import check_classification_targets, class_codes
+from sklearn_lossopt._estimators.labels import check_classification_targets, class_codes, distinct
 from sklearn_lossopt._estimators.targets import numeric_target, squares_leave_float32
 from sklearn_lossopt._partitions.objective import PartitionRows
 
@@ -97,7 +97,7 @@ def gather_facts(block, estimator):
         if estimator._task == "classification":
             if len(known) and known.dtype.kind not in "biu":
                 check_classification_targets(known)
-            labels = np.unique(known)
+            labels = distinct(known)
             codes = class_codes(labels, known).astype(np.intp, copy=False)
         else:
             labels, codes = None, np.zeros(len(known), np.intp)
@@ -157,8 +157,7 @@ def encode(block, recipe):
         weight, used = check_weight(block.weight, X, allow_all_zero=True)
         codes = None
         if hasattr(encoding, "classes"):
-            y = column_or_1d(y)
-            target, codes = encoding.encode_known(y, used)
+            target, codes = encoding.encode_known(y.ravel(), used)
         else:
             target = numeric_target(y.astype(np.float64, copy=False), dtype)
         if recipe.unit is None:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from sklearn_lossopt._solvers.certificate import Certificate
+from sklearn_lossopt._solvers.certificate import SMALL, Certificate
 
 # Newton steps that are taken with the curvature of a sample of the rows.
 SAMPLED_STEPS = 5
@@ -48,6 +48,8 @@ class Convergence:
         self.newton_steps = 0
         # Whether the Hessian at hand does for the next step, and whether it is of no floor.
         self.quick = self.exact = False
+        # Where the last direction leads, F there by its model, and what it promised.
+        self.led = None
         # The last weights that ``objectives`` were found at.
         self.last = None
         self.warning = None
@@ -134,7 +136,8 @@ class Convergence:
         if hessian is None or not objective.loss.smooth or not objective.curved:
             self.gap = math.inf
             return None
-        target, before = self.target(iterate.evaluate(gradient=True)), self.estimate
+        value, before = iterate.evaluate(gradient=True), self.estimate
+        target = self.target(value)
         at, certificate = (iterate.weights.astype(np.float64), iterate.gradient), self.certificate
         direction, gap, valid = hessian.newton_direction(*at, floor, self.quick and floor == 0)
         self.newton_steps += 1
@@ -155,7 +158,9 @@ class Convergence:
             if found is not None:
                 (direction, gap), valid = found, False
         self.gap, self.estimate = gap if valid else math.inf, gap
-        if gap <= target:
+        if valid and gap <= SMALL * target and self._as_promised(at[0], value, gap):
+            self.gap = 2 * gap
+        elif gap <= target:
             self.gap = math.inf
             # The decrement of a sample is itself an estimate, and a step costs less than a proof.
             near = last or not certificate.sampled or not SLOW * before > gap > 0.5 * target
@@ -164,7 +169,24 @@ class Convergence:
                 self.gap = share * target
                 if not share < math.inf:
                     hessian.take_more_rows()
+        self.led = None
+        if floor == 0 and objective.l1 == 0 and certificate.sampled and not hessian.iterated:
+            self.led = at[0] + direction, value - gap, gap
         return direction
+
+    def _as_promised(self, weights, value, gap):
+        """Whether the last direction, of the curvature of a sample, has led to these weights, and F
+        of all rows and its gradient there are what it promised, so that the sample's curvature is
+        theirs.
+
+        The rows' slopes here are dual variables. Their gap is 0 here, and all that they lack is
+        the gradient; so this proves as much as a pass over the rows that is made for it.
+        """
+        if self.led is None or self.separate or self.iterate.objective.X.dtype != np.float64:
+            return False
+        end, expected, promised = self.led
+        kept = max(gap, abs(value - expected)) <= QUICK * promised
+        return kept and np.array_equal(weights, end)
 
     # -- the verdict ------------------------------------------------------------------------
 

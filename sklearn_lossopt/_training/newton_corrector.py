@@ -72,6 +72,9 @@ class NewtonCorrector:
             # All but the optimum: what the floor hides is all that is left to ask.
             self.floor = 0.0
             direction = convergence.newton_direction()
+        if iterate.objective.in_partitions and convergence.reached(incumbent.value):
+            # One more step costs a pass.
+            return
         if convergence.separate:
             length = step_each(iterate, incumbent, convergence, direction)
         else:

@@ -94,8 +94,13 @@ def in_row_blocks(X):
 def _blocks_of(collection):
     """The blocks of rows of a collection, a list of Delayed."""
     if isinstance(collection, da.Array):
-        return in_row_blocks(collection).to_delayed().ravel().tolist()
-    return list(collection.to_delayed())
+        collection = in_row_blocks(collection)
+    for optimized in (True, False):
+        parts = np.ravel(collection.to_delayed(optimize_graph=optimized)).tolist()
+        # Optimized graphs lack the blocks that workers hold already.
+        if all(part.key in part.dask for part in parts):
+            break
+    return parts
 
 
 def lazily(function, X, probe):

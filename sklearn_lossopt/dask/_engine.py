@@ -12,16 +12,17 @@ from sklearn_lossopt._partitions.protocol import Partitions, add, tree_sum
 
 
 @np.errstate(all="ignore")
-def apply(part, shared):
-    """``shared`` is a function and its arguments, all in one."""
-    function, args = shared
-    return function(part, *args)
+def apply(stages, *part):
+    """A function after the other, each with its shared arguments, of what the last has made."""
+    for function, shared in stages:
+        part = (function(*part, *shared),)
+    return part[0]
 
 
-def apply_in_turn(state, part, shared):
-    """The same for ``Partitions.fold``."""
-    function, args = shared
-    return function(state, part, *args)
+def apply_in_turn(state, stages, *part):
+    """The same for ``Partitions.fold``: the last of them takes the state as well."""
+    *first, (function, shared) = stages
+    return function(state, apply(first, *part), *shared)
 
 
 def has_client():
@@ -44,78 +45,80 @@ class DaskPartitions(Partitions):
     With a client, what ``map`` makes stays with the workers; a lost one costs a recomputation. On
     the schedulers of one machine it is made again in each pass: memory holds a few partitions.
 
-    Tasks are written down as they are: a Delayed for each would cost more than many a task.
+    Tasks are written down as they are: a Delayed for each would cost more than many a task. All
+    that is done to a partition in one pass is one task.
 
     Parameters
     ----------
-    keys : list
-        Of the partitions among the tasks.
+    parts : list of tuple
+        What each partition is made of: keys of the tasks, and small arguments.
     tasks : dict
+    stages : tuple of (function, tuple)
+        What makes it of them, one after the other, with the arguments that all share.
     """
 
-    def __init__(self, keys, tasks):
-        self.keys, self.tasks = keys, tasks
+    def __init__(self, parts, tasks, stages=()):
+        self.parts, self.tasks, self.stages = parts, tasks, stages
 
     @classmethod
     def made(cls, make, *lists):
         """Partitions ``make(i, *each)`` of the i-th of each list of Delayed or None."""
-        name = f"{make.__name__.lower()}-{uuid4().hex}"
         tasks = merged([part for parts in lists for part in parts if part is not None])
-        keys = [(name, i) for i in range(len(lists[0]))]
-        for key, *each in zip(keys, *lists, strict=True):
-            taken = (None if part is None else part.key for part in each)
-            tasks[key] = (make, key[1], *taken)
-        return cls(keys, tasks)
+        keys = [[None if part is None else part.key for part in parts] for parts in lists]
+        return cls(list(zip(range(len(lists[0])), *keys, strict=True)), tasks, ((make, ()),))
 
     def __len__(self):
-        return len(self.keys)
+        return len(self.parts)
 
-    def _apply(self, function, shared):
-        """The same partitions with a function applied to each, by tasks alone."""
+    def _then(self, function, shared):
+        return DaskPartitions(self.parts, self.tasks, (*self.stages, (function, shared)))
+
+    def _written(self):
+        """The keys of the partitions, and all tasks."""
         # One task holds what is shared, and workers pass it on to one another.
-        held = dask.delayed((function, shared), traverse=False)
-        name = f"{function.__name__}-{uuid4().hex}"
-        keys = [(name, i) for i in range(len(self))]
-        pairs = zip(keys, self.keys, strict=True)
-        own = {key: (apply, part, held.key) for key, part in pairs}
-        return DaskPartitions(keys, {**self.tasks, **dict(held.dask), **own})
-
-    def _delayed(self, keys):
-        graph = HighLevelGraph({"tasks": self.tasks}, {"tasks": set()})
-        return [Delayed(key, graph, layer="tasks") for key in keys]
+        held = dask.delayed(self.stages, traverse=False)
+        name = f"{self.stages[-1][0].__name__}-{uuid4().hex}"
+        own = {(name, i): (apply, held.key, *part) for i, part in enumerate(self.parts)}
+        return list(own), {**self.tasks, **dict(held.dask), **own}
 
     def map(self, function, *shared):
-        made = self._apply(function, shared)
+        made = self._then(function, shared)
         if not has_client():
             return made
-        return DaskPartitions(made.keys, merged(dask.persist(*made._delayed(made.keys))))
+        keys, tasks = made._written()
+        kept = dask.persist(*_delayed(keys, tasks))
+        return DaskPartitions([(part.key,) for part in kept], merged(kept))
 
     def collect(self, function, *shared):
-        made = self._apply(function, shared)
-        return list(dask.compute(*made._delayed(made.keys)))
+        return list(dask.compute(*_delayed(*self._then(function, shared)._written())))
 
     def select(self, positions):
-        return DaskPartitions([self.keys[i] for i in positions], self.tasks)
+        return DaskPartitions([self.parts[i] for i in positions], self.tasks, self.stages)
 
     def sum(self, function, *shared):
-        made = self._apply(function, shared)
-        name, first = f"add-{uuid4().hex}", len(made.tasks)
+        keys, tasks = self._then(function, shared)._written()
+        name, first = f"add-{uuid4().hex}", len(tasks)
 
         def added(keys):
-            key = name, len(made.tasks) - first
-            made.tasks[key] = (add, keys)
+            key = name, len(tasks) - first
+            tasks[key] = (add, keys)
             return key
 
-        (total,) = made._delayed([tree_sum(made.keys, added)])
+        (total,) = _delayed([tree_sum(keys, added)], tasks)
         return total.compute()
 
     def fold(self, function, state, *shared):
-        held = dask.delayed((function, shared), traverse=False)
+        held = dask.delayed((*self.stages, (function, shared)), traverse=False)
         state = dask.delayed(state, traverse=False)
         tasks = {**self.tasks, **dict(held.dask), **dict(state.dask)}
         key, name = state.key, f"{getattr(function, '__name__', 'fold')}-{uuid4().hex}"
-        for i, part in enumerate(self.keys):
-            tasks[name, i] = (apply_in_turn, key, part, held.key)
+        for i, part in enumerate(self.parts):
+            tasks[name, i] = (apply_in_turn, key, held.key, *part)
             key = name, i
-        (end,) = DaskPartitions([], tasks)._delayed([key])
+        (end,) = _delayed([key], tasks)
         return end.compute()
+
+
+def _delayed(keys, tasks):
+    graph = HighLevelGraph({"tasks": tasks}, {"tasks": set()})
+    return [Delayed(key, graph, layer="tasks") for key in keys]

@@ -1,5 +1,6 @@
 """What a fit minimises: the loss and the penalty on these rows."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +25,8 @@ MEASURED_ROWS = 10_000
 PREDICTED_ENTRIES = 200_000
 # Numbers in one block of rows where rows are read again.
 BLOCK_ENTRIES = 400_000
+# Of the spread of most numbers in a column, what rounding beside its mean may be.
+MOST_ROUNDING = 1e-5
 
 TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
 # Squares near the end of what float64 holds in all its digits, and values whose squares they are.
@@ -246,12 +249,13 @@ class Objective:
         weight = None if self.weight is None else self.weight[index]
         return raw_spread(self.loss, self.target[index].astype(np.float64), constant, weight)
 
-    def curvature_bound(self, y_scale):
+    def curvature_bound(self, y_scale, from_zero=False):
         """The loss's bound of its second derivative; what is found at the best constant model
-        for a user's loss that gives none."""
+        for a user's loss that gives none. ``from_zero`` says that training does not start at the
+        best constant, even if it could."""
         bound = self.loss._curvature_bound(y_scale, self.n_outputs)
-        if bound is not None and self.loss._has_link and not self.fit_intercept:
-            # Training starts at raw predictions of 0, where the curvature may be far larger.
+        if bound is not None and self.loss._has_link and (from_zero or not self.fit_intercept):
+            # At raw predictions of 0 the curvature may be far larger.
             start = self.loss._curvature(np.full((1, 1), float(y_scale)), np.zeros((1, 1)))
             return max(float(bound), float(start[0, 0]))
         if bound is not None:
@@ -273,9 +277,9 @@ class Objective:
         return size
 
     def predicts_finite(self, raw_of):
-        """Whether predictions of all rows used are finite before and after a log link; ``raw_of``
-        maps rows to raw predictions."""
-        if not self.loss._has_link:
+        """Whether predictions of all rows used are finite; ``raw_of`` maps rows to raw predictions,
+        by parameters that are finite."""
+        if not self.predictions_may_overflow():
             return True
         size = max(1, int(PREDICTED_ENTRIES / self.row_size))
         used = self.sample_indices
@@ -283,6 +287,12 @@ class Objective:
         raw = (raw_of(self.X[part if used is None else used[part]]) for part in parts)
         raw = (z.astype(self.model_dtype) for z in raw)
         return all(np.isfinite(z).all() and np.isfinite(self.loss._predict(z)).all() for z in raw)
+
+    def predictions_may_overflow(self):
+        """Whether the loss is no reason to believe that predictions are finite: beyond a log link,
+        or where the square of a residual is not a number of the model's type."""
+        extreme = math.sqrt(np.finfo(self.model_dtype).max)
+        return self.loss._has_link or bool((self.y_scales() > extreme).any())
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""
@@ -348,6 +358,22 @@ class Objective:
         constant = variance <= (4 * np.finfo(float).eps * mean) ** 2
         first = self.X[0 if self.sample_indices is None else self.sample_indices[0]]
         return np.where(constant, first, mean), np.where(constant, 0.0, variance)
+
+    def centre(self):
+        """What columns are to be shifted by (d,), in the type of X, and their mean squares then:
+        the mean, unless most rows would be lost in its rounding."""
+        mean, variance = self.moments()
+        centre, moved = self.cached("centre", (), lambda: self._centre(mean))
+        return centre, np.where(moved, variance + (mean - centre) ** 2, variance)
+
+    def _centre(self, mean):
+        dtype, rows = self.X.dtype, self.X[self.subsample(64)].astype(np.float64)
+        middle = np.median(rows, axis=0)
+        spread = np.median(np.abs(rows - middle), axis=0)
+        moved = np.finfo(dtype).eps * np.abs(mean - middle) > MOST_ROUNDING * spread
+        # Where most numbers are equal, they are rounded alike.
+        moved &= spread > 0
+        return np.where(moved, middle, mean).astype(dtype), moved
 
     def null_space(self, shift, find):
         """The NullSpace of the rows less ``shift`` that ``find(objective)`` finds, or None."""

@@ -7,6 +7,7 @@ from the fit itself and along a path of easier problems.
 """
 
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
@@ -368,6 +369,26 @@ def test_curvature_of_a_sample(loss, optimizer, monkeypatch):
     model = silently(model.set_params(alpha=alpha, random_state=0, max_iter=300), X, y)
     assert model.converged_ and (optimizer == "lbfgs" or model.n_iter_ <= 20)
     assert gaps(model, X, y, alpha).max() <= 1.2 * TOL
+
+
+@pytest.mark.parametrize("shape", [(7, 8), (7, 20), (30, 8)])
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "log_cosh", "hinge"])
+def test_rows_are_not_lost_beside_one_that_is_far_larger(loss, shape):
+    """In float32 its rounding is larger than the others. float64 tells what can be reached."""
+    for seed, size in product(range(4), (1e4, 1e8)):
+        rng = np.random.default_rng(seed)
+        X, weights = rng.normal(size=shape), rng.normal(size=shape[1])
+        y = X @ weights
+        X[0] *= size
+        X = X.astype(np.float32)
+        task = "classification" if loss == "hinge" else "regression"
+        y = np.where(y > np.median(y), 1, -1) if loss == "hinge" else y
+        single, double = (
+            silently(make(task, loss, alpha=1e-4), X.astype(dtype), y)
+            for dtype in (np.float32, np.float64)
+        )
+        best = double.loss_curve_[-1]
+        assert not single.converged_ or single.loss_curve_[-1] <= best * (1 + 1e-3) + 1e-5
 
 
 # -- several targets -------------------------------------------------------------------------

@@ -370,3 +370,29 @@ def test_float32_columns_at_the_end_of_their_type_are_refused(sparse_rows):
     for alpha in (0.0, 1e-4):
         with pytest.raises(ValueError, match="X is too large"):
             GradientRegressor(alpha=alpha).fit(rows, y)
+
+
+def test_float32_models_whose_coefficients_overflow_are_refused():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 3)), rng.normal(size=20)
+    X, y = (X * [1, 1, 1e-20]).astype(np.float32), (3e37 * y).astype(np.float32)
+    for optimizer in ("sgd", "lbfgs"):
+        model = GradientRegressor("squared_error", optimizer, alpha=0, random_state=0)
+        with pytest.raises(ValueError, match=r"y is too large for these X .* Pass X as float64"):
+            model.fit(X, y)
+        assert not hasattr(model, "coef_")
+    model.fit(X.astype(np.float64), y)
+    assert np.isfinite(model.coef_).all()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "averaged", "momentum", "gradient_descent"])
+@pytest.mark.parametrize("mean", [1e4, 1e8])
+def test_log_links_without_preconditioning_do_not_overshoot(optimizer, mean):
+    """Such a fit starts at predictions of 1, where gamma's curvature is y."""
+    X, y = np.linspace(0, 1, 5)[:, None], np.full(5, mean)
+    model = GradientRegressor("gamma", optimizer, precondition=False, max_iter=200, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+    assert np.all(np.diff(model.loss_curve_) <= 1e-9 * mean)
+    assert np.isfinite(model.predict(X)).all()

@@ -455,6 +455,17 @@ def test_alpha_0_with_l1_ratio_is_no_penalty(task):
     assert same_model(with_ratio, without)
 
 
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_zeros_that_fit_are_not_given_up(n_targets):
+    """All targets are 0, and so is the start."""
+    X = np.random.default_rng(0).normal(size=(3, 2))
+    X[0] *= 1e8
+    y = np.zeros((3, n_targets)) if n_targets > 1 else np.zeros(3)
+    model = make("regression", losses.Quantile(0.9), alpha=1e-10, l1_ratio=1.0, fit_intercept=False)
+    model.fit(X, y)
+    assert model.converged_ and not model.coef_.any() and model.loss_curve_[-1] == 0
+
+
 def test_equal_and_constant_columns():
     X, y = DIABETES
     X = np.column_stack([X, X, np.full(len(X), 3.0), X[:, :1] + X[:, 1:2]])

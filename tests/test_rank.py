@@ -161,6 +161,24 @@ def test_a_schedule_of_ones_own_leaves_no_null_directions():
     assert outside(model.set_params(tol=0).fit(X, y).coef_[None], X) < 1e-10
 
 
+@pytest.mark.parametrize("n", [3, 30])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
+def test_a_penalty_that_is_lost_beside_the_curvature_steers_no_step(optimizer, n):
+    """With a log link the curvature grows with y; only the intercept does besides."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 1)) @ [[1.0, 0.0, 1.0]]
+    y = np.exp(0.2 * X[:, 0]) + rng.random(n)
+    for size in (1e50, 1e150):
+        model = GradientRegressor(
+            "poisson", optimizer, schedule="warm_up", max_iter=3, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, size * y)
+        assert_allclose(model.coef_, model.coef_[0] * np.array([1.0, 0.0, 1.0]), rtol=1e-6)
+        assert np.all(model.loss_curve_ < 10 * size)
+
+
 def test_equal_columns_share():
     x = np.random.default_rng(0).normal(size=(100, 1))
     for kind in KINDS.values():

@@ -196,8 +196,9 @@ def test_from_the_optimum_a_default_fit_ends_soon_and_no_worse(task, loss):
                 assert model.converged_
                 assert model.loss_curve_[-1] <= best * (1 + 1e-9)
                 epochs.append(model.n_iter_)
-            # It takes luck to end with the first two epochs, and differs from seed to seed.
-            assert np.mean(epochs) <= 8 and max(epochs) <= 12
+            # The first is not corrected; kinks take outer steps, and one epoch each.
+            smooth = loss in ("squared_error", "huber", "log_loss")
+            assert max(epochs) <= (2 if smooth else 8)
 
 
 @each_task

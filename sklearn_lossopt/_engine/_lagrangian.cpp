@@ -10,15 +10,23 @@ namespace LOSSOPT_LEVEL {
 
 /* What curvature is taken to be at least beside the ridge, as a share of it: the rest is rounding. */
 constexpr double LEAST_SHARE = 1e-10;
+/* How far from v the optimum is taken to lie, at most, in units of the raw scale plus the mean
+ * residual: where both slopes of all rows are of one size, raw predictions move by twice the latter
+ * at most, in the mean.  And what rounding leaves of a gradient, in units of the mean slope. */
+constexpr double FAR = 100, ROUNDING = 1e-13;
+/* Of what v may be short of the smooth minimum, the decrement at which the ridge falls fast. */
+constexpr double SMALL_DECREMENT = 0.03;
 /* Iterations of conjugate gradients for one Newton step, at most. */
 constexpr int CG_STEPS = 1000;
 
 template <class Row> class OuterStep : SmoothProblem<Row> {
     using Base = SmoothProblem<Row>;
     using Base::p, Base::n, Base::m, Base::size, Base::z, Base::q, Base::weighted, Base::start;
+    using Base::slopes;
     using Base::g, Base::direction, Base::second, Base::third, Base::diagonal, Base::residual;
     using Base::solved, Base::along, Base::H, Base::factor, Base::n_active, Base::gap, Base::work;
-    using Base::fill_diagonal, Base::for_terms, Base::measure, Base::predict, Base::product;
+    using Base::fill_diagonal, Base::for_terms, Base::measure, Base::measure_curvature, Base::predict;
+    using Base::product;
 
     /* -- Newton's direction ---------------------------------------------------------------------- */
 
@@ -29,7 +37,6 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
         memcpy(factor, H, size * size * sizeof(double));
         for (ptrdiff_t j = 0; j < size; j++) {
             double own = H[j * size + j] + p.penalty[j];
-            p.flat[j] = own <= 10 * ridge;
             factor[j * size + j] = own + ridge;
         }
         if (!p.lapack->factorise(size, factor))
@@ -167,15 +174,33 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
 
     /* -- the step -------------------------------------------------------------------------------- */
 
-    /* The estimate of F - F* at the end. */
-    void conclude(double decrement)
+    /* The mean distance of the rows from their breakpoints. */
+    double mean_residual()
     {
-        /* Many times: it takes the rows near their breakpoints to be those at the end. */
-        p.gap = gap + 30 * decrement;
-        /* Where the ridge is all curvature, the decrement says nothing. */
-        for (ptrdiff_t j = 0; j < size; j++)
-            if (p.flat[j])
-                p.gap += 100 * p.first_width * fabs(g[j]);
+        double sum = 0;
+        for (ptrdiff_t k = 0; k < p.pieces; k++)
+            for (ptrdiff_t i = 0; i < n; i++)
+                if (p.low[k * m + i] < p.high[k * m + i])
+                    sum += p.share[i] * fabs(z[i] - p.c[k * m + i]);
+        return sum;
+    }
+
+    /* Whether the duals at v, which are feasible where g is 0, give a lower bound that is next to the
+     * best.  An optimum u away from v has F >= F(v) - gap + g u + u' P u / 2, P being the penalty's. */
+    bool concludes()
+    {
+        double far = FAR * (p.raw_scale + mean_residual()), missing = 0, unit = 0;
+        for (ptrdiff_t i = 0; i < n; i++)
+            unit += fabs(slopes[i]);
+        for (ptrdiff_t j = 0; j < size; j++) {
+            double slope = fabs(g[j]), u = least(slope / p.penalty[j], far);
+            if (slope > 0)
+                missing += u * (slope - 0.5 * p.penalty[j] * u);
+        }
+        if (missing > greatest(p.rest * greatest(gap, p.tolerance), ROUNDING * unit * far))
+            return false;
+        p.gap = gap + missing;
+        return true;
     }
 
     /* Take the duals at v, and note which are inside of their bounds. */
@@ -211,28 +236,29 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
     {
         predict(p.v, z);
         p.gap = INFINITY;
-        bool measured = false;
-        for (p.count = 0; p.count < p.most;) {
-            p.count++;
-            if (!measured)
+        bool moved = true;
+        for (p.count = 0;; p.count++) {
+            if (moved) {
                 measure();
-            measured = true;
+                if (concludes() || p.count == p.most)
+                    break;
+                measure_curvature();
+            } else if (p.count == p.most)
+                break;
             double decrement = p.dense ? direct_solution() : iterative_solution();
+            moved = false;
             if (p.dense && isnan(decrement)) {
                 p.ridge = p.least_ridge = 10 * p.ridge;
                 continue;
             }
-            if (decrement <= p.rest * greatest(gap, p.tolerance)) {
-                /* The decrement says what is left only where the ridge is negligible. */
-                if (p.ridge <= p.least_ridge) {
-                    conclude(decrement);
-                    break;
-                }
+            if (p.ridge > p.least_ridge &&
+                decrement <= SMALL_DECREMENT * p.rest * greatest(gap, p.tolerance)) {
+                /* The step is one of the ridge. */
                 p.ridge = greatest(p.least_ridge, 1e-3 * p.ridge);
                 continue;
             }
             change_ridge(move());
-            measured = false;
+            moved = true;
             if (work > SIGNAL_WORK) {
                 work = 0;
                 if (p.host->check_signals() < 0)

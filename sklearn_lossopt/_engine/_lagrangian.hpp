@@ -35,8 +35,8 @@ struct LagrangianProblem {
     bool dense; /* whether the curvature matrix is formed */
     /* Where the step starts, and ends. */
     double *v, *theta;
-    double width, first_width, ridge, least_ridge, accuracy;
-    bool *on, *flat; /* (pieces, m) duals inside of their bounds; (size) coordinates without curvature */
+    double width, raw_scale, ridge, least_ridge, accuracy;
+    bool *on; /* (pieces, m) duals inside of their bounds */
     double rest, tolerance;
     double gap;
     ptrdiff_t count, most;
@@ -52,7 +52,7 @@ static inline ptrdiff_t lagrangian_room(const LagrangianProblem *p)
 {
     ptrdiff_t m = p->rows.n + p->units, size = p->size;
     ptrdiff_t matrices = p->dense ? 2 * size * size + GRAM_ROWS * (size + p->n_null) : m;
-    return (4 + p->pieces) * m + 11 * size + p->n_null + matrices;
+    return (5 + p->pieces) * m + 11 * size + p->n_null + matrices;
 }
 
 }  // namespace lossopt

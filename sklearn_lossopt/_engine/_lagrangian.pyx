@@ -13,9 +13,10 @@ One Newton step reads the rows once, and a few of them twice. It forms slopes, c
 a block of rows at a time, and adds the rows whose slope has changed to the gradient and those with
 curvature to the matrix while they are in the cache. LAPACK solves for the direction; above a number
 of columns conjugate gradients do, on the rows with curvature. One pass over all rows gives what the
-direction moves raw predictions by. The line search then needs no rows. A multiple of the identity, the ridge, keeps the matrix regular
-while few rows have curvature. It falls while whole steps succeed, and the problem counts as solved
-where the decrement is small without it. The matrix is formed once for all ridges tried at a point.
+direction moves raw predictions by. The line search then needs no rows. A multiple of the identity,
+the ridge, keeps the matrix regular while few rows have curvature. It falls while whole steps succeed,
+and where the decrement is small with it. The matrix is formed once for all ridges tried at a point.
+The problem counts as solved where the gradient is so small that the duals bound the optimum.
 """
 
 import numpy as np
@@ -87,8 +88,8 @@ cdef class Lagrangian:
         q, or "entropy", that of log cosh.
     penalty : ndarray of shape (d + 1,), float64
         Second derivatives of the penalty.
-    first_width : float
-        In raw predictions, what an error of the gradient counts as.
+    raw_scale : float
+        A typical size of raw predictions.
     most_dense : int
         The most coefficients for which the curvature matrix is formed.
 
@@ -105,11 +106,10 @@ cdef class Lagrangian:
     cdef LagrangianProblem problem
     cdef Rows rows
     cdef readonly object theta, on
-    cdef object flat
     cdef list keep
 
     def __init__(self, Rows rows, double last, scale, null, share, pieces, conjugate, penalty,
-                 double first_width, Py_ssize_t most_dense):
+                 double raw_scale, Py_ssize_t most_dense):
         cdef LagrangianProblem* p = &self.problem
         self.rows, self.keep = rows, []
         p.rows, p.last, p.numbers = rows.used, last, rows.size
@@ -131,14 +131,13 @@ cdef class Lagrangian:
         if not 0 <= p.units <= rows.used.d:
             raise ValueError("shapes do not agree")
         p.dense = p.size <= most_dense
-        p.first_width = first_width
+        p.raw_scale = raw_scale
         p.ridge, p.least_ridge, p.accuracy = 1e-4, 1e-14, 0.05
         middle = 0.5 * (low + high)
         self.theta = np.where(np.isfinite(middle), middle, 0.0)
-        self.on, self.flat = np.zeros(shape, bool), np.zeros(size, bool)
+        self.on = np.zeros(shape, bool)
         p.theta = self.doubles(self.theta, shape)
         p.on = <cbool*> address(self.on, bool, self.keep)
-        p.flat = <cbool*> address(self.flat, bool, self.keep)
         p.host, p.lapack = &host, &lapack
 
     cdef double* doubles(self, array, shape) except? NULL:
@@ -158,7 +157,7 @@ cdef class Lagrangian:
         start : ndarray of shape (d + 1,)
         width : float
         rest : float
-            Of the gap, what the smooth problem may be short of its minimum.
+            Of the gap, by how much the duals may miss the best lower bound.
         tol : float
             The gap that is wanted; a smaller one counts as this.
         most : int
@@ -168,8 +167,7 @@ cdef class Lagrangian:
         -------
         v : ndarray of shape (d + 1,)
         gap : float
-            The duality gap, plus a multiple of what the smooth problem is short of its minimum;
-            infinite where the steps were not enough.
+            The duality gap, plus what the duals may miss; infinite where the steps were not enough.
         count : int
             Newton steps taken.
         """

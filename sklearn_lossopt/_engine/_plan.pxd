@@ -212,9 +212,8 @@ cdef extern from "_lagrangian.hpp" namespace "lossopt" nogil:
         cbool dense
         double* v
         double* theta
-        double width, first_width, ridge, least_ridge, accuracy
+        double width, raw_scale, ridge, least_ridge, accuracy
         cbool* on
-        cbool* flat
         double rest, tolerance, gap
         Py_ssize_t count, most
         cbool changed

@@ -24,8 +24,9 @@ template <class Row> class SmoothProblem {
     const UsedRows &rows;
     ptrdiff_t n, m, size;
     /* Raw predictions, by what a direction moves them, that times the shares, and the terms'
-     * arguments at the start of a line search; the slopes that the gradient was formed of. */
-    double *z, *q, *weighted, *start, *slopes;
+     * arguments at the start of a line search; the slopes that the gradient was formed of, and the
+     * curvatures. */
+    double *z, *q, *weighted, *start, *slopes, *bends;
     /* Of the coefficients: the gradient, a direction, two more that solve the same equations, and
      * room for products with rows and for conjugate gradients. */
     double *g, *direction, *second, *third, *w, *pulled, *diagonal, *residual, *solved, *along;
@@ -50,7 +51,7 @@ template <class Row> class SmoothProblem {
             return taken;
         };
         z = take(m), q = take(m), weighted = take(m), start = take(p.pieces * m);
-        slopes = take(m);
+        slopes = take(m), bends = take(m);
         for (double **each : {&g, &direction, &second, &third, &w, &pulled, &diagonal, &residual,
                               &solved, &along})
             *each = take(size);
@@ -146,14 +147,12 @@ template <class Row> class SmoothProblem {
         return total;
     }
 
-    /* The gradient, the gap and the curvature at v.  Most duals stay at their bounds: after the first
-     * time, rows are read again where the slope has changed. */
+    /* The gradient and the gap at v.  Most duals stay at their bounds: after the first time, rows are
+     * read again where the slope has changed. */
     void measure()
     {
-        double slope[BLOCK], bend[BLOCK];
-        gap = 0, buffered = n_active = 0;
-        if (p.dense)
-            memset(H, 0, size * size * sizeof(double));
+        double slope[BLOCK];
+        gap = 0;
         if (!begun) {
             memset(row_sum, 0, size * sizeof(double));
             memset(slopes, 0, m * sizeof(double));
@@ -163,22 +162,36 @@ template <class Row> class SmoothProblem {
         for_terms([&](const auto &term, ptrdiff_t begin, ptrdiff_t end) {
             for (ptrdiff_t i = begin; i < end; i += BLOCK) {
                 ptrdiff_t count = least(BLOCK, end - i);
-                gap += form(term, i, i + count, slope, bend);
-                if (i < n) {
+                gap += form(term, i, i + count, slope, bends + i);
+                if (i < n)
                     add_slopes(i, count, slope);
-                    add_curvature(i, count, bend);
-                } else
-                    add_units(i - n, count, slope, bend);
+                else
+                    for (ptrdiff_t k = 0; k < count; k++)
+                        pulled[i - n + k] += slope[k];
             }
             /* Unit rows are added to what the rows have become. */
             if (begin == 0) {
                 memcpy(pulled, row_sum, size * sizeof(double));
                 as_gradient(slope_sum);
-                complete_curvature();
             }
         });
         for (ptrdiff_t j = 0; j < size; j++)
             g[j] = pulled[j] + p.penalty[j] * p.v[j];
+    }
+
+    /* The curvature where the gradient has been measured. */
+    void measure_curvature()
+    {
+        buffered = n_active = 0;
+        if (p.dense)
+            memset(H, 0, size * size * sizeof(double));
+        add_curvature();
+        complete_curvature();
+        for (ptrdiff_t j = 0; j < p.units; j++)
+            if (p.dense)
+                H[j * size + j] += bends[n + j];
+            else if (bends[n + j] > 0)
+                note(n + j, bends[n + j]);
     }
 
     /* Take the new slopes of some rows, which become their changes. */
@@ -193,39 +206,27 @@ template <class Row> class SmoothProblem {
         add_rows<Row>(rows, NULL, first, count, slope, row_sum);
     }
 
-    void add_units(ptrdiff_t first, ptrdiff_t count, const double *slope, const double *bend)
-    {
-        for (ptrdiff_t i = 0; i < count; i++) {
-            ptrdiff_t j = first + i;
-            pulled[j] += slope[i];
-            if (p.dense)
-                H[j * size + j] += bend[i];
-            else if (bend[i] > 0)
-                note(n + j, bend[i]);
-        }
-    }
-
     void note(ptrdiff_t row, double bend)
     {
         p.active[n_active] = (uint32_t)row;
         weight[n_active++] = bend;
     }
 
-    void add_curvature(ptrdiff_t first, ptrdiff_t count, const double *bend)
+    void add_curvature()
     {
-        for (ptrdiff_t i = 0; i < count; i++) {
-            if (!(bend[i] > 0))
+        for (ptrdiff_t i = 0; i < n; i++) {
+            if (!(bends[i] > 0))
                 continue;
-            Row row(rows, first + i);
+            Row row(rows, i);
             if (!p.dense) {
-                note(first + i, bend[i]);
+                note(i, bends[i]);
                 continue;
             }
             if constexpr (Row::sparse) {
-                row.add_outer_to(bend[i], p.last, size - 1, H);
+                row.add_outer_to(bends[i], p.last, size - 1, H);
                 work += (double)row.size() * (double)row.size();
             } else {
-                double root = sqrt(bend[i]), *out = buffer + buffered * size;
+                double root = sqrt(bends[i]), *out = buffer + buffered * size;
                 row.copy(root, p.scale, out);
                 out[size - 1] = p.last * root * p.scale[size - 1];
                 if (++buffered == GRAM_ROWS)
@@ -306,9 +307,7 @@ template <class Row> class SmoothProblem {
         for (ptrdiff_t i = n_active; i-- && p.active[i] >= n;)
             diagonal[p.active[i] - n] += weight[i];
         for (ptrdiff_t j = 0; j < size; j++) {
-            diagonal[j] += p.penalty[j];
-            p.flat[j] = diagonal[j] <= 10 * ridge;
-            diagonal[j] += ridge;
+            diagonal[j] += p.penalty[j] + ridge;
         }
     }
 };

@@ -10,6 +10,8 @@ from sklearn_lossopt._solvers.augmented_lagrangian import MAX_NEWTON, fenchel_ga
 SLOPE_LEFT = 0.5
 # What curvature is taken to be at least beside the ridge, as a share of it.
 LEAST_SHARE = 1e-10
+# As in the engine: how far the optimum is taken to lie, rounding, and small decrements.
+FAR, ROUNDING, SMALL_DECREMENT = 100.0, 1e-13, 0.03
 
 
 class PartitionedLagrangian:
@@ -38,8 +40,8 @@ class PartitionedLagrangian:
 
     # It does not give up, and does not look for an exact solution.
     exhausted = finished = settled = False
-    # Of the gap, what the smooth problem may be short of its minimum.
-    rest = 0.01
+    # Of the gap, by how much the duals may miss the best lower bound.
+    rest = 0.3
 
     def __init__(self, objective, rows, output, weights, null=None):
         self.x, self.output, self.null = rows, output, null
@@ -51,7 +53,6 @@ class PartitionedLagrangian:
         self.first_width = 0.5 * y_scale
         self.width = self.first_width * min(1.0, 2 * error)
         self.gap, self.ridge, self.least_ridge = np.inf, 1e-6, 1e-14
-        self.flat = np.zeros(len(weights), bool)
         # |w_j| is a piecewise linear loss of the scaled coordinates, with duals on the driver.
         self.l1 = objective.l1 / rows.scale[:-1]
         self.l1_duals = np.zeros(len(self.l1))
@@ -72,21 +73,20 @@ class PartitionedLagrangian:
         """One outer step, see ``AugmentedLagrangian``: a generator of the looks that it waits for,
         to which their results are sent."""
         v, count, self.gap = self.v, 0, np.inf
-        while count < MAX_NEWTON:
-            count += 1
+        while True:
             yield from self._fetch(v)
-            g, about, gap = self.seen[2]
+            g, about, gap, residual = self.seen[2]
             g = g + self.penalty * v
+            if self._concludes(g, gap, residual, tol) or count == MAX_NEWTON:
+                break
+            count += 1
             try:
                 direction, decrement = self._newton_direction(g, about, gap)
             except linalg.LinAlgError:
                 self.ridge = self.least_ridge = 10 * self.ridge
                 continue
-            if decrement <= self.rest * max(gap, tol):
-                if self.ridge <= self.least_ridge:
-                    self.gap = gap + 30 * decrement
-                    self.gap += 100 * self.first_width * float(np.abs(g[self.flat]).sum())
-                    break
+            small = decrement <= SMALL_DECREMENT * self.rest * max(gap, tol)
+            if small and self.ridge > self.least_ridge:
                 self.ridge = max(self.least_ridge, 1e-3 * self.ridge)
                 continue
             yield from self._fetch_along(v, g, direction)
@@ -100,10 +100,22 @@ class PartitionedLagrangian:
         self._replace_duals(v)
         self.width = next_width(self.width, self.first_width, count)
 
+    def _concludes(self, g, gap, residual, tol):
+        """Whether the duals at a point, which are feasible where g is 0, give a lower bound that is
+        next to the best: see the engine's. Notes the gap then."""
+        far = FAR * (2 * self.first_width + residual)
+        g = np.abs(g)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u = np.where(g > 0, np.minimum(g / self.penalty, far), 0.0)
+        missing = float(u @ (g - 0.5 * self.penalty * u))
+        if missing > max(self.rest * max(gap, tol), ROUNDING * far):
+            return False
+        self.gap = gap + missing
+        return True
+
     def _newton_direction(self, g, H, gap):
         """Newton's direction and decrement, by which the ridge is made up for."""
         ridge, diagonal = self.ridge / self.width, np.diagonal(H) + self.penalty
-        self.flat = diagonal <= 10 * ridge
         H = H.copy()
         np.fill_diagonal(H, diagonal + ridge)
         factor = linalg.cho_factor(H, lower=True, check_finite=False)
@@ -131,7 +143,7 @@ class PartitionedLagrangian:
         """Ask for a look at v, unless it is the last one."""
         if self.seen is not None and self.seen[1] == self.width and np.array_equal(self.seen[0], v):
             return
-        g, gap, below, curved = yield self._look_at(v)
+        g, gap, residual, below, curved = yield self._look_at(v)
         g, self.bounded = g / self.x.scale, not below
         curved = self._about(v, g, curved)
         if self.l1.any():
@@ -140,7 +152,7 @@ class PartitionedLagrangian:
             bends = np.append(self.l1 * (np.abs(dual) < 1) / self.width, 0.0)
             curved[np.diag_indices_from(curved)] += bends
             gap += float(self.l1 @ fenchel_gaps(v[:-1], -1.0, 1.0, dual))
-        self.seen = v, self.width, (g, curved, gap)
+        self.seen = v, self.width, (g, curved, gap, residual)
 
     def _l1_dual(self, v):
         return np.clip(v[:-1] / self.width + self.l1_duals, -1.0, 1.0)

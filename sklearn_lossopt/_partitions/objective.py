@@ -125,8 +125,8 @@ class PartitionedObjective(Objective):
     def subsample(self, size):
         return slice(None, None, max(1, self.X.shape[0] // max(1, size)))
 
-    def curvature_bound(self, y_scale):
-        return self.sample.curvature_bound(y_scale)
+    def curvature_bound(self, y_scale, from_zero=False):
+        return self.sample.curvature_bound(y_scale, from_zero)
 
     def trainer(self, shift, weights, model, slots, steps, **options):
         # The penalty is the model's: validation has none.
@@ -147,7 +147,7 @@ class PartitionedObjective(Objective):
         return self.partitions.sum(sum_over_blocks, self.problem, function, shift, *args)
 
     def predicts_finite(self, raw_of):
-        if not self.loss._has_link:
+        if not self.sample.predictions_may_overflow():
             return True
         return self.partitions.sum(count_infinite, self.problem, raw_of) == 0
 

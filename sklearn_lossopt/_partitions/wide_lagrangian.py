@@ -7,7 +7,7 @@ from scipy import sparse
 
 from sklearn_lossopt._engine import Lagrangian, Rows
 from sklearn_lossopt._linalg import MATRIX_SIZE, conjugate_gradients, scale_columns, squares
-from sklearn_lossopt._partitions.lagrangian import PartitionedLagrangian
+from sklearn_lossopt._partitions.lagrangian import SMALL_DECREMENT, PartitionedLagrangian
 from sklearn_lossopt._partitions.looks import AtPoint
 from sklearn_lossopt._solvers.augmented_lagrangian import MAX_NEWTON, total
 
@@ -113,8 +113,6 @@ class NearProblem:
         self.c, self.low, self.high, self.theta = pieces
         self.dual = np.clip((self.x @ v - self.c) / width + self.theta, self.low, self.high)
         self.rest = slope - (self.share * total(self.dual)) @ self.x
-        # Whether all rows at which the loss bends are there.
-        self.complete = not near.lacking
 
     def operator(self):
         """The product with the curvature at the start, and its diagonal."""
@@ -152,8 +150,7 @@ class WideLagrangian(PartitionedLagrangian):
     Near the optimum the rows at which the smooth loss bends are about as many as columns. They, and
     those near to them, come to this process, and the smooth problem is minimised on them. Then all
     rows are looked at again. Where even bent rows are too many to bring, every so many of them give
-    the direction, and of what is left nothing is believed but what the penalty promises by itself:
-    the squared gradient over twice its curvature.
+    the direction.
 
     Parameters
     ----------
@@ -185,7 +182,6 @@ class WideLagrangian(PartitionedLagrangian):
         along, diagonal = problem.operator()
         ridge = self.ridge / self.width
         added = self.penalty + ridge
-        self.flat = diagonal + self.penalty <= 10 * ridge
         curved = diagonal + added
 
         def product(v):
@@ -201,13 +197,7 @@ class WideLagrangian(PartitionedLagrangian):
         if rest > decrement:
             self.accuracy = max(0.1 * self.accuracy, 1e-9)
         decrement += rest
-        if not problem.complete:
-            least = self.penalty.copy()
-            least[-1] += diagonal[-1]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                promised = 0.5 * float(np.where(g == 0, 0.0, g * (g / least)).sum())
-            decrement = max(decrement, promised)
-        if decrement > self.rest * gap:
+        if decrement > SMALL_DECREMENT * self.rest * gap:
             direction = problem.minimum() - problem.start
         return direction, decrement
 

@@ -14,6 +14,9 @@ from sklearn_lossopt._solvers.newton import HessianModel
 from sklearn_lossopt._solvers.null_space import MOST_COLUMNS, null_space
 from sklearn_lossopt._solvers.scaled_rows import ScaledRows
 
+# A penalty's curvature is lost in the rounding of a column's where it is no more than this of it.
+LOST = 1e-12
+
 
 def whitens(objective, precondition, batch_size):
     """Whether the metric is a full matrix."""
@@ -160,8 +163,8 @@ class LinearPreconditioner:
         self.shared = objective.cached_while_used("metric", parts, make)
         if self._may_be_dependent(h * variance):
             self.null = self._null_space()
-        if self.null is not None and self.whiten and objective.l2 == 0:
-            # Steps are to stay out of them; a penalty's curvature is enough for that.
+        if self.null is not None and self.whiten and self._loses_penalty(h * variance):
+            # Steps are to stay out of them; a penalty's curvature, if seen, is enough for that.
             self.hessian.stay_out_of(self.null)
             self.shared = objective.cached_while_used("metric", (*parts, self.null), make)
         self.metric, self.metric_inverse = self.shared.matrix, self.shared.inverse
@@ -186,9 +189,7 @@ class LinearPreconditioner:
                 self.shift = statistics.mean.astype(objective.X.dtype)
             return statistics.variance
         if objective.fit_intercept and not objective.sparse:
-            mean, variance = objective.moments()
-            dtype = objective.X.dtype
-            self.shift = objective.cached("shift", (), lambda: mean.astype(dtype))
+            self.shift, variance = objective.centre()
             return variance
         return objective.raw_moment()
 
@@ -202,13 +203,19 @@ class LinearPreconditioner:
             return objective.l2 <= 1e-8 * (np.median(varying) if len(varying) else 0.0)
         return singular(self.shared.inverse[0])
 
+    def _loses_penalty(self, curvature):
+        """Whether the penalty's curvature is lost in the rounding of any column's."""
+        varying = curvature[curvature > 0]
+        return self.objective.l2 <= LOST * (varying.min() if len(varying) else 0.0)
+
     def _null_space(self):
         shift = self.shift
 
         def find(objective):
             offset = objective.offset if shift is None else shift.astype(np.float64)
             eps = np.finfo(objective.X.dtype).eps
-            return null_space(ScaledRows(objective, shift), objective.fit_intercept, offset, eps)
+            rows = ScaledRows(objective, shift).evened()
+            return null_space(rows, objective.fit_intercept, offset, eps)
 
         return self.objective.null_space(shift, find)
 

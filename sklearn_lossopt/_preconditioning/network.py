@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -65,6 +66,13 @@ def raw_predictions(architecture, coef, intercept, rows):
     if architecture is None:
         return rows @ coef.T + intercept
     return forward(rows, coef, intercept, architecture.activation)
+
+
+def predicts_finite(objective, architecture, coef, intercept):
+    """Whether such a model has finite parameters, and finite predictions for all rows."""
+    raw_of = partial(raw_predictions, architecture, coef, intercept)
+    finite = all(np.isfinite(part).all() for part in chain(coef, intercept))
+    return finite and objective.predicts_finite(raw_of)
 
 
 def standardisation(objective, statistics):

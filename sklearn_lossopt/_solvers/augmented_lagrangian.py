@@ -138,15 +138,15 @@ class AugmentedLagrangian:
         self.width = self.first_width = self._first_width(y_scale)
         # The duals begin in the middle: the smooth loss is then symmetric.
         self.engine = x.lagrangian(
-            self.share, (self.c, self.low, self.high), self.conjugate, penalty, self.first_width,
+            self.share, (self.c, self.low, self.high), self.conjugate, penalty, y_scale,
             MATRIX_SIZE,
         )  # fmt: skip
         self.gap = np.inf
         # Which rows are on their breakpoints after the last step, and whether they were before it.
         self.on, self.settled = None, False
-        # Of the gap, what the smooth problem may be short of its minimum. Of the tolerance, the gap
+        # Of the gap, by how much the duals may miss the best lower bound. Of the tolerance, the gap
         # that makes it needless to look for the exact solution.
-        self.rest, self.enough = 0.01, 0.0
+        self.rest, self.enough = 0.3, 0.0
         # Whether v is the exact solution, see ``finish``.
         self.finished = False
 
@@ -181,7 +181,7 @@ class AugmentedLagrangian:
         """Begin with at least this width, and solve the smooth problems, which hardly bend then, to
         the end: what they are short of is large in the units of the duals."""
         self.width = max(self.width, width)
-        self.rest, self.enough = 1e-10, 1e-3
+        self.rest, self.enough = 1e-3, 1e-3
 
     def step(self, tol):
         """One outer step: minimise the smooth problem, then replace its duals.
@@ -189,12 +189,12 @@ class AugmentedLagrangian:
         Parameters
         ----------
         tol : float
-            The gap that is wanted; the smooth problem is solved to a part ``rest`` of it.
+            The gap that is wanted; the duals may miss a part ``rest`` of it.
 
         Notes
         -----
-        Updates ``v`` and ``gap``, an estimate of F(v) - F*: the duality gap plus what the smooth
-        problem is short of its minimum.
+        Updates ``v`` and ``gap``, an estimate of F(v) - F*: the duality gap plus what the duals may
+        miss.
         """
         self.finished, first = False, self.on is None
         self.v, self.gap, count = self.engine.step(self.v, self.width, self.rest, tol, MAX_NEWTON)
@@ -269,5 +269,7 @@ class AugmentedLagrangian:
                 break
             gap, v = self.gap, self.v
             self.step(0.0)
+            if np.array_equal(self.v, v):
+                break
             if not self.gap <= gap:
                 self.gap, self.v = gap, v

@@ -29,6 +29,8 @@ BLOCK_SIZE = 2_000_000
 GRAM_ACCURACY = 1e-5
 # Singular values below this part of the largest are rounding.
 ROUNDING = 1e-13
+# What may be left of a row outside of the span, in units of the rounding of its own numbers.
+OWN_ROUNDING = 1e3
 # Rows whose lengths differ by more are brought to one length first.
 LENGTHS = 1e4
 # Columns whose sizes differ by more lose digits in one another's rounding.
@@ -82,7 +84,8 @@ def _row_space(objective, smooth):
     if not objective.n < objective.d or objective.n > most:
         return None
     change = RowSpace(objective, orthogonal=not smooth or objective.n > MATRIX_SIZE)
-    return change if change.is_accurate() else None
+    offset = np.broadcast_to(objective.offset, objective.d)
+    return change if change.is_accurate(offset) else None
 
 
 def _reflected(v, rows):
@@ -185,6 +188,11 @@ class RowSpace:
         self.centred, self.mean = objective.fit_intercept, np.zeros(objective.d)
         if self.centred:
             self.mean = self._mean(objective)
+        if self.centred and not objective.sparse:
+            centre = objective.centre()[0]
+            # A span less another point than the mean has one direction more.
+            self.centred = np.array_equal(centre, self.mean.astype(self.dtype))
+            self.mean = self.mean if self.centred else centre.astype(np.float64)
         used = objective.subsample(objective.n)
         self.target = objective.target if index is None else objective.target[used]
         self.weight = objective.weight
@@ -305,9 +313,9 @@ class RowSpace:
             rest = rest[:, ~keep]
         return np.hstack(vectors), np.sqrt(np.concatenate(values))
 
-    def is_accurate(self):
-        """Whether Q spans what it should: where columns differ by many orders of magnitude, the
-        directions of the small ones drown in the rounding of the large ones."""
+    def is_accurate(self, offset):
+        """Whether Q spans what it should: where columns or rows differ by many orders of magnitude,
+        the directions of the small ones drown in the rounding of the large ones."""
         if self._parts is None or len(self._parts[1]) == 0:
             return True
         U, s, length = self._parts
@@ -319,10 +327,22 @@ class RowSpace:
             sizes.append(np.abs(A).max(axis=0))
         sizes = np.concatenate(sizes)
         dropped = len(s) < len(U) - self.centred
-        if dropped and sizes.max() > SIZES * sizes[sizes > 0].min():
+        if dropped and (
+            sizes.max() > SIZES * sizes[sizes > 0].min() or not self._holds_rows(offset)
+        ):
             return False
         miss = U.T @ (found / length - U @ (s * signs)) / s
         return bool((np.abs(miss) <= ACCURACY).all())
+
+    def _holds_rows(self, offset):
+        """Whether nothing but the rounding of its own numbers is left of any row outside of Q."""
+        left = size = 0.0
+        for part, A in self._blocks():
+            outside = A - self.rows_in_span @ (self.T.T @ A)
+            left = left + np.sum(outside**2, axis=1)
+            numbers = np.abs(A + self.mean[part]) + np.abs(offset[part])
+            size = size + np.sum(numbers**2, axis=1)
+        return bool((left <= (OWN_ROUNDING * np.finfo(self.dtype).eps) ** 2 * size).all())
 
     def apply(self, objective):
         """The objective on such rows."""

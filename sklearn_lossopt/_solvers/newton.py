@@ -109,7 +109,7 @@ class HessianModel:
         (the representer theorem; Kimeldorf and Wahba 1970)."""
         x, objective = self.sample[0], self.objective
         spans = objective.l2 > 0 and objective.l1 == 0 and x.shape[0] == objective.n
-        if x.shape[0] >= objective.d or not spans or objective.sparse:
+        if x.shape[0] >= objective.d or not spans or objective.sparse or self.null is not None:
             return None
         return objective.cached("basis", (x,), lambda: row_basis(x[:, :-1]))
 
@@ -136,7 +136,8 @@ class HessianModel:
         trace, with columns multiplied by ``metric`` (d + 1,)."""
         objective = self.objective
         x, _, weight = HessianModel(objective, self.shift, 2000 * objective.row_size).sample
-        h = objective.curvature_bound(self.y_scale)
+        # Without preconditioning training starts at 0.
+        h = objective.curvature_bound(self.y_scale, from_zero=metric is None)
         x = scale_rows(x, np.sqrt(h / x.shape[0] * weight[:, 0]))
         if metric is not None:
             x = scale_columns(x, metric)

@@ -6,10 +6,12 @@ import numpy as np
 
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import Lagrangian, Rows
-from sklearn_lossopt._linalg import extended, gram, scale_columns, scale_rows
+from sklearn_lossopt._linalg import extended, gram, scale_columns, scale_rows, squares
 
 # Numbers in one block of rows where all rows are needed but not held.
 BLOCK_SIZE = 200_000
+# Lengths of rows that differ by more do so widely.
+LENGTHS = 1e4
 
 
 class ScaledRows:
@@ -41,6 +43,19 @@ class ScaledRows:
         self.null = None
         if null is not None and not objective.sparse:
             self.null = null.across / self.scale
+
+    def evened(self):
+        """These rows with shares by which all are of about one length, if their own differ widely:
+        for what holds of every row, however small beside others."""
+        squared = [squares(rows[:, :-1]).sum(axis=1) for _, rows in self.blocks()]
+        length = np.sqrt(np.concatenate(squared))
+        varying = length[(length > 0) & (self.share > 0)]
+        if len(varying) == 0 or varying.max() <= LENGTHS * varying.min():
+            return self
+        weight = np.zeros(self.objective.X.shape[0])
+        used = self.objective.subsample(self.objective.n)
+        weight[used] = self.share / np.where(length > 0, length, varying.min()) ** 2
+        return ScaledRows(replace(self.objective, weight=weight / weight.max()), self.shift)
 
     @lazy_property
     def held(self):

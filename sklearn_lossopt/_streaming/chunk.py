@@ -1,7 +1,6 @@
 """One pass over one chunk of a stream."""
 
 import math
-from functools import partial
 
 import numpy as np
 
@@ -9,14 +8,14 @@ from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
 from sklearn_lossopt._preconditioning.network import (
     NetworkPreconditioner,
-    raw_predictions,
+    predicts_finite,
     standardisation,
 )
 from sklearn_lossopt._streaming.defaults import initial_rate, linear_decay, network_decay
 from sklearn_lossopt._streaming.estimate import first_constant
 from sklearn_lossopt._streaming.memory import automatic
 from sklearn_lossopt._training.defaults import network_rate, with_regularisation
-from sklearn_lossopt._training.loop import far_above, remedy, trainer
+from sklearn_lossopt._training.loop import far_above, infinite_predictions, remedy, trainer
 from sklearn_lossopt._training.state import FitResult
 
 # Rows an update where the user leaves it open: the least that fit takes too.
@@ -198,10 +197,8 @@ class ChunkFit:
             *preconditioner.unshift(preconditioner.weights.astype(np.float64))
         )
         if not self._predicts_finite(model):
-            raise DivergenceError(
-                f"Training diverged: the model predicts infinite numbers after call "
-                f"{stream.state.epoch} with learning_rate={rate:.3g}. {remedy(self.settings)}"
-            )
+            when = f"after call {stream.state.epoch}"
+            raise infinite_predictions(self.objective, when, rate, self.settings)
         return FitResult(*model, stream.state, 1, rate, False, [value], stream=stream)
 
     def _take_up_points(self, start):
@@ -283,9 +280,7 @@ class ChunkFit:
 
     def _predicts_finite(self, model):
         """Whether coefficients and intercepts, of layers in a network, predict finite numbers."""
-        return self.objective.predicts_finite(
-            partial(raw_predictions, self.settings.network, *model)
-        )
+        return predicts_finite(self.objective, self.settings.network, *model)
 
     def _corrected_pass(self, rates):
         """A pass of which as much is kept as does not raise the estimated objective of all rows

@@ -50,7 +50,7 @@ def judge_each(iterate, incumbent, convergence, found, gaps, sparse=None):
     gaps : ndarray of shape (k,)
         How far each of them is from its optimum.
     sparse : ndarray of shape (k, d + 1), default=None
-        The same points with exact zeros, which are preferred within tolerance.
+        The same points with exact zeros. More of them are preferred within tolerance.
     """
     saved = incumbent.weights.astype(np.float64)
     before, now = convergence.objectives(saved), convergence.objectives(found)
@@ -59,7 +59,8 @@ def judge_each(iterate, incumbent, convergence, found, gaps, sparse=None):
         value, size = convergence.objectives(sparse), np.abs(now)
         take = value <= now + np.clip(gaps, 1e-10 * size, 1e-6 * size)
         found, now = np.where(take[:, None], sparse, found), np.where(take, value, now)
-        exact = now - least <= convergence.allowed(now)
+        fewer = np.count_nonzero(found, axis=1) < np.count_nonzero(saved, axis=1)
+        exact = fewer & (now - least <= convergence.allowed(now))
     near = (gaps <= 1e-6 * np.abs(now)) & (now <= before + 1e-10 * np.abs(before))
     take = (now < before) | near | exact
     iterate.weights[...] = np.where(take[:, None], found, saved)

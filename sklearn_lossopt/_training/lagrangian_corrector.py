@@ -240,8 +240,9 @@ class AugmentedLagrangianCorrector:
             else:
                 self._place(points)
         near = gap <= 1e-6 * value and value <= incumbent.value + 1e-10 * abs(incumbent.value)
-        # Of points within tolerance, the one with exact zeros.
-        exact = l1 > 0 and value - least <= self.convergence.target(value)
+        # Of points within tolerance, the one with more exact zeros.
+        fewer = np.count_nonzero(self.iterate.weights) < np.count_nonzero(incumbent.weights)
+        exact = l1 > 0 and fewer and value - least <= self.convergence.target(value)
         if value < incumbent.value or near or exact:
             incumbent.keep(value)
         # The gap is that of the solvers' point; the best one found may lie lower.

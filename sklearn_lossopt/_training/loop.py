@@ -2,6 +2,8 @@
 
 from contextlib import nullcontext
 
+import numpy as np
+
 from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._training.bank import Epochs
 
@@ -54,6 +56,21 @@ def diverged(epoch, value, start, rate, settings):
     return DivergenceError(
         f"Training diverged: the objective was {value:.3g} after epoch {epoch} "
         f"({start:.3g} at the start) with learning_rate={rate:.3g}. {remedy(settings)}"
+    )
+
+
+def infinite_predictions(objective, when, rate, settings):
+    """The error of a fit that ended with infinite predictions."""
+    dtype = objective.model_dtype
+    if dtype == np.float32 and not objective.loss._has_link:
+        # F is finite, and so was the model in float64.
+        return ValueError(
+            f"y is too large for these X and a model in float32: its numbers overflow {when}. Pass "
+            "X as float64, or divide y by a constant."
+        )
+    return DivergenceError(
+        f"Training diverged: the model predicts infinite numbers {when} with learning_rate="
+        f"{rate:.3g}. {remedy(settings)}"
     )
 
 

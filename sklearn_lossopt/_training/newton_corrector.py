@@ -68,6 +68,10 @@ class NewtonCorrector:
             if convergence.reached(incumbent.value):
                 return
         direction = convergence.newton_direction(self.floor * iterate.preconditioner.bound)
+        if self.floor and convergence.estimate <= convergence.target(incumbent.value):
+            # All but the optimum: what the floor hides is all that is left to ask.
+            self.floor = 0.0
+            direction = convergence.newton_direction()
         if convergence.separate:
             length = step_each(iterate, incumbent, convergence, direction)
         else:

@@ -7,9 +7,8 @@ from itertools import chain
 
 import numpy as np
 
-from sklearn_lossopt._exceptions import DivergenceError
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, raw_predictions
+from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, predicts_finite
 from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training import defaults
 from sklearn_lossopt._training.auto_schedule import AutoSchedule
@@ -18,7 +17,7 @@ from sklearn_lossopt._training.convergence import Convergence
 from sklearn_lossopt._training.corrections import make_corrector
 from sklearn_lossopt._training.fixed_schedule import FixedSchedule
 from sklearn_lossopt._training.iterate import Iterate
-from sklearn_lossopt._training.loop import TrainingLoop, remedy, trainer
+from sklearn_lossopt._training.loop import TrainingLoop, infinite_predictions, trainer
 from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.passes import Passes
@@ -85,12 +84,9 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
 
     take_smallest(iterate, convergence, curve)
     result = monitor.result(iterate.weights)
-    predict = partial(raw_predictions, settings.network, result.coef, result.intercept)
-    if not given.predicts_finite(predict):
-        raise DivergenceError(
-            f"Training diverged: the model predicts infinite numbers after epoch {len(curve)} with "
-            f"learning_rate={rate:.3g}, at an objective of {curve[-1]:.3g}. {remedy(settings)}"
-        )
+    if not predicts_finite(given, settings.network, result.coef, result.intercept):
+        when = f"after epoch {len(curve)}, at an objective of {curve[-1]:.3g},"
+        raise infinite_predictions(given, when, rate, settings)
     moved = preconditioner.shift is not None or preconditioner.changes
     if converged and objective.model_dtype == np.float32 and moved:
         curve[-1], converged = convergence.survives_rounding(

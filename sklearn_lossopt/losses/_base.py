@@ -20,6 +20,11 @@ FACTS = (
 )  # fmt: skip
 
 
+def _key(value):
+    """A parameter as part of a key: an array, such as a number for each output, as a tuple."""
+    return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
+
+
 class Loss(Component, family="loss"):
     """Base of all losses; subclass ``RegressionLoss`` or ``ClassificationLoss`` for your own.
 
@@ -142,7 +147,7 @@ class Loss(Component, family="loss"):
 
     def _identity(self):
         """A key that is equal for losses that are the same function."""
-        return type(self), *sorted(vars(self).items())
+        return type(self), *((name, _key(value)) for name, value in sorted(vars(self).items()))
 
     # Facts that the default settings, the solvers and the certificates use. `y_scale` is a typical
     # size of the targets.

@@ -122,8 +122,10 @@ class Objective:
             if self.log_link:
                 # Of terms that cancel.
                 moved = moved + self.share @ (self.y * (1 + np.abs(np.log(self.y))))
-            # Of F itself, in units of the losses of a model that predicts 0.
+            # Of F itself, in units of the losses of a model that predicts 0; where these are 0, as
+            # the perceptron's, of the predictions.
             size = np.max(self.loss(self.y, np.zeros(raw.shape), **self.parameters)[0])
+            size = size if size > 0 or not self.classes else float(np.max(raw))
             size = max(
                 size,
                 float(self.share @ np.abs(self.y).reshape(len(self.y), -1).mean(axis=1)) * 1e-12,

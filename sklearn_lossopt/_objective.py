@@ -7,7 +7,7 @@ from scipy import sparse
 
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import Trainer, column_moments
-from sklearn_lossopt._linalg import extended
+from sklearn_lossopt._rows import ExtendedRows
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._base import measured_curvature, raw_spread
 
@@ -299,18 +299,21 @@ class Objective:
         return Trainer(*rows, shift, weights, model, slots, steps, **options)
 
     def blocks(self, shift, mass=None):
-        """All rows used, extended and less ``shift``, with targets and shares (m, 1) of ``mass``,
+        """All rows used, ExtendedRows less ``shift``, with targets and shares (m, 1) of ``mass``,
         by default of the sum of their weights."""
         mass = self.weight_sum() if mass is None else mass
         size = max(1, int(BLOCK_ENTRIES / self.row_size))
-        for start in range(0, self.n, size):
-            part = slice(start, min(self.n, start + size))
+        for part, rows in self.rows(shift).blocks(size):
             part = part if self.sample_indices is None else self.sample_indices[part]
-            rows = extended(self.X[part], float(self.fit_intercept), shift)
             share = np.full((rows.shape[0], 1), 1 / mass)
             if self.weight is not None:
                 share[:, 0] *= self.weight[part]
             yield rows, self.targets(part), share
+
+    def rows(self, shift, index=None):
+        """The ExtendedRows of an index of X, by default of the rows used, less ``shift``."""
+        index = self.sample_indices if index is None else index
+        return ExtendedRows(self.X, index, shift, float(self.fit_intercept))
 
     def weight_sum(self):
         """The sum of the weights of the rows used; their number where all are 1."""

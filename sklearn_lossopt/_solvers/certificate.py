@@ -28,7 +28,6 @@ import numpy as np
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
-    weighted_grams,
     whitener,
 )
 
@@ -66,12 +65,13 @@ class Certificate:
         objective, hessian = self.objective, self.hessian
         if self.sampled:
             return objective.total(function, hessian.shift, *args)
-        x, y, weight = hessian.sample
-        return function(objective.loss, self.joint, x, y, weight / weight.sum(), *args)
+        y, weight = hessian.labels
+        share = weight / weight.sum()
+        return function(objective.loss, self.joint, hessian.rows, y, share, *args)
 
     @property
     def sampled(self):
-        return self.hessian.sample[0].shape[0] < self.objective.n
+        return self.hessian.rows.shape[0] < self.objective.n
 
     # -- the gap ----------------------------------------------------------------------------
 
@@ -258,18 +258,19 @@ class Certificate:
 
 def sum_losses(loss, joint, x, y, share, weights):
     """Sums over rows for ``Objective.total``: the losses at the weights, of each output."""
-    return ((share * row_losses(loss, y, x @ weights.T, joint)[0]).sum(axis=0),)
+    return ((share * row_losses(loss, y, x.predict(weights), joint)[0]).sum(axis=0),)
 
 
 def sum_gaps(loss, joint, x, y, share, weights, direction):
     """The same of the losses, of the duality gaps that a direction promises, and of the duals times
     the rows."""
-    value, dual, gap = row_gaps(loss, y, x @ weights.T, x @ direction.T, joint)
-    return (share * value).sum(axis=0), (share * gap).sum(axis=0), (dual * share).T @ x
+    value, dual, gap = row_gaps(loss, y, x.predict(weights), x.predict(direction), joint)
+    return (share * value).sum(axis=0), (share * gap).sum(axis=0), x.pull(dual * share)
 
 
 def sum_sizes(loss, joint, x, y, share, weights, direction):
     """The same of the sizes of the terms that add up to duals times rows."""
+    x = x.array()
     raw = x @ weights.T
     dual = np.abs(row_gaps(loss, y, raw, x @ direction.T, joint)[1])
     # Predictions are rounded too: where rows are met exactly, duals are that alone.
@@ -280,10 +281,10 @@ def sum_sizes(loss, joint, x, y, share, weights, direction):
 def sum_curvature(loss, joint, x, y, share, weights, constant, floor):
     """The same of the curvature, a matrix for each output; one for all where it is ``constant``."""
     if constant is None:
-        h = np.maximum(loss._curvature(y, x @ weights.T), floor)
+        h = np.maximum(loss._curvature(y, x.predict(weights)), floor)
     else:
         h = np.full(share.shape, constant)
-    return tuple(weighted_grams(x, h * share))
+    return tuple(x.grams(h * share))
 
 
 class QuadraticLoss:
@@ -297,13 +298,13 @@ class QuadraticLoss:
     """
 
     def __init__(self, hessian):
-        objective, (x, y, weight) = hessian.objective, hessian.sample
+        objective, x, (y, weight) = hessian.objective, hessian.rows, hessian.labels
         share = weight / weight.sum()
         self.H = hessian.constant_matrix
         self.base = np.zeros((objective.n_outputs, x.shape[1]))
         self.base[:, -1] = objective.best_constant()
-        value, slope = row_losses(objective.loss, y, x @ self.base.T, False)
-        self.values, self.gradients = (share * value).sum(axis=0), (share * slope).T @ x
+        value, slope = row_losses(objective.loss, y, x.predict(self.base), False)
+        self.values, self.gradients = (share * value).sum(axis=0), x.pull(share * slope)
 
     @classmethod
     def of(cls, hessian):

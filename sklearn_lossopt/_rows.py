@@ -27,6 +27,8 @@ class ExtendedRows(RowProducts):
                 index = None
             else:
                 index = np.arange(*index.indices(X.shape[0]), dtype=np.uint32)
+        elif index is not None:
+            index = np.ascontiguousarray(index, np.uint32)
         self.X, self.index, self.shift, self.last = X, index, shift, last
         super().__init__(X, index, shift, last)
 

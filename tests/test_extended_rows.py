@@ -29,6 +29,8 @@ def made(request):
 
 
 INDICES = [None, slice(None, None, 3), np.arange(5, 600, 2, dtype=np.uint32), slice(0, 1)]
+# As every second of the rows used is.
+INDICES.append(INDICES[2][::2])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -115,17 +115,20 @@ class Certificate:
     def _of_the_loss(self, weights, direction):
         """The same without the penalty, and the duals' mean of the rows."""
         hessian = self.hessian
-        if self.objective.l1 > 0 and hessian.constant and not self.sampled:
-            found = QuadraticLoss.of(hessian).at(weights, direction)
-            if found is not None:
-                return self._sum(found[0][:, None]), self._sum(found[1][:, None]), found[2]
+        quadratic = QuadraticLoss.of(hessian)
+        found = None if quadratic is None else quadratic.at(weights, direction)
+        if found is not None:
+            return self._sum(found[0][:, None]), self._sum(found[1][:, None]), found[2]
         values, gaps, pull = self._total(sum_gaps, weights, direction)
         return self._sum(values[:, None]), self._sum(gaps[:, None]), pull
 
     def values(self, weights):
         """The objective at the weights, as by ``measure``."""
         coef, objective = weights[:, :-1], self.objective
-        (values,) = self._total(sum_losses, weights)
+        # An l1 penalty's directions are proven on its matrix, however rounded; F is not.
+        quadratic = QuadraticLoss.of(self.hessian) if objective.l1 == 0 else None
+        found = None if quadratic is None else quadratic.at(weights, np.zeros_like(weights))
+        (values,) = self._total(sum_losses, weights) if found is None else found[:1]
         penalty = 0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef)
         return self._sum(values[:, None]) + self._sum(penalty)
 
@@ -303,14 +306,21 @@ class QuadraticLoss:
         self.H = hessian.constant_matrix
         self.base = np.zeros((objective.n_outputs, x.shape[1]))
         self.base[:, -1] = objective.best_constant()
-        value, slope = row_losses(objective.loss, y, x.predict(self.base), False)
+        raw = np.tile(x.last * self.base[:, -1], (len(share), 1))
+        value, slope = row_losses(objective.loss, y, raw, False)
         self.values, self.gradients = (share * value).sum(axis=0), x.pull(share * slope)
 
     @classmethod
     def of(cls, hessian):
-        """The one that serves a HessianModel, shared by all fits on the same rows."""
-        parts = hessian.shift, hessian.max_entries, *hessian.objective.loss._identity()
-        return hessian.objective.cached("quadratic loss", parts, lambda: cls(hessian))
+        """The one that serves a HessianModel, shared by all fits on the same rows; None where
+        curvatures differ, or where the matrix of all rows does not give sums to rounding."""
+        objective = hessian.objective
+        if not hessian.constant or hessian.rows.shape[0] < objective.n:
+            return None
+        if objective.l1 == 0 and hessian.factor(objective.loss._constant_curvature).singular:
+            return None
+        parts = hessian.shift, hessian.max_entries, *objective.loss._identity()
+        return objective.cached("quadratic loss", parts, lambda: cls(hessian))
 
     def at(self, weights, direction):
         """Losses (k,) and the gaps (k,) of a direction's duals, which a quadratic conjugate leaves

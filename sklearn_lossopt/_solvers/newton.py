@@ -36,6 +36,11 @@ class Factor:
     def __init__(self, pair, flat):
         self.pair, self.flat = pair, flat
 
+    @lazy_property
+    def singular(self):
+        """Whether a column is a combination of the others up to what a matrix's rounding hides."""
+        return singular(self.pair[1])
+
 
 class HessianModel:
     """Second derivatives of an objective, for rows less ``shift``, on a sample of its rows.
@@ -89,13 +94,14 @@ class HessianModel:
         if not self.of_few_rows:
             return False
         self.max_entries, self.whiteners, self.solve = MAX_SAMPLE_ENTRIES, None, None
+        self.held = None
         for name in ("basis", "rows", "labels", "sample", "gram", "reduced_rows"):
             vars(self).pop(name, None)
         return True
 
     def stay_out_of(self, null):
         """Give the directions of a NullSpace a curvature, for steps to have no part in them."""
-        self.null = null
+        self.null, self.held = null, None
 
     @lazy_property
     def basis(self):
@@ -313,6 +319,8 @@ class HessianModel:
 
     def factor(self, h):
         """The Factor of the curvature of h in all rows, shared by all who use it at a time."""
+        if self.constant and self.held is not None:
+            return self.held
         objective = self.objective
         parts = self.shift, self.max_entries, float(h), objective.l2, self.null
         found = objective.cached_while_used("factor", parts, lambda: self._factor(h))
@@ -404,12 +412,16 @@ class HessianModel:
         """Newton's direction with the Hessian of all outputs together."""
         k, size = gradient.shape
         loss, H = self.objective.loss, np.zeros((k, size, k, size))
-        along, invariant = loss._curvature_operator(y, raw), loss.shift_invariant
+        invariant, n = loss.shift_invariant, len(raw)
         pairs = [(r, s) for s in range(k) for r in range(s + (not invariant))]
-        bent = [along(np.tile(np.eye(k)[s], (len(raw), 1))) * share for s in range(k)]
-        h = np.column_stack([bent[s][:, r] for r, s in pairs])
-        for (r, s), block in zip(pairs, x.grams(h), strict=True):
-            H[r, :, s] = H[s, :, r] = block
+        for part, rows in x.blocks(max(LEAST_ROWS, n // k**2)):
+            along = loss._curvature_operator(y[part], raw[part])
+            bent = [along(np.tile(row, (rows.shape[0], 1))) * share[part] for row in np.eye(k)]
+            h = np.column_stack([bent[s][:, r] for r, s in pairs])
+            for (r, s), block in zip(pairs, rows.grams(h), strict=True):
+                H[r, :, s] += block
+        for r, s in pairs:
+            H[s, :, r] = H[r, :, s]
         for s in range(k):
             if invariant:
                 # Where all outputs move alike there is no curvature.

@@ -176,10 +176,11 @@ def whitener(matrix):
 def singular(inverse):
     """Whether little is left of a column's curvature by those before it, given a ``whitener``'s
     inverse: directions are then as flat as rounding makes them."""
-    # Squares of columns as they are could overflow.
-    unit = inverse / np.abs(inverse).max(axis=0)
-    left = np.diagonal(unit) ** 2 / np.einsum("ij,ij->j", unit, unit)
-    return bool(left.min() < 1e-8)
+    squares = np.einsum("ij,ij->j", inverse, inverse)
+    if not 1e-280 < squares.min() <= squares.max() < np.inf:
+        inverse = inverse / np.abs(inverse).max(axis=0)
+        squares = np.einsum("ij,ij->j", inverse, inverse)
+    return bool((np.diagonal(inverse) ** 2 < 1e-8 * squares).any())
 
 
 def row_whitener(rows):

@@ -410,6 +410,8 @@ def sum_blocks(objective, function, blocks, args):
 
 def typical_size(loss, y, weight):
     """A typical size of targets (n, k), greater than 0: their scale, unless it is rounding."""
+    scale, eps = float(loss._y_scale(y, weight)), np.finfo(np.float64).eps
+    if scale > eps * max(y.max(), -y.min()):
+        return scale
     size = float(np.average(np.abs(y).mean(axis=1), weights=weight))
-    scale = float(loss._y_scale(y, weight))
-    return scale if scale > np.finfo(np.float64).eps * size else size or 1.0
+    return scale if scale > eps * size else size or 1.0

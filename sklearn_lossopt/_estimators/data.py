@@ -118,10 +118,14 @@ def check_weight(sample_weight, X, allow_all_zero=False):
 
 def is_plain(X, y, n_features):
     """Whether X and y are arrays that scikit-learn's validation would return as they are; False
-    where only that can tell."""
+    where only that can tell. Any number of columns will do for ``n_features=None``."""
     if not (type(X) is type(y) is np.ndarray and X.ndim == 2 and y.ndim == 1):
         return False
-    if X.shape != (len(y), n_features) or len(y) == 0 or X.dtype not in (np.float32, np.float64):
+    if (
+        X.shape != (len(y), n_features or X.shape[1])
+        or X.size == 0
+        or X.dtype not in (np.float32, np.float64)
+    ):
         return False
     if not (y.dtype.kind in "biuf" and y.dtype.isnative) or not (
         X.flags.c_contiguous and X.flags.aligned

@@ -35,6 +35,8 @@ from sklearn_lossopt._linalg import (
 WHOLE_COST = 2e10
 # Numbers in it where it is added up from partitions of the rows.
 WHOLE_SIZE = 4_000_000
+# Numbers in rows, for all outputs, that are read in the time of a few calls of NumPy.
+FEW_ENTRIES = 100_000
 # Refinements of a direction, at most.
 REFINEMENTS = 8
 # What is left may be this part of the gap that is wanted.
@@ -313,12 +315,15 @@ class QuadraticLoss:
     @classmethod
     def of(cls, hessian):
         """The one that serves a HessianModel, shared by all fits on the same rows; None where
-        curvatures differ, or where the matrix of all rows does not give sums to rounding."""
+        curvatures differ, where passes over the rows take no longer, and where the matrix of
+        all rows does not give sums to rounding."""
         objective = hessian.objective
         if not hessian.constant or hessian.rows.shape[0] < objective.n:
             return None
-        if objective.l1 == 0 and hessian.factor(objective.loss._constant_curvature).singular:
-            return None
+        if objective.l1 == 0:
+            few = hessian.rows.size * objective.n_outputs < FEW_ENTRIES
+            if few or hessian.factor(objective.loss._constant_curvature).singular:
+                return None
         parts = hessian.shift, hessian.max_entries, *objective.loss._identity()
         return objective.cached("quadratic loss", parts, lambda: cls(hessian))
 

@@ -150,7 +150,8 @@ class HessianModel:
         weight = np.ones((self.rows.shape[0], 1))
         if objective.weight is not None:
             weight[:, 0] = objective.weight[index]
-        return objective.targets(index), weight / weight.mean()
+            weight /= weight.mean()
+        return objective.targets(index), weight
 
     def spectrum(self, metric):
         """Largest eigenvalue of the curvature, by the power method on about 2,000 rows, and its

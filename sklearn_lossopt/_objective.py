@@ -189,6 +189,18 @@ class Objective:
         raw = np.tile(np.asarray(constant, dtype=np.float64), (len(self.target[index]), 1))
         return self.mean_loss_of(raw, index)
 
+    def loss_of_constant(self, constant):
+        """The mean loss of one raw prediction (k,) for all rows used, none of which is read."""
+        size = max(1, PREDICTED_ENTRIES // self.n_outputs)
+        index, total, mass = np.arange(self.X.shape[0])[self.subsample(self.n)], 0.0, 0.0
+        for start in range(0, self.n, size):
+            part = index[start : start + size]
+            share = float(len(part) if self.weight is None else self.weight[part].sum())
+            raw = np.tile(np.asarray(constant, dtype=np.float64), (len(part), 1))
+            total += share * self.mean_loss_of(raw, part)
+            mass += share
+        return total / mass
+
     def mean_loss_of(self, raw, index):
         """The mean loss of raw predictions (m, k) of these rows."""
         y = self.targets(index)

@@ -294,7 +294,7 @@ class BaseGradientEstimator(
 
     def _validate(self, X, y, reset=True):
         if (reset or not hasattr(self, "feature_names_in_")) and is_plain(
-            X, y, None if reset else self.n_features_in_
+            X, y, None if reset else self.n_features_in_, "multi_output" in self._target_checks
         ):
             # Chunks are many, and data may be small.
             if reset:

@@ -304,11 +304,11 @@ class QuadraticLoss:
 
     def __init__(self, hessian):
         objective, x, (y, weight) = hessian.objective, hessian.rows, hessian.labels
-        share = weight / weight.sum()
+        share = 1 / len(weight) if objective.weight is None else weight / weight.sum()
         self.H = hessian.constant_matrix
         self.base = np.zeros((objective.n_outputs, x.shape[1]))
         self.base[:, -1] = objective.best_constant()
-        raw = np.tile(x.last * self.base[:, -1], (len(share), 1))
+        raw = np.tile(x.last * self.base[:, -1], (len(weight), 1))
         value, slope = row_losses(objective.loss, y, raw, False)
         self.values, self.gradients = (share * value).sum(axis=0), x.pull(share * slope)
 

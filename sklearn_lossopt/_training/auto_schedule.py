@@ -52,15 +52,18 @@ class AutoSchedule(Strategy):
         # Where a step takes hardly more than a pass, the second epoch is not worth its passes.
         early = self.exact or (hessian is not None and hessian.of_few_rows)
         self.uncorrected = 0 if early else 1
-        self.idle, self.before = 0, (math.inf, math.inf)
+        self.differentiable = self.corrector is not None and iterate.objective.loss.smooth
+        self.made, self.idle, self.before = 0, 0, (math.inf, math.inf)
 
     def rates(self, epoch, count):
+        self.made = epoch + count
         return np.array([self.rate * self.step_control.factor])
 
     def evaluate(self, mean, rate):
         self.iterate.flush_momentum(rate)
         # The first correction starts here, if the epoch has lowered F.
-        return self.iterate.evaluate(gradient=self.exact and self.convergence.newton_steps == 0)
+        first = self.convergence.newton_steps == 0 and self.made > self.uncorrected
+        return self.iterate.evaluate(gradient=first and self.differentiable)
 
     def after(self, epoch, value):
         incumbent, iterate = self.incumbent, self.iterate

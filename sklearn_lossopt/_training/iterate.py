@@ -1,8 +1,13 @@
 """Where a fit is: the weights, the optimizer's memory and the trainer that moves both."""
 
+from functools import partial
+
 import numpy as np
 
 from sklearn_lossopt._solvers.certificate import QuadraticLoss
+
+# Numbers in rows from which on it pays not to read them.
+MANY_ENTRIES = 200_000
 
 
 class Iterate:
@@ -106,7 +111,11 @@ class Iterate:
         shift, loss = self.preconditioner.shift, objective.loss
         known = self.quadratic is not None
         parts = shift, known, weights[..., -1].tobytes(), *loss._identity()
-        return objective.cached("first value", parts, self.evaluate)
+        find, many = self.evaluate, objective.n * objective.row_size > MANY_ENTRIES
+        if many and not (known or objective.in_partitions):
+            # A pass over the targets does.
+            find = partial(objective.loss_of_constant, weights[:, -1])
+        return objective.cached("first value", parts, find)
 
     def restart(self, weights):
         """Go to these weights, with an empty optimizer memory."""

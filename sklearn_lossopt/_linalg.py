@@ -135,8 +135,9 @@ def conjugate_gradients(product, precondition, b, tol=0.05, max_iter=60):
 def unit_cholesky(matrix, jitter):
     """Lower Cholesky factor of a positive semi-definite matrix, whose diagonal is set to 1 plus
     ``jitter``, or as much more as it takes."""
+    diagonal = np.einsum("ii->i", matrix)
     while True:
-        np.fill_diagonal(matrix, 1.0 + jitter)
+        diagonal[:] = 1.0 + jitter
         # SciPy's own functions take ten times as long as small matrices need.
         factor, failed = linalg.lapack.dpotrf(matrix, lower=1)
         if not failed:

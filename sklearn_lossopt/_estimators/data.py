@@ -116,7 +116,7 @@ def check_weight(sample_weight, X, allow_all_zero=False):
     return weight, None if len(sample_indices) == X.shape[0] else sample_indices
 
 
-def is_plain(X, y, n_features, many_outputs):
+def is_plain(X, y, n_features, many_outputs=False):
     """Whether X and y are arrays that scikit-learn's validation would return as they are; False
     where only that can tell. Any number of columns will do for ``n_features=None``, and y may have
     columns where there can be ``many_outputs``."""

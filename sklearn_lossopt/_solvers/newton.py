@@ -196,11 +196,10 @@ class HessianModel:
         if self.null is not None:
             rows = self.null.rows(np.diagonal(H))
             H += rows.T @ rows
-        diagonal = np.diagonal(H).copy()
+        diagonal = np.einsum("ii->i", H)
         diagonal[:-1] += self.objective.l2
         if not self.objective.fit_intercept:
             diagonal[-1] = 1.0
-        np.fill_diagonal(H, diagonal)
         return H
 
     def newton_direction(self, weights, gradient, floor, again=False):

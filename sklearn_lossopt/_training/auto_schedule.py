@@ -57,6 +57,7 @@ class AutoSchedule(Strategy):
 
     def rates(self, epoch, count):
         self.made = epoch + count
+        self.iterate.adopt_metric()
         return np.array([self.rate * self.step_control.factor])
 
     def evaluate(self, mean, rate):

@@ -37,6 +37,8 @@ class Iterate:
         self.gradient = np.empty(self.weights.shape)
         # The weights that it belongs to, and F there.
         self.seen, self.seen_value = None, np.nan
+        # (T, inverse) pairs, one per output, of coordinates to take before the next epoch, or None.
+        self.next_metric = None
         # The QuadraticLoss that stands for the rows, or None.
         self.quadratic = None
 
@@ -145,7 +147,12 @@ class Iterate:
         trainer.batch_size = min(n, factor * trainer.batch_size)
         return True
 
-    def set_metric(self, whiteners):
-        """Change the coordinates to those that (T, inverse) pairs define, one per output."""
-        self.preconditioner.set_metric(whiteners)
-        self.trainer.set_metric(self.preconditioner.metric, self.preconditioner.coordinates)
+    def adopt_metric(self):
+        """Change the coordinates to those of ``next_metric``, if there is one."""
+        if self.next_metric is None:
+            return
+        preconditioner = self.preconditioner
+        preconditioner.set_metric(self.next_metric)
+        preconditioner.to_coordinates()
+        self.trainer.set_metric(preconditioner.metric, preconditioner.coordinates)
+        self.next_metric = None

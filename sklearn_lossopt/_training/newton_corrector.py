@@ -93,7 +93,7 @@ class NewtonCorrector:
         # A metric of constant curvature is what it would become.
         keep = iterate.objective.sparse or (hessian.constant and preconditioner.whiten)
         if whiteners is not None and not keep:
-            iterate.set_metric(whiteners)
+            iterate.next_metric = whiteners
         incumbent.restore()
 
     def _start_again(self):

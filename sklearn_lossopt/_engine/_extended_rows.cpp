@@ -9,6 +9,9 @@
 namespace lossopt {
 namespace LOSSOPT_LEVEL {
 
+/* Up to so many a general product of all columns takes less time than a symmetric one. */
+constexpr ptrdiff_t FEW_COLUMNS = 64;
+
 template <class Row> class Products {
     const ExtendedRows &p;
     const UsedRows &rows;
@@ -46,6 +49,16 @@ template <class Row> class Products {
             }
         }
         return found;
+    }
+
+    /* H += sign bent' bent, at least one triangle */
+    void add_gram(ptrdiff_t count, double sign, const double *bent, double *H) const
+    {
+        if (size > FEW_COLUMNS)
+            p.syrk(size, count, sign, bent, H);
+        else
+            p.host->gemm.for_double("T", "N", size, size, count, sign, bent, size, bent, size, 1, H,
+                                    size);
     }
 
   public:
@@ -120,7 +133,7 @@ template <class Row> class Products {
                     for (double sign = 1; sign >= -1; sign -= 2) {
                         ptrdiff_t found = scaled(i, count, h + i * k + r, k, sign, copied, bent);
                         if (found)
-                            p.syrk(size, found, sign, bent, out + r * size * size);
+                            add_gram(found, sign, bent, out + r * size * size);
                     }
             }
             /* The triangle that was formed has the columns of each row up to its own. */

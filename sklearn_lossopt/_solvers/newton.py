@@ -416,8 +416,8 @@ class HessianModel:
         pairs = [(r, s) for s in range(k) for r in range(s + (not invariant))]
         for part, rows in x.blocks(max(LEAST_ROWS, n // k**2)):
             along = loss._curvature_operator(y[part], raw[part])
-            bent = [along(np.tile(row, (rows.shape[0], 1))) * share[part] for row in np.eye(k)]
-            h = np.column_stack([bent[s][:, r] for r, s in pairs])
+            bent = [along(np.broadcast_to(row, raw[part].shape)) for row in np.eye(k)]
+            h = np.column_stack([bent[s][:, r] for r, s in pairs]) * share[part]
             for (r, s), block in zip(pairs, rows.grams(h), strict=True):
                 H[r, :, s] += block
         for r, s in pairs:

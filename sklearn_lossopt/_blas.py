@@ -50,6 +50,11 @@ class _OneBlasThread:
 
     def __enter__(self):
         with self._lock:
+            if self._fits == 0 and allowed_threads() == 1:
+                # As the user, or a worker process, has it already: to change nothing takes a tenth
+                # of a small fit.
+                self._limits().append(None)
+                return
             limit = threadpool_controller().limit(limits=1, user_api="blas")
             self._limits().append(limit)
             if self._fits == 0:
@@ -58,8 +63,10 @@ class _OneBlasThread:
 
     def __exit__(self, *error):
         with self._lock:
-            self._fits -= 1
             limit = self._limits().pop()
+            if limit is None:
+                return
+            self._fits -= 1
             if limit is not self._first:
                 # Changes something only where the number belongs to the Python thread.
                 limit.restore_original_limits()
@@ -78,7 +85,8 @@ class _OneBlasThread:
         _release()
 
     def _begin_child(self):
-        fits, self._fits = self._fits, len(self._limits())
+        held = [limit for limit in self._limits() if limit is not None]
+        fits, self._fits = self._fits, len(held)
         if fits and not self._fits:
             self._restore()
         self._lock.release()

@@ -47,11 +47,13 @@ class Cache:
 
 def _named(part):
     kind = type(part)
-    if kind is tuple:
-        return tuple([_named(each) for each in part])
     if kind in BY_VALUE:
         # 1, 1.0 and True are equal.
         return kind, part
+    if kind is np.ndarray:
+        return id(part)
+    if kind is tuple:
+        return tuple([_named(each) for each in part])
     if isinstance(part, np.generic):
         return kind, part.item()
     if kind is dict:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
-from sklearn_lossopt._compat import Interval, validate_parameter_constraints
+from sklearn_lossopt._compat import Interval, check_parameters
 from sklearn_lossopt._doc_link import DocLinkMixin
 
 # Ranges of parameters that several components have.
@@ -169,9 +169,7 @@ class Component(DocLinkMixin, BaseEstimator):
 
     def _check(self):
         """Raise ValueError or TypeError if a parameter is out of its range."""
-        validate_parameter_constraints(
-            self._parameter_constraints, self.get_params(deep=False), type(self).__name__
-        )
+        check_parameters(self)
 
     @classmethod
     def _example(cls, accepts=None):

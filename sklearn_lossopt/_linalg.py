@@ -142,8 +142,9 @@ def conjugate_gradients(product, precondition, b, tol=0.05, max_iter=60):
 def unit_cholesky(matrix, jitter):
     """Lower Cholesky factor of a positive semi-definite matrix, whose diagonal is set to 1 plus
     ``jitter``, or as much more as it takes."""
+    diagonal = np.einsum("ii->i", matrix)
     while True:
-        np.fill_diagonal(matrix, 1.0 + jitter)
+        diagonal[:] = 1.0 + jitter
         # SciPy's own functions take ten times as long as small matrices need.
         factor, failed = linalg.lapack.dpotrf(matrix, lower=1)
         if not failed:
@@ -187,10 +188,11 @@ def whitener(matrix):
 def singular(inverse):
     """Whether little is left of a column's curvature by those before it, given a ``whitener``'s
     inverse: directions are then as flat as rounding makes them."""
-    # Squares of columns as they are could overflow.
-    unit = inverse / np.abs(inverse).max(axis=0)
-    left = np.diagonal(unit) ** 2 / np.einsum("ij,ij->j", unit, unit)
-    return bool(left.min() < 1e-8)
+    squares = np.einsum("ij,ij->j", inverse, inverse)
+    if not 1e-280 < squares.min() <= squares.max() < np.inf:
+        inverse = inverse / np.abs(inverse).max(axis=0)
+        squares = np.einsum("ij,ij->j", inverse, inverse)
+    return bool((np.diagonal(inverse) ** 2 < 1e-8 * squares).any())
 
 
 def row_whitener(rows):

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import Trainer, column_moments
-from sklearn_lossopt._linalg import extended
+from sklearn_lossopt._rows import ExtendedRows
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._base import measured_curvature, raw_spread
 
@@ -195,6 +195,18 @@ class Objective:
         raw = np.tile(np.asarray(constant, dtype=np.float64), (len(self.target[index]), 1))
         return self.mean_loss_of(raw, index)
 
+    def loss_of_constant(self, constant):
+        """The mean loss of one raw prediction (k,) for all rows used, none of which is read."""
+        size = max(1, PREDICTED_ENTRIES // self.n_outputs)
+        index, total, mass = np.arange(self.X.shape[0])[self.subsample(self.n)], 0.0, 0.0
+        for start in range(0, self.n, size):
+            part = index[start : start + size]
+            share = float(len(part) if self.weight is None else self.weight[part].sum())
+            raw = np.tile(np.asarray(constant, dtype=np.float64), (len(part), 1))
+            total += share * self.mean_loss_of(raw, part)
+            mass += share
+        return total / mass
+
     def mean_loss_of(self, raw, index):
         """The mean loss of raw predictions (m, k) of these rows."""
         y = self.targets(index)
@@ -312,18 +324,21 @@ class Objective:
         return Trainer(*rows, shift, weights, model, slots, steps, **options)
 
     def blocks(self, shift, mass=None):
-        """All rows used, extended and less ``shift``, with targets and shares (m, 1) of ``mass``,
+        """All rows used, ExtendedRows less ``shift``, with targets and shares (m, 1) of ``mass``,
         by default of the sum of their weights."""
         mass = self.weight_sum() if mass is None else mass
         size = max(1, int(BLOCK_ENTRIES / self.row_size))
-        for start in range(0, self.n, size):
-            part = slice(start, min(self.n, start + size))
+        for part, rows in self.rows(shift).blocks(size):
             part = part if self.sample_indices is None else self.sample_indices[part]
-            rows = extended(self.X[part], float(self.fit_intercept), shift)
             share = np.full((rows.shape[0], 1), 1 / mass)
             if self.weight is not None:
                 share[:, 0] *= self.weight[part]
             yield rows, self.targets(part), share
+
+    def rows(self, shift, index=None):
+        """The ExtendedRows of an index of X, by default of the rows used, less ``shift``."""
+        index = self.sample_indices if index is None else index
+        return ExtendedRows(self.X, index, shift, float(self.fit_intercept))
 
     def weight_sum(self):
         """The sum of the weights of the rows used; their number where all are 1."""
@@ -436,6 +451,8 @@ def sum_blocks(objective, function, blocks, args):
 
 def typical_size(loss, y, weight):
     """A typical size of targets (n, k), greater than 0: their scale, unless it is rounding."""
+    scale, eps = float(loss._y_scale(y, weight)), np.finfo(np.float64).eps
+    if scale > eps * max(y.max(), -y.min()):
+        return scale
     size = float(np.average(np.abs(y).mean(axis=1), weights=weight))
-    scale = float(loss._y_scale(y, weight))
-    return scale if scale > np.finfo(np.float64).eps * size else size or 1.0
+    return scale if scale > eps * size else size or 1.0

@@ -21,14 +21,14 @@ STRIDE = 3
 @pytest.fixture
 def sampled(monkeypatch):
     """The numbers of rows that curvatures are measured on, as samples are taken."""
-    rows, original = [], HessianModel._sample
+    rows, original = [], HessianModel._labels
 
-    def counted(self, size):
-        found = original(self, size)
+    def counted(self):
+        found = original(self)
         rows.append(len(found[1]))
         return found
 
-    monkeypatch.setattr(HessianModel, "_sample", counted)
+    monkeypatch.setattr(HessianModel, "_labels", counted)
     return rows
 
 

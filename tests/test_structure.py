@@ -26,7 +26,7 @@ FLOORS = [
     ("_solvers",),
     ("_objective",),
     ("losses", "optimizers", "schedules", "preprocessing"),
-    ("_component",),
+    ("_component", "_rows"),
     ("_engine",),
     ("_blas",),
     ("_linalg", "_quantiles", "_cache", "_compat", "_doc_link", "_exceptions", "_extras"),

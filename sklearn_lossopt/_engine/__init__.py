@@ -43,6 +43,7 @@ if sources() and fingerprint() != _kernels.FINGERPRINT:
     )
 
 from sklearn_lossopt._engine._dual_descent import DualDescent  # noqa: E402
+from sklearn_lossopt._engine._extended_rows import RowProducts  # noqa: E402
 from sklearn_lossopt._engine._kernels import (  # noqa: E402
     ACTIVATION_KERNELS,
     CPU_LEVEL,
@@ -63,6 +64,7 @@ __all__ = [
     "STEP_KERNELS",
     "DualDescent",
     "Lagrangian",
+    "RowProducts",
     "Rows",
     "StopFlag",
     "Stopped",

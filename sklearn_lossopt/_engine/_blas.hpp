@@ -18,15 +18,15 @@ static void row_major(
          &ldc_);
 }
 
-/* C += A A', one triangle, for column-major C (n, n) and A (n, k). */
+/* C += sign A A', one triangle, for column-major C (n, n) and A (n, k). */
 template <class Int>
 static void add_gram(
     void (*syrk)(char *, char *, Int *, Int *, double *, double *, Int *, double *, double *, Int *),
-    ptrdiff_t n, ptrdiff_t k, const double *A, double *C)
+    ptrdiff_t n, ptrdiff_t k, double sign, const double *A, double *C)
 {
     Int n_ = (Int)n, k_ = (Int)k;
     double one = 1;
-    syrk((char *)"L", (char *)"N", &n_, &k_, &one, (double *)A, &n_, &one, C, &n_);
+    syrk((char *)"L", (char *)"N", &n_, &k_, &sign, (double *)A, &n_, &one, C, &n_);
 }
 
 /* The Cholesky factor of that triangle, in its place; returns whether there is one. */

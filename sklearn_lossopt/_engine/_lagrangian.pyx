@@ -46,7 +46,7 @@ cdef extern from "_blas.hpp" namespace "lossopt" nogil:
 
 
 cdef void syrk(Py_ssize_t n, Py_ssize_t k, const double* A, double* C) noexcept nogil:
-    add_gram(dsyrk, n, k, A, C)
+    add_gram(dsyrk, n, k, 1.0, A, C)
 
 
 cdef cbool factorise(Py_ssize_t n, double* A) noexcept nogil:

@@ -105,7 +105,8 @@ extern const Level level = {
     LOSSOPT_TEXT(LOSSOPT_LEVEL), losses, optimizers, catch_ups, activations, call_loss,
     activate, any_one_by_one, run, run_bank, evaluate, fill_thresholds, fill_plan_powers,
     count_active, moments, dual_sweeps, dual_predict, dual_pull, dual_squares,
-    sign_search, lagrangian_step, column_squares,
+    sign_search, lagrangian_step, column_squares, row_predictions, row_sums,
+    row_grams,
 };
 
 }  // namespace LOSSOPT_LEVEL

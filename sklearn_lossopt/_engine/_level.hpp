@@ -25,6 +25,10 @@ void dual_squares(const DualProblem *problem, double *out);
 void sign_search(SignProblem *problem);
 int lagrangian_step(LagrangianProblem *problem);
 void column_squares(const UsedRows *rows, const double *factors, double *out);
+void row_predictions(const ExtendedRows *rows, ptrdiff_t k, const double *W, double *out,
+                     double *room);
+void row_sums(const ExtendedRows *rows, ptrdiff_t k, const double *a, double *out, double *room);
+void row_grams(const ExtendedRows *rows, ptrdiff_t k, const double *h, double *out, double *room);
 
 }  // namespace LOSSOPT_LEVEL
 }  // namespace lossopt

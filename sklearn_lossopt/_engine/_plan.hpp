@@ -263,6 +263,7 @@ struct DualProblem;
 struct SignProblem;
 struct LagrangianProblem;
 struct UsedRows;
+struct ExtendedRows;
 
 struct Level {
     const char *name;
@@ -297,6 +298,15 @@ struct Level {
     int (*lagrangian_step)(LagrangianProblem *problem);
     /* out (d,) += the sum of squared rows times factors (n,). */
     void (*column_squares)(const UsedRows *rows, const double *factors, double *out);
+    /* Of k outputs: out (n, k) = rows W' for W (k, d + 1); out (k, d + 1) += a' rows for a (n, k); each
+     * of out (k, d + 1, d + 1) += rows' diag(h) rows for h (n, k).  `room` has copies of a block of
+     * dense rows, one, and for the last two. */
+    void (*row_predictions)(const ExtendedRows *rows, ptrdiff_t k, const double *W, double *out,
+                            double *room);
+    void (*row_sums)(const ExtendedRows *rows, ptrdiff_t k, const double *a, double *out,
+                     double *room);
+    void (*row_grams)(const ExtendedRows *rows, ptrdiff_t k, const double *h, double *out,
+                      double *room);
 };
 
 }  // namespace lossopt

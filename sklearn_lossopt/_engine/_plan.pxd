@@ -224,6 +224,17 @@ cdef extern from "_lagrangian.hpp" namespace "lossopt" nogil:
 
     Py_ssize_t lagrangian_room(const LagrangianProblem*)
 
+cdef extern from "_extended_rows.hpp" namespace "lossopt" nogil:
+    enum:
+        COPIED_ROWS
+
+    ctypedef struct ExtendedRows:
+        UsedRows rows
+        double last
+        const Host* host
+        void (*syrk)(
+            Py_ssize_t n, Py_ssize_t k, double sign, const double* A, double* C) noexcept nogil
+
 cdef extern from "_plan.hpp" namespace "lossopt" nogil:
     ctypedef struct Level:
         const char* name
@@ -256,3 +267,12 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         void (*sign_search)(SignProblem*) noexcept nogil
         int (*lagrangian_step)(LagrangianProblem*) except -1 nogil
         void (*column_squares)(const UsedRows*, const double* factors, double* out) noexcept nogil
+        void (*row_predictions)(
+            const ExtendedRows*, Py_ssize_t k, const double* W, double* out, double* room
+        ) noexcept nogil
+        void (*row_sums)(
+            const ExtendedRows*, Py_ssize_t k, const double* a, double* out, double* room
+        ) noexcept nogil
+        void (*row_grams)(
+            const ExtendedRows*, Py_ssize_t k, const double* h, double* out, double* room
+        ) noexcept nogil

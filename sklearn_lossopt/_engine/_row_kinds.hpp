@@ -63,6 +63,16 @@ template <class T> class DenseRow {
                 w[j] += a * (double)x[j];
     }
 
+    void copy(double *LOSSOPT_RESTRICT out) const
+    {
+        if (shift)
+            for (ptrdiff_t j = 0; j < d; j++)
+                out[j] = (double)x[j] - shift[j];
+        else
+            for (ptrdiff_t j = 0; j < d; j++)
+                out[j] = (double)x[j];
+    }
+
     /* out[j] = x[j] times a scale[j] */
     void copy(double a, const double *scale, double *out) const
     {

@@ -17,7 +17,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from sklearn_lossopt._cache import Cache
-from sklearn_lossopt._compat import CallbackSupportMixin, Interval, Options, StrOptions
+from sklearn_lossopt._compat import (
+    CallbackSupportMixin,
+    Interval,
+    Options,
+    StrOptions,
+    check_parameters,
+)
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._doc_link import DocLinkMixin
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
@@ -140,6 +146,9 @@ class BaseGradientEstimator(
     def _get_param_names(cls):
         # Cloning and validation ask for it many times, and it inspects the signature.
         return super()._get_param_names()
+
+    def _validate_params(self):
+        check_parameters(self)
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters, including those of components.
@@ -284,9 +293,14 @@ class BaseGradientEstimator(
         return X, y
 
     def _validate(self, X, y, reset=True):
-        nameless = not hasattr(self, "feature_names_in_")
-        if not reset and nameless and is_plain(X, y, self.n_features_in_):
-            return X, y  # chunks are many, and may be small
+        if (reset or not hasattr(self, "feature_names_in_")) and is_plain(
+            X, y, None if reset else self.n_features_in_, "multi_output" in self._target_checks
+        ):
+            # Chunks are many, and data may be small.
+            if reset:
+                vars(self).pop("feature_names_in_", None)
+                self.n_features_in_ = X.shape[1]
+            return X, y
         X, y = validate_data(
             self, X, y, reset=reset, dtype=[np.float64, np.float32], order="C",
             accept_sparse="csr", **self._target_checks,

@@ -116,12 +116,19 @@ def check_weight(sample_weight, X, allow_all_zero=False):
     return weight, None if len(sample_indices) == X.shape[0] else sample_indices
 
 
-def is_plain(X, y, n_features):
+def is_plain(X, y, n_features, many_outputs=False):
     """Whether X and y are arrays that scikit-learn's validation would return as they are; False
-    where only that can tell."""
-    if not (type(X) is type(y) is np.ndarray and X.ndim == 2 and y.ndim == 1):
+    where only that can tell. Any number of columns will do for ``n_features=None``, and y may have
+    columns where there can be ``many_outputs``."""
+    if not (type(X) is type(y) is np.ndarray and X.ndim == 2):
         return False
-    if X.shape != (len(y), n_features) or len(y) == 0 or X.dtype not in (np.float32, np.float64):
+    if not (y.ndim == 1 or (many_outputs and y.ndim == 2 and y.size > 0)):
+        return False
+    if (
+        X.shape != (len(y), n_features or X.shape[1])
+        or X.size == 0
+        or X.dtype not in (np.float32, np.float64)
+    ):
         return False
     if not (y.dtype.kind in "biuf" and y.dtype.isnative) or not (
         X.flags.c_contiguous and X.flags.aligned

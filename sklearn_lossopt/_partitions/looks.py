@@ -98,7 +98,8 @@ def _blocks(rows, view):
         part = slice(start, start + len(share))
         start = part.stop
         pieces = zip(*problem.loss._breakpoints(y.astype(np.float64)), strict=True)
-        yield part, x, share[:, 0], [np.stack([each.T for each in piece], 1) for piece in pieces]
+        pieces = [np.stack([each.T for each in piece], 1) for piece in pieces]
+        yield part, x.array(), share[:, 0], pieces
 
 
 def begin_duals(rows, view):

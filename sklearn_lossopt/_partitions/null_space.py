@@ -12,7 +12,7 @@ KNOWN = 1e-7
 
 def sum_along(loss, joint, x, y, share, directions):
     """Sums over rows for ``Objective.total``: the products of predictions along directions."""
-    along = x @ directions
+    along = x.predict(directions.T)
     return ((share * along).T @ along,)
 
 

@@ -28,7 +28,6 @@ import numpy as np
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
-    weighted_grams,
     whitener,
 )
 
@@ -36,6 +35,8 @@ from sklearn_lossopt._linalg import (
 WHOLE_COST = 2e10
 # Numbers in it where it is added up from partitions of the rows.
 WHOLE_SIZE = 4_000_000
+# Numbers in rows, for all outputs, that are read in the time of a few calls of NumPy.
+FEW_ENTRIES = 100_000
 # Refinements of a direction, at most.
 REFINEMENTS = 8
 # What is left may be this part of the gap that is wanted.
@@ -66,12 +67,13 @@ class Certificate:
         objective, hessian = self.objective, self.hessian
         if self.sampled:
             return objective.total(function, hessian.shift, *args)
-        x, y, weight = hessian.sample
-        return function(objective.loss, self.joint, x, y, weight / weight.sum(), *args)
+        y, weight = hessian.labels
+        share = weight / weight.sum()
+        return function(objective.loss, self.joint, hessian.rows, y, share, *args)
 
     @property
     def sampled(self):
-        return self.hessian.sample[0].shape[0] < self.objective.n
+        return self.hessian.rows.shape[0] < self.objective.n
 
     # -- the gap ----------------------------------------------------------------------------
 
@@ -115,17 +117,20 @@ class Certificate:
     def _of_the_loss(self, weights, direction):
         """The same without the penalty, and the duals' mean of the rows."""
         hessian = self.hessian
-        if self.objective.l1 > 0 and hessian.constant and not self.sampled:
-            found = QuadraticLoss.of(hessian).at(weights, direction)
-            if found is not None:
-                return self._sum(found[0][:, None]), self._sum(found[1][:, None]), found[2]
+        quadratic = QuadraticLoss.of(hessian)
+        found = None if quadratic is None else quadratic.at(weights, direction)
+        if found is not None:
+            return self._sum(found[0][:, None]), self._sum(found[1][:, None]), found[2]
         values, gaps, pull = self._total(sum_gaps, weights, direction)
         return self._sum(values[:, None]), self._sum(gaps[:, None]), pull
 
     def values(self, weights):
         """The objective at the weights, as by ``measure``."""
         coef, objective = weights[:, :-1], self.objective
-        (values,) = self._total(sum_losses, weights)
+        # An l1 penalty's directions are proven on its matrix, however rounded; F is not.
+        quadratic = QuadraticLoss.of(self.hessian) if objective.l1 == 0 else None
+        found = None if quadratic is None else quadratic.at(weights, np.zeros_like(weights))
+        (values,) = self._total(sum_losses, weights) if found is None else found[:1]
         penalty = 0.5 * objective.l2 * coef**2 + objective.l1 * np.abs(coef)
         return self._sum(values[:, None]) + self._sum(penalty)
 
@@ -258,18 +263,19 @@ class Certificate:
 
 def sum_losses(loss, joint, x, y, share, weights):
     """Sums over rows for ``Objective.total``: the losses at the weights, of each output."""
-    return ((share * row_losses(loss, y, x @ weights.T, joint)[0]).sum(axis=0),)
+    return ((share * row_losses(loss, y, x.predict(weights), joint)[0]).sum(axis=0),)
 
 
 def sum_gaps(loss, joint, x, y, share, weights, direction):
     """The same of the losses, of the duality gaps that a direction promises, and of the duals times
     the rows."""
-    value, dual, gap = row_gaps(loss, y, x @ weights.T, x @ direction.T, joint)
-    return (share * value).sum(axis=0), (share * gap).sum(axis=0), (dual * share).T @ x
+    value, dual, gap = row_gaps(loss, y, x.predict(weights), x.predict(direction), joint)
+    return (share * value).sum(axis=0), (share * gap).sum(axis=0), x.pull(dual * share)
 
 
 def sum_sizes(loss, joint, x, y, share, weights, direction):
     """The same of the sizes of the terms that add up to duals times rows."""
+    x = x.array()
     raw = x @ weights.T
     dual = np.abs(row_gaps(loss, y, raw, x @ direction.T, joint)[1])
     # Predictions are rounded too: where rows are met exactly, duals are that alone.
@@ -280,10 +286,10 @@ def sum_sizes(loss, joint, x, y, share, weights, direction):
 def sum_curvature(loss, joint, x, y, share, weights, constant, floor):
     """The same of the curvature, a matrix for each output; one for all where it is ``constant``."""
     if constant is None:
-        h = np.maximum(loss._curvature(y, x @ weights.T), floor)
+        h = np.maximum(loss._curvature(y, x.predict(weights)), floor)
     else:
         h = np.full(share.shape, constant)
-    return tuple(weighted_grams(x, h * share))
+    return tuple(x.grams(h * share))
 
 
 class QuadraticLoss:
@@ -297,19 +303,29 @@ class QuadraticLoss:
     """
 
     def __init__(self, hessian):
-        objective, (x, y, weight) = hessian.objective, hessian.sample
-        share = weight / weight.sum()
+        objective, x, (y, weight) = hessian.objective, hessian.rows, hessian.labels
+        share = 1 / len(weight) if objective.weight is None else weight / weight.sum()
         self.H = hessian.constant_matrix
         self.base = np.zeros((objective.n_outputs, x.shape[1]))
         self.base[:, -1] = objective.best_constant()
-        value, slope = row_losses(objective.loss, y, x @ self.base.T, False)
-        self.values, self.gradients = (share * value).sum(axis=0), (share * slope).T @ x
+        raw = np.tile(x.last * self.base[:, -1], (len(weight), 1))
+        value, slope = row_losses(objective.loss, y, raw, False)
+        self.values, self.gradients = (share * value).sum(axis=0), x.pull(share * slope)
 
     @classmethod
     def of(cls, hessian):
-        """The one that serves a HessianModel, shared by all fits on the same rows."""
-        parts = hessian.shift, hessian.max_entries, *hessian.objective.loss._identity()
-        return hessian.objective.cached("quadratic loss", parts, lambda: cls(hessian))
+        """The one that serves a HessianModel, shared by all fits on the same rows; None where
+        curvatures differ, where passes over the rows take no longer, and where the matrix of
+        all rows does not give sums to rounding."""
+        objective = hessian.objective
+        if not hessian.constant or hessian.rows.shape[0] < objective.n:
+            return None
+        if objective.l1 == 0:
+            few = hessian.rows.size * objective.n_outputs < FEW_ENTRIES
+            if few or hessian.factor(objective.loss._constant_curvature).singular:
+                return None
+        parts = hessian.shift, hessian.max_entries, *objective.loss._identity()
+        return objective.cached("quadratic loss", parts, lambda: cls(hessian))
 
     def at(self, weights, direction):
         """Losses (k,) and the gaps (k,) of a direction's duals, which a quadratic conjugate leaves

@@ -7,11 +7,9 @@ import numpy as np
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     conjugate_gradients,
-    gram,
-    scale_rows,
     semidefinite_solver,
-    squares,
 )
+from sklearn_lossopt._quantiles import weighted_median
 from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
 from sklearn_lossopt._solvers.proximal_newton import QuadraticModel, minimise, thresholds
@@ -41,7 +39,7 @@ def _residual_scale(objective, epsilon):
     objective, _ = equivalent(objective)
     shift = objective.moments()[0] if objective.fit_intercept and not objective.sparse else None
     hessian = HessianModel(objective, shift, MAX_SCALE_ENTRIES)
-    y = hessian.sample[1].astype(np.float64)
+    y = hessian.labels[0].astype(np.float64)
     scales = [
         ScaleSearch(hessian, column, epsilon, float(unit)).run()
         for column, unit in zip(y.T, objective.y_scales(), strict=True)
@@ -67,7 +65,7 @@ class ScaleSearch:
 
     def __init__(self, hessian, y, epsilon, y_scale):
         self.hessian, self.epsilon = hessian, epsilon
-        self.x, _, weight = hessian.sample
+        self.rows, weight = hessian.rows, hessian.labels[1]
         self.objective = objective = hessian.objective
         # A power of 2 changes no digit, and squares stay finite.
         self.unit = 2.0 ** math.floor(math.log2(y_scale))
@@ -75,12 +73,12 @@ class ScaleSearch:
         self.y = y / self.unit
         self.share = weight[:, 0] / weight.sum()
         self.l2, self.l1 = objective.l2, objective.l1 / self.unit
-        self.x_squares = squares(self.x) if self.x.shape[1] > MATRIX_SIZE else None
+        self.has_matrix = self.rows.shape[1] <= MATRIX_SIZE
 
     def run(self):
         """The scale, in the units of the targets."""
-        w = np.zeros(self.x.shape[1])
-        w[-1] = np.median(self.y) if self.objective.fit_intercept else 0.0
+        w = np.zeros(self.rows.shape[1])
+        w[-1] = _median(self.y) if self.objective.fit_intercept else 0.0
         w, r, sigma = self._start(w)
         # The curvature of outliers: 1 is reweighted least squares', 0 Newton's. Where an l1 penalty
         # chooses among columns, the rows within delta alone are too few at first.
@@ -106,7 +104,7 @@ class ScaleSearch:
             elif self.l1 > 0:
                 outer *= 0.3
             last, w, r, before = w, moved, missed, sigma
-            sigma = self._scale_of(r)
+            sigma = self._scale_of(r, sigma)
             if sigma == self.least or abs(sigma - before) <= 1e-11 * sigma:
                 break
         return self.unit * sigma
@@ -114,25 +112,30 @@ class ScaleSearch:
     def _start(self, constant):
         """Weights, their residuals and the scale of these: a constant model's or, where outliers
         leave it the smaller one, those of least squares."""
+        # From the middle: outliers may be any size larger.
         r = self._residuals(constant)
-        sigma = self._scale_of(r)
-        if self.l1 > 0 or self.x_squares is not None:
+        sigma = self._scale_of(r, 1.4826 * _median(np.abs(r)))
+        if self.l1 > 0 or not self.has_matrix:
             return constant, r, sigma
         H = self.hessian.matrix(1.0)
-        w = semidefinite_solver(H)((self.share * self.y) @ self.x)
+        w = semidefinite_solver(H)(self._sum(self.share * self.y))
         left = self._residuals(w)
-        smaller = self._scale_of(left)
+        smaller = self._scale_of(left, 1.4826 * _median(np.abs(left)))
         return (w, left, smaller) if smaller < sigma else (constant, r, sigma)
 
     def _residuals(self, w):
-        return self.y - self.x @ w
+        return self.y - self.rows.predict(w[None])[:, 0]
 
-    def _scale_of(self, r):
-        """The best scale of residuals r: the mean of min(r / sigma, epsilon)^2 falls with sigma,
-        and is 1 at the minimum."""
+    def _sum(self, factors):
+        """The sum of the rows times factors."""
+        return self.rows.pull(factors[:, None])[0]
+
+    def _scale_of(self, r, start):
+        """The best scale of residuals r, looked for from ``start`` on: the mean of
+        min(r / sigma, epsilon)^2 falls with sigma, and is 1 at the minimum. It is a concave
+        function of sigma^-2, so that Newton's steps arrive from any side."""
         epsilon, share, squares, least = self.epsilon, self.share, r**2, self.least
-        # From the middle: outliers may be any size larger.
-        sigma = max(1.4826 * float(np.median(np.abs(r))), least)
+        sigma = max(float(start), least)
         for _ in range(200):
             inner = squares <= (epsilon * sigma) ** 2
             outside = epsilon**2 * (1 - share @ inner)
@@ -160,23 +163,25 @@ class ScaleSearch:
         Outliers have the share ``outer`` of their weight in reweighted least squares. That never
         overshoots; Newton's weights, where they have none, are exact near the end.
         """
-        x, share, l2 = self.x, self.share, self.l2
+        share, l2 = self.share, self.l2
         size = np.maximum(np.abs(r), 1e-300)
         h = np.where(size <= delta, 1.0, outer * (delta / size))
-        g = (share * np.clip(r, -delta, delta)) @ x
+        g = self._sum(share * np.minimum(np.maximum(r, -delta), delta))
         g[:-1] -= l2 * w[:-1]
         if self.l1 > 0:
-            model = QuadraticModel(x, share[:, None], h[:, None].__mul__, 1, l2)
+            model = QuadraticModel(
+                self.hessian.sample[0], share[:, None], h[:, None].__mul__, 1, l2
+            )
             return minimise(model, w, -g, thresholds(self.objective) / self.unit)[0]
-        if self.x_squares is None:
+        if self.has_matrix:
             return w + semidefinite_solver(self._matrix(h))(g)
         h *= share
-        diagonal = h @ self.x_squares
-        diagonal[:-1] += l2
+        last = self.rows.last**2 * h.sum()
+        diagonal = np.append(self.rows.column_squares(h) + l2, last)
         diagonal[diagonal == 0] = 1.0
 
         def product(v):
-            out = (h * (x @ v)) @ x
+            out = self._sum(h * self.rows.predict(v[None])[:, 0])
             out[:-1] += l2 * v[:-1]
             return out
 
@@ -184,12 +189,15 @@ class ScaleSearch:
 
     def _matrix(self, h):
         """The criterion's Hessian: the Gram matrix less what few rows lack of it."""
-        hessian, lack = self.hessian, np.flatnonzero(h < 1)
-        if 2 * len(lack) > len(h):
+        hessian = self.hessian
+        if 2 * np.count_nonzero(h < 1) > len(h):
             return hessian.matrix(h)
-        rows = scale_rows(self.x[lack], np.sqrt((1 - h[lack]) * self.share[lack]))
-        H = hessian.gram - gram(rows, rows)
+        H = hessian.gram - self.rows.grams(((1 - h) * self.share)[:, None])[0]
         if (np.diagonal(H) < 1e-6 * np.diagonal(hessian.gram)).any():
             # Those few have nearly all of a column: the difference would be rounding.
             return hessian.matrix(h)
         return hessian.with_penalty(H)
+
+
+def _median(values):
+    return float(weighted_median(values[:, None], None)[0])

@@ -1,27 +1,22 @@
 """Second derivatives of an objective, and Newton's step from them."""
 
 import numpy as np
-from scipy import sparse
 
 from sklearn_lossopt._cache import lazy_property
 from sklearn_lossopt._linalg import (
-    CACHED_BLOCK,
     MATRIX_SIZE,
     block_solver,
     conjugate_gradients,
-    extended,
-    gram,
     row_basis,
-    row_blocks,
     row_whitener,
     scale_columns,
     scale_rows,
     singular,
     squares,
-    weighted_grams,
     whitener,
 )
 from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
+from sklearn_lossopt._rows import ExtendedRows
 from sklearn_lossopt._solvers.proximal_newton import SEARCH_STEPS, proximal_newton_direction
 
 # The same as MAX_SAMPLE_ENTRIES where an l1 penalty leaves few of many columns.
@@ -40,6 +35,11 @@ class Factor:
 
     def __init__(self, pair, flat):
         self.pair, self.flat = pair, flat
+
+    @lazy_property
+    def singular(self):
+        """Whether a column is a combination of the others up to what a matrix's rounding hides."""
+        return singular(self.pair[1])
 
 
 class HessianModel:
@@ -87,49 +87,71 @@ class HessianModel:
     @property
     def of_few_rows(self):
         """Whether curvatures are measured on fewer rows than can be held."""
-        return self.max_entries < MAX_SAMPLE_ENTRIES and len(self.sample[1]) < self.objective.n
+        return self.max_entries < MAX_SAMPLE_ENTRIES and self.rows.shape[0] < self.objective.n
 
     def take_more_rows(self):
         """Measure curvatures on as many rows as can be held from now on; whether that is more."""
         if not self.of_few_rows:
             return False
         self.max_entries, self.whiteners, self.solve = MAX_SAMPLE_ENTRIES, None, None
-        for name in ("basis", "sample", "gram", "reduced_rows"):
+        self.held = None
+        for name in ("basis", "rows", "labels", "sample", "gram", "reduced_rows"):
             vars(self).pop(name, None)
         return True
 
     def stay_out_of(self, null):
         """Give the directions of a NullSpace a curvature, for steps to have no part in them."""
-        self.null = null
+        self.null, self.held = null, None
 
     @lazy_property
     def basis(self):
         """Orthonormal basis (d + 1, r) of the sample's rows and the intercept where there are
         more columns than rows; None elsewhere. With l2 > 0 alone the optimum lies in their span
         (the representer theorem; Kimeldorf and Wahba 1970)."""
-        x, objective = self.sample[0], self.objective
-        spans = objective.l2 > 0 and objective.l1 == 0 and x.shape[0] == objective.n
-        if x.shape[0] >= objective.d or not spans or objective.sparse or self.null is not None:
+        count, objective = self.rows.shape[0], self.objective
+        spans = objective.l2 > 0 and objective.l1 == 0 and count == objective.n
+        if count >= objective.d or not spans or objective.sparse or self.null is not None:
             return None
+        x = self.sample[0]
         return objective.cached("basis", (x,), lambda: row_basis(x[:, :-1]))
 
     @lazy_property
+    def rows(self):
+        """The sampled rows, as ExtendedRows."""
+        return self._cached("rows", self._rows)
+
+    @lazy_property
+    def labels(self):
+        """Their targets and weights (m, 1) of mean 1, float64."""
+        return self._cached("labels", self._labels)
+
+    @lazy_property
     def sample(self):
-        """Extended rows (m, d + 1), targets and weights (m, 1) of mean 1, float64."""
+        """Extended rows (m, d + 1) as one array, targets and weights."""
+        return self._cached("sample", lambda: (self.rows.array(), *self.labels))
+
+    def _cached(self, name, make):
+        """What ``make()`` makes of the sampled rows, for all fits on the same rows."""
+        return self.objective.cached(name, (self.shift, self.max_entries), make)
+
+    @property
+    def _index(self):
         objective, size = self.objective, self.max_entries
         if objective.l1 > 0 and objective.d > MATRIX_SIZE and size == MAX_SAMPLE_ENTRIES:
             size = MAX_L1_SAMPLE_ENTRIES
-        return objective.cached("sample", (self.shift, size), lambda: self._sample(size))
-
-    def _sample(self, size):
-        objective = self.objective
         count = objective.n if objective.in_row_space else int(size / objective.row_size)
-        index = objective.subsample(count)
-        x = extended(objective.X[index], float(objective.fit_intercept), self.shift)
-        weight = np.ones((x.shape[0], 1))
+        return objective.subsample(count)
+
+    def _rows(self):
+        return self.objective.rows(self.shift, self._index)
+
+    def _labels(self):
+        objective, index = self.objective, self._index
+        weight = np.ones((self.rows.shape[0], 1))
         if objective.weight is not None:
             weight[:, 0] = objective.weight[index]
-        return x, objective.targets(index), weight / weight.mean()
+            weight /= weight.mean()
+        return objective.targets(index), weight
 
     def spectrum(self, metric):
         """Largest eigenvalue of the curvature, by the power method on about 2,000 rows, and its
@@ -154,14 +176,11 @@ class HessianModel:
     @lazy_property
     def gram(self):
         """Mean of x x' over the sample, which all fits on the same rows share."""
-        objective = self.objective
-        return objective.cached("gram", (self.shift, self.max_entries), self._gram)
+        return self._cached("gram", self._gram)
 
     def _gram(self, h=1.0):
-        x, _, weight = self.sample
-        if self.objective.weight is not None or np.ndim(h):
-            x = scale_rows(x, np.sqrt(h * weight[:, 0]))
-        return gram(x, x) / x.shape[0]
+        weight = self.labels[1]
+        return self.rows.grams(weight * np.reshape(h, (-1, 1)) / len(weight))[0]
 
     @lazy_property
     def constant_matrix(self):
@@ -178,11 +197,10 @@ class HessianModel:
         if self.null is not None:
             rows = self.null.rows(np.diagonal(H))
             H += rows.T @ rows
-        diagonal = np.diagonal(H).copy()
+        diagonal = np.einsum("ii->i", H)
         diagonal[:-1] += self.objective.l2
         if not self.objective.fit_intercept:
             diagonal[-1] = 1.0
-        np.fill_diagonal(H, diagonal)
         return H
 
     def newton_direction(self, weights, gradient, floor, again=False):
@@ -228,9 +246,9 @@ class HessianModel:
             # No loss and no penalty changes where all outputs' weights move alike: rounding alone.
             gradient = gradient - gradient.mean(axis=0)
         if again and self.solve is not None and self.basis is None:
-            return self._as_far(self.sample[0], gradient, -self.solve(gradient), True)
+            return self._as_far(self.rows, gradient, -self.solve(gradient), True)
         if self.basis is None:
-            return self._newton_direction(self.sample[0], weights, gradient, floor)
+            return self._newton_direction(self.rows, weights, gradient, floor)
         # Within the span of the rows; outside of it there is the penalty alone.
         Q = self.basis
         outside = weights - (weights @ Q) @ Q.T
@@ -245,25 +263,26 @@ class HessianModel:
 
     @lazy_property
     def reduced_rows(self):
-        """The sampled rows in ``basis``."""
+        """The sampled rows in ``basis``, the last of which is the intercept's axis."""
         x, Q = self.sample[0], self.basis
-        return self.objective.cached("reduced rows", (x, Q), lambda: x @ Q)
+
+        def reduced():
+            inner = np.ascontiguousarray(x[:, :-1] @ Q[:-1, :-1])
+            return ExtendedRows(inner, None, None, float(self.objective.fit_intercept))
+
+        return self.objective.cached("reduced rows", (x, Q), reduced)
 
     def _newton_direction(self, x, weights, gradient, floor):
-        if self.constant and x is self.sample[0]:
+        if self.constant and x is self.rows:
             return self._constant_direction(gradient)
-        _, y, weight = self.sample
-        raw = x @ weights.T
+        y, weight = self.labels
+        raw = x.predict(weights)
         curvature = self.objective.loss._curvature(y, raw)
         joint = self.objective.target_kind == "class"
         valid = joint or floor == 0 or bool((curvature >= floor).all())
         h = np.maximum(curvature, floor)
-        del curvature
         if not joint and x.shape[1] <= MATRIX_SIZE:
-            # The scaled rows are the largest that a fit holds: nothing is kept beside them.
-            share = h * (weight / x.shape[0])
-            del raw, h
-            self._whiten(x, share)
+            self._whiten(x, h * (weight / x.shape[0]))
             multiply, self.iterated = block_solver(self.whiteners), False
             self.solve = self._seen(multiply)
             direction = -multiply(gradient)
@@ -276,7 +295,7 @@ class HessianModel:
 
     def _as_far(self, x, gradient, direction, valid):
         """A direction, its decrement, and whether it is valid as far as it goes."""
-        farthest = float(np.abs(x @ direction.T).max())
+        farthest = float(np.abs(x.predict(direction)).max())
         valid = valid and farthest <= self.objective.loss._trust_radius(self.y_scale)
         return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
@@ -292,8 +311,7 @@ class HessianModel:
 
     def _whiten(self, x, share):
         """Factor each output's own block of the Hessian, of rows with these shares (m, k)."""
-        matrices = weighted_grams(x, share)
-        matrices = [self.with_penalty(H) for H in matrices]
+        matrices = [self.with_penalty(H) for H in x.grams(share)]
         self.finite = all(np.isfinite(H).all() for H in matrices)
         self.flat = np.stack([np.diagonal(H) <= 0 for H in matrices])
         self.whiteners = [
@@ -302,6 +320,8 @@ class HessianModel:
 
     def factor(self, h):
         """The Factor of the curvature of h in all rows, shared by all who use it at a time."""
+        if self.constant and self.held is not None:
+            return self.held
         objective = self.objective
         parts = self.shift, self.max_entries, float(h), objective.l2, self.null
         found = objective.cached_while_used("factor", parts, lambda: self._factor(h))
@@ -310,16 +330,16 @@ class HessianModel:
         return found
 
     def _factor(self, h):
-        x, _, weight = self.sample
-        H = self.matrix(h)
-        return Factor(self._whitener(x, h * weight[:, 0] / x.shape[0], H), np.diagonal(H) <= 0)
+        H, share = self.matrix(h), h * self.labels[1][:, 0] / self.rows.shape[0]
+        return Factor(self._whitener(self.rows, share, H), np.diagonal(H) <= 0)
 
-    def _whitener(self, x, share, H):
-        """The ``whitener`` of a Hessian, which is that of rows x with these weights."""
+    def _whitener(self, rows, share, H):
+        """The ``whitener`` of a Hessian, which is that of rows with these weights."""
         found = whitener(H)
         exact = not self.objective.sparse and self.objective.X.dtype == np.float64
         if not (exact and share.min() > 0 and singular(found[1])):
             return found
+        x = rows.array()
         parts = [np.sqrt(share)[:, None] * x]
         if self.objective.l2 > 0:
             parts.append(np.sqrt(self.objective.l2) * np.eye(x.shape[1])[:-1])
@@ -348,15 +368,15 @@ class HessianModel:
                 rows, share[part],
                 loss._curvature_operator(y[part], raw[part]) if joint else h[part].__mul__,
             )
-            for part, rows in row_blocks(x)
+            for part, rows in x.blocks()
         ]  # fmt: skip
 
         def product(v):
-            columns, out = np.ascontiguousarray(v.T), np.zeros_like(v)
+            out = np.zeros_like(v)
             for rows, part, along in blocks:
-                moved = along(rows @ columns)
+                moved = along(rows.predict(v))
                 moved *= part
-                out += moved.T @ rows
+                out += rows.pull(moved)
             out[:, :-1] += l2 * v[:, :-1]
             return out
 
@@ -366,8 +386,9 @@ class HessianModel:
                 self._whiten(x, h * share)
             solve = block_solver(self.whiteners)
         else:
-            diagonal = (h * share).T @ squares(x)
-            diagonal[:, :-1] += l2
+            diagonal = np.stack([x.column_squares(column) for column in (h * share).T.copy()])
+            last = x.last**2 * (h * share).sum(axis=0)
+            diagonal = np.column_stack([diagonal + l2, last])
             self.flat = diagonal <= 0
             diagonal[self.flat] = 1.0
 
@@ -391,17 +412,21 @@ class HessianModel:
     def _solve_jointly(self, x, y, share, raw, gradient):
         """Newton's direction with the Hessian of all outputs together."""
         k, size = gradient.shape
-        H = np.zeros((k, size, k, size))
-        for part, rows in row_blocks(x, max(32, CACHED_BLOCK // gradient.size)):
-            rows = rows.toarray() if sparse.issparse(rows) else rows
-            along = self.objective.loss._curvature_operator(y[part], raw[part])
-            for s in range(k):
-                column = along(np.tile(np.eye(k)[s], (len(rows), 1))) * share[part]
-                scaled = column[:, : s + 1, None] * rows[:, None]
-                H[: s + 1, :, s] += (scaled.reshape(len(rows), -1).T @ rows).reshape(-1, size, size)
+        loss, H = self.objective.loss, np.zeros((k, size, k, size))
+        invariant, n = loss.shift_invariant, len(raw)
+        pairs = [(r, s) for s in range(k) for r in range(s + (not invariant))]
+        for part, rows in x.blocks(max(LEAST_ROWS, n // k**2)):
+            along = loss._curvature_operator(y[part], raw[part])
+            bent = [along(np.broadcast_to(row, raw[part].shape)) for row in np.eye(k)]
+            h = np.column_stack([bent[s][:, r] for r, s in pairs]) * share[part]
+            for (r, s), block in zip(pairs, rows.grams(h), strict=True):
+                H[r, :, s] += block
+        for r, s in pairs:
+            H[s, :, r] = H[r, :, s]
         for s in range(k):
-            for r in range(s):
-                H[s, :, r] = H[r, :, s].T
+            if invariant:
+                # Where all outputs move alike there is no curvature.
+                H[s, :, s] = -H[s].sum(axis=1)
             self.with_penalty(H[s, :, s])
         T, _ = whitener(H.reshape(k * size, k * size))
         self.solve = lambda g: (T @ (T.T @ g.ravel())).reshape(k, size)

@@ -35,6 +35,10 @@ class AutoSchedule(Strategy):
 
     def __init__(self, iterate, convergence, settings, rate, make_corrector):
         self.convergence, self.rate, self.settings = convergence, rate, settings
+        hessian = iterate.preconditioner.hessian
+        self.exact = hessian is not None and hessian.constant
+        if self.exact and settings.precondition in ("auto", "whiten"):
+            iterate.use_quadratic_loss()
         self.start = iterate.first_value()
         convergence.begin(self.start)
         incumbent = Incumbent(iterate, self.start)
@@ -45,23 +49,25 @@ class AutoSchedule(Strategy):
             if iterate.objective.loss.smooth
             else CyclicalStepSize(incumbent, settings.tol)
         )
-        hessian = iterate.preconditioner.hessian
-        self.exact = hessian is not None and hessian.constant
         # Where a step takes hardly more than a pass, the second epoch is not worth its passes.
         early = self.exact or (hessian is not None and hessian.of_few_rows)
         self.uncorrected = 0 if early else 1
-        self.idle, self.before = 0, (math.inf, math.inf)
+        self.differentiable = self.corrector is not None and iterate.objective.loss.smooth
+        self.made, self.idle, self.before = 0, 0, (math.inf, math.inf)
 
     def rates(self, epoch, count):
+        self.made = epoch + count
+        self.iterate.adopt_metric()
         return np.array([self.rate * self.step_control.factor])
 
     def evaluate(self, mean, rate):
         self.iterate.flush_momentum(rate)
         # The first correction starts here, if the epoch has lowered F.
-        return self.iterate.evaluate(gradient=self.exact and self.convergence.newton_steps == 0)
+        first = self.convergence.newton_steps == 0 and self.made > self.uncorrected
+        return self.iterate.evaluate(gradient=first and self.differentiable)
 
     def after(self, epoch, value):
-        incumbent = self.incumbent
+        incumbent, iterate = self.incumbent, self.iterate
         self.step_control.after(value, value < incumbent.value)
         if value < incumbent.value:
             incumbent.keep(value)
@@ -69,6 +75,8 @@ class AutoSchedule(Strategy):
         if self.corrector is not None and epoch > self.uncorrected:
             self._correct()
             done = self.convergence.reached(incumbent.value) or self._is_idle()
+            if done and iterate.quadratic is not None:
+                done = self._is_confirmed()
         return incumbent.value, done and self.settings.tol > 0
 
     def _correct(self):
@@ -81,6 +89,13 @@ class AutoSchedule(Strategy):
                 break
             if not (self.exact or self.corrector.arriving):
                 break
+
+    def _is_confirmed(self):
+        """Whether the rows agree with F as their matrix gave it; they have the last word."""
+        incumbent = self.incumbent
+        incumbent.restore()
+        before, incumbent.value = incumbent.value, self.iterate.measure()
+        return abs(incumbent.value - before) <= self.convergence.target(before)
 
     def _fell(self, before, value):
         """Whether F has fallen by what could end the fit."""
@@ -98,6 +113,8 @@ class AutoSchedule(Strategy):
 
     def finish(self, curve):
         super().finish(curve)
+        if self.iterate.quadratic is not None:
+            curve[-1] = self.incumbent.value = self.iterate.measure()
         if not math.isfinite(self.incumbent.value):
             raise diverged(len(curve), self.incumbent.value, self.start, self.rate, self.settings)
 

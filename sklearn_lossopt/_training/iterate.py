@@ -1,6 +1,13 @@
 """Where a fit is: the weights, the optimizer's memory and the trainer that moves both."""
 
+from functools import partial
+
 import numpy as np
+
+from sklearn_lossopt._solvers.certificate import QuadraticLoss
+
+# Numbers in rows from which on it pays not to read them.
+MANY_ENTRIES = 200_000
 
 
 class Iterate:
@@ -30,6 +37,10 @@ class Iterate:
         self.gradient = np.empty(self.weights.shape)
         # The weights that it belongs to, and F there.
         self.seen, self.seen_value = None, np.nan
+        # (T, inverse) pairs, one per output, of coordinates to take before the next epoch, or None.
+        self.next_metric = None
+        # The QuadraticLoss that stands for the rows, or None.
+        self.quadratic = None
 
     @property
     def nbytes(self):
@@ -56,11 +67,35 @@ class Iterate:
         pass over the rows."""
         if self.seen is not None and np.array_equal(self.weights, self.seen):
             return self.seen_value
-        if not gradient:
+        value = self._value_without_rows()
+        if value is None and not gradient:
             return self.trainer.evaluate()
-        value = self.trainer.evaluate(self.gradient)
+        if value is None:
+            value = self.trainer.evaluate(self.gradient)
         self.seen, self.seen_value = self.weights.copy(), value
         return value
+
+    def _value_without_rows(self):
+        """F and its gradient from the QuadraticLoss, if there is one that knows them."""
+        if self.quadratic is None:
+            return None
+        weights, l2 = self.weights.astype(np.float64), self.objective.l2
+        found = self.quadratic.at(weights, np.zeros_like(weights))
+        if found is None:
+            return None
+        values, _, self.gradient[...] = found
+        self.gradient[:, :-1] += l2 * weights[:, :-1]
+        return float(values.sum()) + self.objective.penalty(weights[:, :-1])
+
+    def use_quadratic_loss(self):
+        """Take no pass over the rows for F from now on, where its matrix gives it to rounding."""
+        if self.objective.l1 == 0:
+            self.quadratic = QuadraticLoss.of(self.preconditioner.hessian)
+
+    def measure(self):
+        """F at the weights by a pass over the rows, which they are for again."""
+        self.quadratic = self.seen = None
+        return self.evaluate()
 
     def rise(self, weights):
         """How much larger F is at other weights."""
@@ -76,8 +111,13 @@ class Iterate:
         if self.preconditioner.network is not None or weights[..., :-1].any():
             return self.evaluate()
         shift, loss = self.preconditioner.shift, objective.loss
-        parts = shift, weights[..., -1].tobytes(), *loss._identity()
-        return objective.cached("first value", parts, self.evaluate)
+        known = self.quadratic is not None
+        parts = shift, known, weights[..., -1].tobytes(), *loss._identity()
+        find, many = self.evaluate, objective.n * objective.row_size > MANY_ENTRIES
+        if many and not (known or objective.in_partitions):
+            # A pass over the targets does.
+            find = partial(objective.loss_of_constant, weights[:, -1])
+        return objective.cached("first value", parts, find)
 
     def restart(self, weights):
         """Go to these weights, with an empty optimizer memory."""
@@ -107,7 +147,12 @@ class Iterate:
         trainer.batch_size = min(n, factor * trainer.batch_size)
         return True
 
-    def set_metric(self, whiteners):
-        """Change the coordinates to those that (T, inverse) pairs define, one per output."""
-        self.preconditioner.set_metric(whiteners)
-        self.trainer.set_metric(self.preconditioner.metric, self.preconditioner.coordinates)
+    def adopt_metric(self):
+        """Change the coordinates to those of ``next_metric``, if there is one."""
+        if self.next_metric is None:
+            return
+        preconditioner = self.preconditioner
+        preconditioner.set_metric(self.next_metric)
+        preconditioner.to_coordinates()
+        self.trainer.set_metric(preconditioner.metric, preconditioner.coordinates)
+        self.next_metric = None

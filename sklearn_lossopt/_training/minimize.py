@@ -35,6 +35,7 @@ class FlatObjective:
 
     def vector(self):
         """The iterate's coordinates, in the metric of now, which holds until the next call."""
+        self.iterate.adopt_metric()
         preconditioner = self.iterate.preconditioner
         metric = preconditioner.metric
         self.metric = None if metric is None else metric.astype(np.float64)

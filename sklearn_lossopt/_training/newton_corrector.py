@@ -10,6 +10,7 @@ from sklearn_lossopt._training.each_output import step_each
 
 # Full Newton steps from the best constant model, at most.
 MAX_STEPS = 50
+EPS = float(np.finfo(np.float64).eps)
 
 
 class NewtonCorrector:
@@ -79,7 +80,8 @@ class NewtonCorrector:
             length = step_each(iterate, incumbent, convergence, direction)
         else:
             # Near the optimum F is flat to rounding where the step still mends the coefficients.
-            near = convergence.gap <= 1e-6 * abs(incumbent.value)
+            size = abs(incumbent.value)
+            near = convergence.gap <= 1e-6 * size or convergence.estimate <= EPS * size
             length = self._search(direction, near)
         self.arriving = length == 1.0
         if not self.arriving and iterate.preconditioner.hessian.take_more_rows():
@@ -98,7 +100,7 @@ class NewtonCorrector:
         # A metric of constant curvature is what it would become.
         keep = iterate.objective.sparse or (hessian.constant and preconditioner.whiten)
         if whiteners is not None and not keep:
-            iterate.set_metric(whiteners)
+            iterate.next_metric = whiteners
         incumbent.restore()
 
     def _start_again(self):

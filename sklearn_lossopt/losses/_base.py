@@ -6,7 +6,7 @@ import numpy as np
 
 from sklearn_lossopt._component import Component
 from sklearn_lossopt._engine import LOSS_KERNELS
-from sklearn_lossopt._quantiles import weighted_median, weighted_quantile
+from sklearn_lossopt._quantiles import median_and_quantile, weighted_median, weighted_quantile
 from sklearn_lossopt._typing import Array
 from sklearn_lossopt.losses._links import Identity, Link, ProbabilityLink
 from sklearn_lossopt.losses._statistics import piecewise_linear_constant, root_constant
@@ -158,13 +158,12 @@ class Loss(Component, family="loss"):
         It is 1.4826 times the median absolute deviation. If half of the targets are nearly equal,
         it is a mean deviation.
         """
-        distance = np.abs(y - weighted_median(y, weight)).reshape(-1, 1)
+        distance = np.abs(y - weighted_median(y, weight)).ravel()
         if weight is not None:
             weight = np.repeat(weight, y.shape[1])
-        y_scale = 1.4826 * weighted_median(distance, weight)[0]
-        wide = weighted_quantile(distance, weight, 0.95)[0]
+        median, wide = median_and_quantile(distance, weight, 0.95)
+        y_scale = 1.4826 * median
         if y_scale <= 1e-3 * wide:
-            distance = distance[:, 0]
             near = np.average(np.minimum(distance, wide), weights=weight)
             y_scale = near or np.average(distance, weights=weight)
         return float(y_scale)

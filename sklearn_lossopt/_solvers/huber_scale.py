@@ -104,7 +104,7 @@ class ScaleSearch:
             elif self.l1 > 0:
                 outer *= 0.3
             last, w, r, before = w, moved, missed, sigma
-            sigma = self._scale_of(r, sigma)
+            sigma = self._scale_of(r)
             if sigma == self.least or abs(sigma - before) <= 1e-11 * sigma:
                 break
         return self.unit * sigma
@@ -112,15 +112,14 @@ class ScaleSearch:
     def _start(self, constant):
         """Weights, their residuals and the scale of these: a constant model's or, where outliers
         leave it the smaller one, those of least squares."""
-        # From the middle: outliers may be any size larger.
         r = self._residuals(constant)
-        sigma = self._scale_of(r, 1.4826 * _median(np.abs(r)))
+        sigma = self._scale_of(r)
         if self.l1 > 0 or not self.has_matrix:
             return constant, r, sigma
         H = self.hessian.matrix(1.0)
         w = semidefinite_solver(H)(self._sum(self.share * self.y))
         left = self._residuals(w)
-        smaller = self._scale_of(left, 1.4826 * _median(np.abs(left)))
+        smaller = self._scale_of(left)
         return (w, left, smaller) if smaller < sigma else (constant, r, sigma)
 
     def _residuals(self, w):
@@ -130,12 +129,13 @@ class ScaleSearch:
         """The sum of the rows times factors."""
         return self.rows.pull(factors[:, None])[0]
 
-    def _scale_of(self, r, start):
-        """The best scale of residuals r, looked for from ``start`` on: the mean of
-        min(r / sigma, epsilon)^2 falls with sigma, and is 1 at the minimum. It is a concave
-        function of sigma^-2, so that Newton's steps arrive from any side."""
+    def _scale_of(self, r):
+        """The best scale of residuals r: the mean of min(r / sigma, epsilon)^2 falls with sigma,
+        and is 1 at the minimum."""
         epsilon, share, squares, least = self.epsilon, self.share, r**2, self.least
-        sigma = max(float(start), least)
+        # From the middle: outliers may be any size larger, and where many fit exactly a start from
+        # the last scale ends elsewhere.
+        sigma = max(1.4826 * _median(np.abs(r)), least)
         for _ in range(200):
             inner = squares <= (epsilon * sigma) ** 2
             outside = epsilon**2 * (1 - share @ inner)

@@ -378,7 +378,7 @@ def test_float32_models_whose_coefficients_overflow_are_refused():
     X, y = (X * [1, 1, 1e-20]).astype(np.float32), (3e37 * y).astype(np.float32)
     for optimizer in ("sgd", "lbfgs"):
         model = GradientRegressor("squared_error", optimizer, alpha=0, random_state=0)
-        with pytest.raises(ValueError, match=r"y is too large for these X .* Pass X as float64"):
+        with pytest.raises(ValueError, match=r"X and y are too extreme .* Pass X as float64"):
             model.fit(X, y)
         assert not hasattr(model, "coef_")
     model.fit(X.astype(np.float64), y)

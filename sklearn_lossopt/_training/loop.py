@@ -62,11 +62,11 @@ def diverged(epoch, value, start, rate, settings):
 def infinite_predictions(objective, when, rate, settings):
     """The error of a fit that ended with infinite predictions."""
     dtype = objective.model_dtype
-    if dtype == np.float32 and not objective.loss._has_link:
+    if dtype == np.float32:
         # F is finite, and so was the model in float64.
         return ValueError(
-            f"y is too large for these X and a model in float32: its numbers overflow {when}. Pass "
-            "X as float64, or divide y by a constant."
+            f"X and y are too extreme for a model in float32: its numbers overflow {when}. Pass X "
+            "as float64, or divide X and y by constants."
         )
     return DivergenceError(
         f"Training diverged: the model predicts infinite numbers {when} with learning_rate="

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import Trainer, column_moments
-from sklearn_lossopt._rows import ExtendedRows
+from sklearn_lossopt._rows import ExtendedRows, middle_of_most
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.losses._base import measured_curvature, raw_spread
 
@@ -25,8 +26,6 @@ MEASURED_ROWS = 10_000
 PREDICTED_ENTRIES = 200_000
 # Numbers in one block of rows where rows are read again.
 BLOCK_ENTRIES = 400_000
-# Of the spread of most numbers in a column, what rounding beside its mean may be.
-MOST_ROUNDING = 1e-5
 
 TOO_LARGE = "X is too large: squares of its values overflow. Divide X by a constant first."
 # Squares near the end of what float64 holds in all its digits, and values whose squares they are.
@@ -378,17 +377,9 @@ class Objective:
         """What columns are to be shifted by (d,), in the type of X, and their mean squares then:
         the mean, unless most rows would be lost in its rounding."""
         mean, variance = self.moments()
-        centre, moved = self.cached("centre", (), lambda: self._centre(mean))
+        make = partial(middle_of_most, self.X[self.subsample(64)], mean)
+        centre, moved = self.cached("centre", (), make)
         return centre, np.where(moved, variance + (mean - centre) ** 2, variance)
-
-    def _centre(self, mean):
-        dtype, rows = self.X.dtype, self.X[self.subsample(64)].astype(np.float64)
-        middle = np.median(rows, axis=0)
-        spread = np.median(np.abs(rows - middle), axis=0)
-        moved = np.finfo(dtype).eps * np.abs(mean - middle) > MOST_ROUNDING * spread
-        # Where most numbers are equal, they are rounded alike.
-        moved &= spread > 0
-        return np.where(moved, middle, mean).astype(dtype), moved
 
     def null_space(self, shift, find):
         """The NullSpace of the rows less ``shift`` that ``find(objective)`` finds, or None."""

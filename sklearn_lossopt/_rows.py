@@ -5,6 +5,9 @@ import numpy as np
 from sklearn_lossopt._engine import RowProducts
 from sklearn_lossopt._linalg import CACHED_BLOCK, LEAST_BLOCK_ROWS, extended
 
+# Of the spread of most numbers in a column, what rounding beside its mean may be.
+MOST_ROUNDING = 1e-5
+
 
 class ExtendedRows(RowProducts):
     """Some rows of X less a shift, with a last column of one number, which no copy is made of.
@@ -53,3 +56,15 @@ class ExtendedRows(RowProducts):
         """A copy as float64 ndarray, or as csr_array if X is sparse."""
         rows = self.X if self.index is None else self.X[self.index]
         return extended(rows, self.last, self.shift)
+
+
+def middle_of_most(rows, mean):
+    """What columns are to be shifted by (d,), in the type of some of their rows, and where it is
+    not the mean, which a few numbers may take so far away that its rounding hides the others."""
+    dtype, rows = rows.dtype, rows.astype(np.float64)
+    middle = np.median(rows, axis=0)
+    spread = np.median(np.abs(rows - middle), axis=0)
+    moved = np.finfo(dtype).eps * np.abs(mean - middle) > MOST_ROUNDING * spread
+    # Where most numbers are equal, they are rounded alike.
+    moved &= spread > 0
+    return np.where(moved, middle, mean).astype(dtype), moved

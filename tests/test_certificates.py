@@ -15,7 +15,7 @@ from catalogue import OPTIMIZERS, PAIRS, POSITIVE_TARGETS, combine, make
 from numpy.testing import assert_allclose
 from reference import one_vs_rest
 from scipy import sparse
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import linprog, minimize, minimize_scalar
 from scipy.special import expit
 from sklearn.base import is_classifier
 from sklearn.datasets import load_diabetes, load_wine
@@ -95,6 +95,17 @@ class Problem:
                 w, wide = self.minimise(w, Huber(delta=wide)), wide / 4
             ends.append(self.minimise(w))
         return np.nanmin([self(end)[0] for end in ends])
+
+
+def least_absolute(X, y):
+    """The least mean absolute error, by linear programming."""
+    n, size = len(X), np.abs(y).max()
+    equations = np.hstack([X, np.ones((n, 1)), np.eye(n), -np.eye(n)])
+    costs = np.append(np.zeros(X.shape[1] + 1), np.full(2 * n, 1 / n))
+    bounds = [(None, None)] * (X.shape[1] + 1) + [(0, None)] * (2 * n)
+    found = linprog(costs, A_eq=equations, b_eq=y / size, bounds=bounds)
+    assert found.status == 0
+    return size * found.fun
 
 
 def gaps(model, X, y, alpha, weight=None):
@@ -369,6 +380,19 @@ def test_curvature_of_a_sample(loss, optimizer, monkeypatch):
     model = silently(model.set_params(alpha=alpha, random_state=0, max_iter=300), X, y)
     assert model.converged_ and (optimizer == "lbfgs" or model.n_iter_ <= 20)
     assert gaps(model, X, y, alpha).max() <= 1.2 * TOL
+
+
+@pytest.mark.parametrize("precondition", ["auto", "scale"])
+@pytest.mark.parametrize("delta", [1e-3, 1.0])
+def test_curvature_within_the_rounding_of_predictions_proves_nothing(delta, precondition):
+    """Half of the targets are met by the constant, up to a rounding that is larger than delta."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 40)), np.where(rng.random(60) < 0.5, -9e15, 9e15)
+    model = make("regression", Huber(delta), "momentum", alpha=0, precondition=precondition)
+    silently(model, X, y)
+    # The loss is delta times the absolute error, which linear programming makes least.
+    best = least_absolute(X, y)
+    assert not model.converged_ or model.loss_curve_[-1] <= delta * best * (1 + 1e-5)
 
 
 @pytest.mark.parametrize("shape", [(7, 8), (7, 20), (30, 8)])

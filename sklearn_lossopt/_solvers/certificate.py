@@ -28,6 +28,7 @@ import numpy as np
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
+    squares,
     whitener,
 )
 
@@ -41,6 +42,8 @@ FEW_ENTRIES = 100_000
 REFINEMENTS = 8
 # What is left may be this part of the gap that is wanted.
 SMALL = 0.05
+# How far the raw predictions of an optimum are taken to be, at most, in units of typical ones.
+FAR = 100.0
 
 
 class Certificate:
@@ -178,7 +181,11 @@ class Certificate:
                 left = 30 * left if self.objective.l2 == 0 else np.minimum(proven, 1e300)
             shrunk = np.all(left <= 0.3 * before)
             if np.all(left <= SMALL * wanted) and (
-                shrunk or self._is_rounding(rest, weights, direction)
+                shrunk
+                or (
+                    self._is_rounding(rest, weights, direction)
+                    and np.all(self._cost_of_rounding(rest) <= wanted)
+                )
             ):
                 return float(np.max((gaps + 2 * left) / wanted)), direction
             # A float32 gradient near 0 is rounding: the first direction may owe it all.
@@ -205,6 +212,15 @@ class Certificate:
         (size,) = self._total(sum_sizes, weights, direction)
         size[:, :-1] += self.objective.l2 * np.abs(weights[:, :-1])
         return bool(np.all(np.abs(rest) <= 1e-13 * size))
+
+    def _cost_of_rounding(self, rest):
+        """What that can cost where the curvature is rounding too: on the way to an optimum whose
+        raw predictions are far away."""
+        objective, hessian = self.objective, self.hessian
+        size = np.sqrt(np.mean(squares(hessian.sample[0]), axis=0))
+        unit = 1.0 if objective.loss._has_link else hessian.y_scale
+        cost = FAR * unit * np.abs(rest) / np.where(size > 0, size, np.inf)
+        return self._sum(cost)
 
     def _left_of_sparse(self, rest, weights, values):
         """The same with an l1 penalty, whose solver has estimated it already: many times the sum

@@ -382,6 +382,27 @@ def test_curvature_of_a_sample(loss, optimizer, monkeypatch):
     assert gaps(model, X, y, alpha).max() <= 1.2 * TOL
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+@pytest.mark.parametrize("loss", ["modified_huber", "squared_hinge"])
+def test_a_row_that_becomes_flat_hides_no_curvature(loss, l1_ratio):
+    """At its margin a row of 4e8 curves by 1e17, and beyond it not at all. Where it is right, the
+    optimum is that of the others."""
+    told = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(60, 1)), np.full(60, -1)
+        x[0], y[rng.integers(1, 60, 2)] = -4e8 * rng.uniform(0.3, 1), 1
+        others = silently(make("classification", loss, "lbfgs", alpha=1e-10), x[1:], y[1:])
+        model = make("classification", loss, "sgd", alpha=1e-10, l1_ratio=l1_ratio)
+        silently(model, x, y)
+        assert others.converged_
+        if others.decision_function(x[:1])[0] <= -1:
+            told += 1
+            best = others.loss_curve_[-1] * 59 / 60
+            assert not model.converged_ or model.loss_curve_[-1] <= best * (1 + 1e-5)
+    assert told > 3
+
+
 @pytest.mark.parametrize("precondition", ["auto", "scale"])
 @pytest.mark.parametrize("delta", [1e-3, 1.0])
 def test_curvature_within_the_rounding_of_predictions_proves_nothing(delta, precondition):

@@ -169,7 +169,7 @@ class Certificate:
                 # Duals outside of the domain stay there.
                 break
             if self.objective.l1 > 0:
-                left = self._left_of_sparse(rest, weights, values)
+                left = self._left_of_sparse(rest, weights, direction, values)
                 return float(np.max((gaps + left) / wanted)), direction
             proven = self._left_to_penalty(rest, direction)
             if np.all(gaps + proven <= wanted) and np.all(proven <= SMALL * wanted):
@@ -222,7 +222,7 @@ class Certificate:
         cost = FAR * unit * np.abs(rest) / np.where(size > 0, size, np.inf)
         return self._sum(cost)
 
-    def _left_of_sparse(self, rest, weights, values):
+    def _left_of_sparse(self, rest, weights, direction, values):
         """The same with an l1 penalty, whose solver has estimated it already: many times the sum
         of what each coordinate could gain by itself.
 
@@ -230,6 +230,11 @@ class Certificate:
         optimum: a slope g could gain at most g^2 / (2 l2) and |g| (F / l1 + |w|).
         """
         gain, objective = self._gain(rest), self.objective
+        if not self.joint and objective.loss._constant_curvature is None:
+            # A row that curves here may be flat beyond, and hide the others' curvature no longer.
+            gain[:, :-1] = np.maximum(
+                gain[:, :-1], self._gain_beyond(rest, weights + 2 * direction)
+            )
         lost = self.hessian.model_lost.reshape(len(rest), -1)[:, :-1]
         # Without an l2 penalty the bound is beyond what rounded slopes can show.
         if lost.any() and objective.l2 > 0:
@@ -244,6 +249,18 @@ class Certificate:
         """The same of each coordinate, with or without the intercepts."""
         diagonal = self.hessian.model_diagonal.reshape(len(rest), -1)[:, : rest.shape[1]]
         return np.where(rest == 0, 0.0, 30 * rest**2 / (2 * diagonal))
+
+    def _gain_beyond(self, rest, weights):
+        """The same of each coefficient by the curvature elsewhere, the intercept going with it."""
+        square, along = self._total(sum_curved_moments, weights)
+        slope, mass = rest[:, :-1].copy(), along[:, -1:]
+        square, along = square[:, :-1], along[:, :-1]
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            if self.objective.fit_intercept:
+                slope -= rest[:, -1:] * np.where(mass > 0, along / mass, 0.0)
+                square = square - np.where(mass > 0, along**2 / mass, 0.0)
+            curvature = np.maximum(square, 0.0) + self.objective.l2
+            return np.where(rest[:, :-1] == 0, 0.0, 30 * slope**2 / (2 * curvature))
 
     def newton_direction(self, weights, gradient, floor):
         """Newton's step by the Hessian of all rows, no curvature of which is below ``floor``, and
@@ -297,6 +314,12 @@ def sum_sizes(loss, joint, x, y, share, weights, direction):
     # Predictions are rounded too: where rows are met exactly, duals are that alone.
     dual += 0.01 * loss._curvature(y, raw) * (abs(x) @ np.abs(weights).T)
     return ((dual * share).T @ abs(x),)
+
+
+def sum_curved_moments(loss, joint, x, y, share, weights):
+    """The same of the squares of the rows and of the rows, times the curvature: (k, d + 1) each."""
+    h, x = (loss._curvature(y, x.predict(weights)) * share).T, x.array()
+    return h @ squares(x), h @ x
 
 
 def sum_curvature(loss, joint, x, y, share, weights, constant, floor):

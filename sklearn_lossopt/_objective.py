@@ -261,9 +261,8 @@ class Objective:
         return raw_spread(self.loss, self.target[index].astype(np.float64), constant, weight)
 
     def curvature_bound(self, y_scale, from_zero=False):
-        """The loss's bound of its second derivative; what is found at the best constant model
-        for a user's loss that gives none. ``from_zero`` says that training does not start at the
-        best constant, even if it could."""
+        """The loss's bound of its second derivative; what is found at the best constant model for a
+        user's loss that gives none. ``from_zero``: training does not start there, if it could."""
         bound = self.loss._curvature_bound(y_scale, self.n_outputs)
         if bound is not None and self.loss._has_link and (from_zero or not self.fit_intercept):
             # At raw predictions of 0 the curvature may be far larger.
@@ -300,10 +299,12 @@ class Objective:
         return all(np.isfinite(z).all() and np.isfinite(self.loss._predict(z)).all() for z in raw)
 
     def predictions_may_overflow(self):
-        """Whether the loss is no reason to believe that predictions are finite: beyond a log link,
-        or where the square of a residual is not a number of the model's type."""
-        extreme = math.sqrt(np.finfo(self.model_dtype).max)
-        return self.loss._has_link or bool((self.y_scales() > extreme).any())
+        """Whether a finite loss leaves that open: beyond a log link, or where the square of a
+        target is not a number of the model's type."""
+        if self.loss._has_link or self.target_kind != "values":
+            return self.loss._has_link
+        y, most = self.target[self.subsample(self.n)], np.finfo(self.model_dtype).max
+        return bool(max(y.max(), -y.min()) > math.sqrt(most))
 
     def model(self, optimizer, loss_scale=1.0):
         """What ``_engine.Trainer`` minimises, and how."""

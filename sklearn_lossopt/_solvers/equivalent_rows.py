@@ -12,6 +12,7 @@ from scipy import linalg, sparse
 
 from sklearn_lossopt._engine import column_moments
 from sklearn_lossopt._linalg import MATRIX_SIZE, row_blocks
+from sklearn_lossopt._solvers.scaled_rows import LENGTHS
 
 # A sparse column is centred where its mean is more than so many times its spread: it then has a
 # share of zeros below the inverse square of that.
@@ -31,8 +32,6 @@ GRAM_ACCURACY = 1e-5
 ROUNDING = 1e-13
 # What may be left of a row outside of the span, in units of the rounding of its own numbers.
 OWN_ROUNDING = 1e3
-# Rows whose lengths differ by more are brought to one length first.
-LENGTHS = 1e4
 # Columns whose sizes differ by more lose digits in one another's rounding.
 SIZES = 1e9
 # The error of predictions that is taken, in units of what each direction contributes. On the way

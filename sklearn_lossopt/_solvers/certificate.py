@@ -28,7 +28,6 @@ import numpy as np
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
-    squares,
     whitener,
 )
 
@@ -216,9 +215,10 @@ class Certificate:
     def _cost_of_rounding(self, rest):
         """What that can cost where the curvature is rounding too: on the way to an optimum whose
         raw predictions are far away."""
-        objective, hessian = self.objective, self.hessian
-        size = np.sqrt(np.mean(squares(hessian.sample[0]), axis=0))
-        unit = 1.0 if objective.loss._has_link else hessian.y_scale
+        rows, share = self.hessian.rows, 1 / self.hessian.rows.shape[0]
+        square = rows.column_squares(np.full(rows.shape[0], share))
+        size = np.sqrt(np.append(square, rows.last**2))
+        unit = 1.0 if self.objective.loss._has_link else self.hessian.y_scale
         cost = FAR * unit * np.abs(rest) / np.where(size > 0, size, np.inf)
         return self._sum(cost)
 
@@ -232,9 +232,8 @@ class Certificate:
         gain, objective = self._gain(rest), self.objective
         if not self.joint and objective.loss._constant_curvature is None:
             # A row that curves here may be flat beyond, and hide the others' curvature no longer.
-            gain[:, :-1] = np.maximum(
-                gain[:, :-1], self._gain_beyond(rest, weights + 2 * direction)
-            )
+            beyond = self._gain_beyond(rest, weights + 2 * direction)
+            gain[:, :-1] = np.maximum(gain[:, :-1], beyond)
         lost = self.hessian.model_lost.reshape(len(rest), -1)[:, :-1]
         # Without an l2 penalty the bound is beyond what rounded slopes can show.
         if lost.any() and objective.l2 > 0:
@@ -253,8 +252,7 @@ class Certificate:
     def _gain_beyond(self, rest, weights):
         """The same of each coefficient by the curvature elsewhere, the intercept going with it."""
         square, along = self._total(sum_curved_moments, weights)
-        slope, mass = rest[:, :-1].copy(), along[:, -1:]
-        square, along = square[:, :-1], along[:, :-1]
+        slope, mass, along = rest[:, :-1].copy(), along[:, -1:], along[:, :-1]
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             if self.objective.fit_intercept:
                 slope -= rest[:, -1:] * np.where(mass > 0, along / mass, 0.0)
@@ -317,9 +315,9 @@ def sum_sizes(loss, joint, x, y, share, weights, direction):
 
 
 def sum_curved_moments(loss, joint, x, y, share, weights):
-    """The same of the squares of the rows and of the rows, times the curvature: (k, d + 1) each."""
-    h, x = (loss._curvature(y, x.predict(weights)) * share).T, x.array()
-    return h @ squares(x), h @ x
+    """The same of the columns' squares (k, d) and of the rows (k, d + 1), times the curvature."""
+    h = loss._curvature(y, x.predict(weights)) * share
+    return np.stack([x.column_squares(each) for each in h.T.copy()]), x.pull(h)
 
 
 def sum_curvature(loss, joint, x, y, share, weights, constant, floor):

@@ -33,7 +33,7 @@ struct Breakpoint {
     double dual(double u, double low, double high) const { return clip(u, low, high); }
     double bend(double t, double low, double high) const
     {
-        return t > low && t < high ? 1 / width : 0.0;
+        return (t > low) & (t < high) ? 1 / width : 0.0;
     }
     double gap(double r, double t, double low, double high) const
     {
@@ -51,7 +51,7 @@ struct QuadraticTerm {
     double dual(double u, double low, double high) const { return clip(u, low, high); }
     double bend(double t, double low, double high) const
     {
-        return t > low && t < high ? 1 / (width + q) : 0.0;
+        return (t > low) & (t < high) ? 1 / (width + q) : 0.0;
     }
     double gap(double r, double t, double low, double high) const
     {

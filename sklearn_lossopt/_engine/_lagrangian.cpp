@@ -22,7 +22,7 @@ constexpr int CG_STEPS = 1000;
 template <class Row> class OuterStep : SmoothProblem<Row> {
     using Base = SmoothProblem<Row>;
     using Base::p, Base::n, Base::m, Base::size, Base::z, Base::q, Base::weighted, Base::start;
-    using Base::slopes;
+    using Base::slopes, Base::begin, Base::leave;
     using Base::g, Base::direction, Base::second, Base::third, Base::diagonal, Base::residual;
     using Base::solved, Base::along, Base::H, Base::factor, Base::n_active, Base::gap, Base::work;
     using Base::fill_diagonal, Base::for_terms, Base::measure, Base::measure_curvature, Base::predict;
@@ -164,9 +164,13 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
             constant += p.penalty[j] * p.v[j] * direction[j];
             linear += p.penalty[j] * direction[j] * direction[j];
         }
-        double length = search(constant, linear);
+        double length = search(constant, linear), way = 0;
         for (ptrdiff_t i = 0; i < m; i++)
             z[i] += length * q[i];
+#pragma omp simd reduction(+ : way)
+        for (ptrdiff_t i = 0; i < n; i++)
+            way += fabs(weighted[i]);
+        p.moved += length * way, p.steps++;
         for (ptrdiff_t j = 0; j < size; j++)
             p.v[j] += length * direction[j];
         return length;
@@ -178,10 +182,12 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
     double mean_residual()
     {
         double sum = 0;
-        for (ptrdiff_t k = 0; k < p.pieces; k++)
+        for (ptrdiff_t k = 0; k < p.pieces; k++) {
+            const double *c = p.c + k * m, *low = p.low + k * m, *high = p.high + k * m;
+#pragma omp simd reduction(+ : sum)
             for (ptrdiff_t i = 0; i < n; i++)
-                if (p.low[k * m + i] < p.high[k * m + i])
-                    sum += p.share[i] * fabs(z[i] - p.c[k * m + i]);
+                sum += low[i] < high[i] ? p.share[i] * fabs(z[i] - c[i]) : 0.0;
+        }
         return sum;
     }
 
@@ -190,6 +196,7 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
     bool concludes()
     {
         double far = FAR * (p.raw_scale + mean_residual()), missing = 0, unit = 0;
+#pragma omp simd reduction(+ : unit)
         for (ptrdiff_t i = 0; i < n; i++)
             unit += fabs(slopes[i]);
         for (ptrdiff_t j = 0; j < size; j++) {
@@ -208,17 +215,31 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
     {
         p.changed = false;
         for_terms([&](const auto &term, ptrdiff_t begin, ptrdiff_t end) {
-            bool smooth = begin == 0 && p.conjugate != CONJUGATE_NONE;
             for (ptrdiff_t k = 0; k < p.pieces; k++)
-                for (ptrdiff_t i = k * m + begin; i < k * m + end; i++) {
-                    double low = p.low[i], high = p.high[i], slack = 1e-6 * (high - low);
-                    double t = term.dual(term.argument(z[i - k * m] - p.c[i], p.theta[i]), low, high);
-                    bool on = !smooth && t > low + slack && t < high - slack;
-                    p.theta[i] = t;
-                    p.changed |= on != p.on[i];
-                    p.on[i] = on;
-                }
+                for (ptrdiff_t i = begin; i < end; i += BLOCK)
+                    replace_some(term, k * m, i, least(i + BLOCK, end));
         });
+    }
+
+    template <class Term>
+    void replace_some(const Term term, ptrdiff_t piece, ptrdiff_t begin, ptrdiff_t end)
+    {
+        const double *LOSSOPT_RESTRICT raw = z, *LOSSOPT_RESTRICT c = p.c + piece;
+        const double *LOSSOPT_RESTRICT low = p.low + piece, *LOSSOPT_RESTRICT high = p.high + piece;
+        double *LOSSOPT_RESTRICT theta = p.theta + piece, inside[BLOCK];
+#pragma omp simd
+        for (ptrdiff_t i = begin; i < end; i++) {
+            double slack = 1e-6 * (high[i] - low[i]);
+            double t = term.dual(term.argument(raw[i] - c[i], theta[i]), low[i], high[i]);
+            inside[i - begin] = (t > low[i] + slack) & (t < high[i] - slack) ? 1.0 : 0.0;
+            theta[i] = t;
+        }
+        bool smooth = begin < n && p.conjugate != CONJUGATE_NONE;
+        for (ptrdiff_t i = begin; i < end; i++) {
+            bool on = !smooth && inside[i - begin] > 0;
+            p.changed |= on != p.on[piece + i];
+            p.on[piece + i] = on;
+        }
     }
 
     void change_ridge(double length)
@@ -234,7 +255,7 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
 
     int run()
     {
-        predict(p.v, z);
+        begin();
         p.gap = INFINITY;
         bool moved = true;
         for (p.count = 0;; p.count++) {
@@ -266,6 +287,7 @@ template <class Row> class OuterStep : SmoothProblem<Row> {
             }
         }
         replace_duals();
+        leave();
         return 0;
     }
 };

@@ -41,18 +41,31 @@ struct LagrangianProblem {
     double gap;
     ptrdiff_t count, most;
     bool changed; /* whether `on` has */
+    /* What the next step goes on from, see SmoothProblem: room for `lagrangian_kept` numbers, the sum
+     * of the slopes, and since raw predictions were last formed anew, the Newton steps taken and by
+     * how much they have moved them in the mean. */
+    double *kept;
+    double slope_sum, moved;
+    ptrdiff_t steps;
+    bool known; /* whether a step has left it */
     double *room;
     uint32_t *active; /* room for m indices, without a matrix */
     const Host *host;
     const Lapack *lapack;
 };
 
+/* Numbers of `kept`: raw predictions and slopes, sums of rows, and where they belong to. */
+static inline ptrdiff_t lagrangian_kept(const LagrangianProblem *p)
+{
+    return 2 * (p->rows.n + p->units) + 2 * p->size;
+}
+
 /* Numbers of `room`. */
 static inline ptrdiff_t lagrangian_room(const LagrangianProblem *p)
 {
     ptrdiff_t m = p->rows.n + p->units, size = p->size;
     ptrdiff_t matrices = p->dense ? 2 * size * size + GRAM_ROWS * (size + p->n_null) : m;
-    return (5 + p->pieces) * m + 11 * size + p->n_null + matrices;
+    return (3 + p->pieces) * m + 10 * size + p->n_null + matrices;
 }
 
 }  // namespace lossopt

@@ -9,7 +9,8 @@ is smooth, with t as its derivative. A step minimises the penalised mean of e by
 steps and then takes the t of all terms as the next centres. ``_solvers/augmented_lagrangian.py`` has
 the sources.
 
-One Newton step reads the rows once, and a few of them twice. It forms slopes, curvatures and gaps of
+One Newton step reads the rows once, and a few of them twice. Raw predictions, slopes and the sum of
+rows times them stay for the next step, where that starts at the same point. A Newton step forms slopes, curvatures and gaps of
 a block of rows at a time, and adds the rows whose slope has changed to the gradient and those with
 curvature to the matrix while they are in the cache. LAPACK solves for the direction; above a number
 of columns conjugate gradients do, on the rows with curvature. One pass over all rows gives what the
@@ -35,6 +36,7 @@ from sklearn_lossopt._engine._plan cimport (
     CONJUGATE_QUADRATIC,
     LagrangianProblem,
     Lapack,
+    lagrangian_kept,
     lagrangian_room,
 )
 from sklearn_lossopt._engine._rows cimport Rows, address
@@ -138,6 +140,8 @@ cdef class Lagrangian:
         self.on = np.zeros(shape, bool)
         p.theta = self.doubles(self.theta, shape)
         p.on = <cbool*> address(self.on, bool, self.keep)
+        count = lagrangian_kept(p)
+        p.kept = self.doubles(np.zeros(count), (count,))
         p.host, p.lapack = &host, &lapack
 
     cdef double* doubles(self, array, shape) except? NULL:

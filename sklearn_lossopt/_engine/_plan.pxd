@@ -217,11 +217,13 @@ cdef extern from "_lagrangian.hpp" namespace "lossopt" nogil:
         double rest, tolerance, gap
         Py_ssize_t count, most
         cbool changed
+        double* kept
         double* room
         uint32_t* active
         const Host* host
         const Lapack* lapack
 
+    Py_ssize_t lagrangian_kept(const LagrangianProblem*)
     Py_ssize_t lagrangian_room(const LagrangianProblem*)
 
 cdef extern from "_extended_rows.hpp" namespace "lossopt" nogil:

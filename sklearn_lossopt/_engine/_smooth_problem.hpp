@@ -17,23 +17,25 @@ namespace LOSSOPT_LEVEL {
 
 /* Rows whose derivatives are formed before they are added up: they stay in the cache. */
 constexpr ptrdiff_t BLOCK = 64;
+/* Raw predictions are formed anew after so many Newton steps, or after moves of so many raw scales. */
+constexpr ptrdiff_t FRESH_STEPS = 30;
+constexpr double FRESH_WAY = 1e3;
 
 template <class Row> class SmoothProblem {
   protected:
     LagrangianProblem &p;
     const UsedRows &rows;
     ptrdiff_t n, m, size;
-    /* Raw predictions, by what a direction moves them, that times the shares, and the terms'
-     * arguments at the start of a line search; the slopes that the gradient was formed of, and the
-     * curvatures. */
-    double *z, *q, *weighted, *start, *slopes, *bends;
+    /* Kept from step to step: raw predictions at v, the slopes that the gradient was formed of, the
+     * sum of the rows times them, and the v that they were left at. */
+    double *z, *slopes, *row_sum, *left_at;
+    /* By what a direction moves raw predictions, that times the shares, and the terms' arguments at
+     * the start of a line search; the curvatures. */
+    double *q, *weighted, *start, *bends;
     /* Of the coefficients: the gradient, a direction, two more that solve the same equations, and
      * room for products with rows and for conjugate gradients. */
     double *g, *direction, *second, *third, *w, *pulled, *diagonal, *residual, *solved, *along;
-    double *projected, *row_sum;
-    /* The sum of the rows' slopes; `row_sum` is that of the rows times them. */
-    double slope_sum = 0;
-    bool begun = false;
+    double *projected;
     /* The curvature matrix, its factor, and rows that are added to it; or the weights of the rows
      * with curvature. */
     double *H, *factor, *buffer, *on_null, *weight;
@@ -44,18 +46,19 @@ template <class Row> class SmoothProblem {
         : p(problem), rows(problem.rows), n(problem.rows.n), m(problem.rows.n + problem.units),
           size(problem.size)
     {
-        double *room = p.room;
+        double *room = p.kept;
         auto take = [&](ptrdiff_t count) {
             double *taken = room;
             room += count;
             return taken;
         };
-        z = take(m), q = take(m), weighted = take(m), start = take(p.pieces * m);
-        slopes = take(m), bends = take(m);
+        z = take(m), slopes = take(m), row_sum = take(size), left_at = take(size);
+        room = p.room;
+        q = take(m), weighted = take(m), start = take(p.pieces * m), bends = take(m);
         for (double **each : {&g, &direction, &second, &third, &w, &pulled, &diagonal, &residual,
                               &solved, &along})
             *each = take(size);
-        projected = take(p.n_null), row_sum = take(size);
+        projected = take(p.n_null);
         H = factor = buffer = on_null = weight = NULL;
         if (p.dense) {
             H = take(size * size), factor = take(size * size);
@@ -122,29 +125,55 @@ template <class Row> class SmoothProblem {
 
     /* The slopes and curvatures of some rows' terms, times the shares, and their gap. */
     template <class Term>
-    double form(const Term &term, ptrdiff_t begin, ptrdiff_t end, double *slope, double *bend)
+    double form(const Term term, ptrdiff_t begin, ptrdiff_t end, double *LOSSOPT_RESTRICT slope,
+                double *LOSSOPT_RESTRICT bend)
     {
         double gaps[BLOCK], total = 0;
+        const double *LOSSOPT_RESTRICT raw = z + begin;
         for (ptrdiff_t i = 0; i < end - begin; i++)
             slope[i] = bend[i] = gaps[i] = 0;
         for (ptrdiff_t k = 0; k < p.pieces; k++) {
-            const double *c = p.c + k * m + begin, *theta = p.theta + k * m + begin;
-            const double *low = p.low + k * m + begin, *high = p.high + k * m + begin;
+            const double *LOSSOPT_RESTRICT c = p.c + k * m + begin;
+            const double *LOSSOPT_RESTRICT theta = p.theta + k * m + begin;
+            const double *LOSSOPT_RESTRICT low = p.low + k * m + begin;
+            const double *LOSSOPT_RESTRICT high = p.high + k * m + begin;
+#pragma omp simd
             for (ptrdiff_t i = 0; i < end - begin; i++) {
-                double r = z[begin + i] - c[i];
+                double r = raw[i] - c[i];
                 double t = term.dual(term.argument(r, theta[i]), low[i], high[i]);
                 slope[i] += t;
                 bend[i] += term.bend(t, low[i], high[i]);
                 gaps[i] += term.gap(r, t, low[i], high[i]);
             }
         }
-        const double *share = p.share + begin;
+        const double *LOSSOPT_RESTRICT share = p.share + begin;
+        double least = term.least_bend();
         for (ptrdiff_t i = 0; i < end - begin; i++) {
             total += share[i] * gaps[i];
             slope[i] *= share[i];
-            bend[i] = bend[i] > term.least_bend() ? bend[i] * share[i] : 0.0;
+            bend[i] = bend[i] > least ? bend[i] * share[i] : 0.0;
         }
         return total;
+    }
+
+    /* Begin at v: with what the last step has left there, unless rounding may have added up in it. */
+    void begin()
+    {
+        bool there = p.known && memcmp(left_at, p.v, size * sizeof(double)) == 0;
+        p.known = false;
+        if (there && p.steps < FRESH_STEPS && p.moved <= FRESH_WAY * p.raw_scale)
+            return;
+        predict(p.v, z);
+        memset(row_sum, 0, size * sizeof(double));
+        memset(slopes, 0, m * sizeof(double));
+        p.slope_sum = p.moved = 0, p.steps = 0;
+        work += p.numbers;
+    }
+
+    void leave()
+    {
+        memcpy(left_at, p.v, size * sizeof(double));
+        p.known = true;
     }
 
     /* The gradient and the gap at v.  Most duals stay at their bounds: after the first time, rows are
@@ -153,12 +182,6 @@ template <class Row> class SmoothProblem {
     {
         double slope[BLOCK];
         gap = 0;
-        if (!begun) {
-            memset(row_sum, 0, size * sizeof(double));
-            memset(slopes, 0, m * sizeof(double));
-            work += p.numbers;
-        }
-        begun = true;
         for_terms([&](const auto &term, ptrdiff_t begin, ptrdiff_t end) {
             for (ptrdiff_t i = begin; i < end; i += BLOCK) {
                 ptrdiff_t count = least(BLOCK, end - i);
@@ -172,7 +195,7 @@ template <class Row> class SmoothProblem {
             /* Unit rows are added to what the rows have become. */
             if (begin == 0) {
                 memcpy(pulled, row_sum, size * sizeof(double));
-                as_gradient(slope_sum);
+                as_gradient(p.slope_sum);
             }
         });
         for (ptrdiff_t j = 0; j < size; j++)
@@ -201,7 +224,7 @@ template <class Row> class SmoothProblem {
             double change = slope[i] - slopes[first + i];
             slopes[first + i] = slope[i];
             slope[i] = change;
-            slope_sum += change;
+            p.slope_sum += change;
         }
         add_rows<Row>(rows, NULL, first, count, slope, row_sum);
     }

@@ -99,10 +99,11 @@ class AugmentedLagrangianCorrector:
 
     @property
     def nbytes(self):
-        """Of the solvers: breakpoints, duals and which rows are on their breakpoints."""
+        """Of the solvers: breakpoints, duals and which rows are on their breakpoints; predictions
+        and slopes."""
         objective = self.iterate.objective
         rows = objective.n + (objective.d if objective.l1 > 0 else 0)
-        size = 33 * objective.breakpoints * rows
+        size = (33 * objective.breakpoints + 16) * rows
         if self.descend:
             # And shares, squared lengths, who rests; the model and the best one.
             size += 20 * rows + 16 * objective.d

@@ -34,7 +34,7 @@ class SmoothCorrector:
     def nbytes(self):
         """Of both; the Lagrangian's duals are counted before they are there."""
         objective = self.iterate.objective
-        return self.newton.nbytes + 72 * objective.n * objective.n_outputs
+        return self.newton.nbytes + 88 * objective.n * objective.n_outputs
 
     @property
     def arriving(self):

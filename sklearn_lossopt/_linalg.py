@@ -95,6 +95,12 @@ def extended(rows, last, shift=None):
     return x
 
 
+def row_sums(values):
+    """The sum of each of many short rows (n, k)."""
+    # NumPy's sums along few columns are slow.
+    return values[:, 0] if values.shape[1] == 1 else values @ np.ones(values.shape[1])
+
+
 def subtract_from_rows(x, v):
     """Subtract v (d,) from each row of x (n, d), float64 and in C order, in place."""
     if x.size:

@@ -44,6 +44,7 @@ if sources() and fingerprint() != _kernels.FINGERPRINT:
 
 from sklearn_lossopt._engine._dual_descent import DualDescent  # noqa: E402
 from sklearn_lossopt._engine._extended_rows import RowProducts  # noqa: E402
+from sklearn_lossopt._engine._interior_point import interior_point  # noqa: E402
 from sklearn_lossopt._engine._kernels import (  # noqa: E402
     ACTIVATION_KERNELS,
     CPU_LEVEL,
@@ -70,6 +71,7 @@ __all__ = [
     "Stopped",
     "Trainer",
     "column_moments",
+    "interior_point",
     "look_for_stop",
     "run_bank",
     "sign_search",

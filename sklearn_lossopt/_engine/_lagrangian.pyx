@@ -59,7 +59,6 @@ cdef void solve(Py_ssize_t n, const double* factor, double* b) noexcept nogil:
     cholesky_solution(dpotrs, n, factor, b)
 
 
-cdef Lapack lapack
 lapack.syrk, lapack.factorise, lapack.solve = syrk, factorise, solve
 
 CONJUGATES = {

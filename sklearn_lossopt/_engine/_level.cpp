@@ -106,7 +106,7 @@ extern const Level level = {
     activate, any_one_by_one, run, run_bank, evaluate, fill_thresholds, fill_plan_powers,
     count_active, moments, dual_sweeps, dual_predict, dual_pull, dual_squares,
     sign_search, lagrangian_step, column_squares, row_predictions, row_sums,
-    row_grams,
+    row_grams, interior_point,
 };
 
 }  // namespace LOSSOPT_LEVEL

@@ -23,6 +23,7 @@ void dual_predict(const DualProblem *problem, double *z);
 void dual_pull(const DualProblem *problem, const double *a, double *out);
 void dual_squares(const DualProblem *problem, double *out);
 void sign_search(SignProblem *problem);
+void interior_point(InteriorProblem *problem);
 int lagrangian_step(LagrangianProblem *problem);
 void column_squares(const UsedRows *rows, const double *factors, double *out);
 void row_predictions(const ExtendedRows *rows, ptrdiff_t k, const double *W, double *out,

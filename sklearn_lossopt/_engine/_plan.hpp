@@ -261,6 +261,7 @@ using AnyMember = Member<void>;
 /* Everything that is compiled for one processor level. */
 struct DualProblem;
 struct SignProblem;
+struct InteriorProblem;
 struct LagrangianProblem;
 struct UsedRows;
 struct ExtendedRows;
@@ -307,6 +308,8 @@ struct Level {
                      double *room);
     void (*row_grams)(const ExtendedRows *rows, ptrdiff_t k, const double *h, double *out,
                       double *room);
+    /* See _interior_point.hpp. */
+    void (*interior_point)(InteriorProblem *problem);
 };
 
 }  // namespace lossopt

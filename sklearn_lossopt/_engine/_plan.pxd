@@ -226,6 +226,24 @@ cdef extern from "_lagrangian.hpp" namespace "lossopt" nogil:
     Py_ssize_t lagrangian_kept(const LagrangianProblem*)
     Py_ssize_t lagrangian_room(const LagrangianProblem*)
 
+cdef extern from "_interior_point.hpp" namespace "lossopt" nogil:
+    ctypedef struct InteriorProblem:
+        Py_ssize_t n, size, pieces
+        const double* x
+        const double* share
+        const double* c
+        const double* low
+        const double* high
+        const double* quadratic
+        const double* linear
+        double* w
+        double mass, tolerance
+        Py_ssize_t most_steps
+        double* room
+        const Lapack* lapack
+
+    Py_ssize_t interior_room(const InteriorProblem*)
+
 cdef extern from "_extended_rows.hpp" namespace "lossopt" nogil:
     enum:
         COPIED_ROWS
@@ -278,3 +296,4 @@ cdef extern from "_plan.hpp" namespace "lossopt" nogil:
         void (*row_grams)(
             const ExtendedRows*, Py_ssize_t k, const double* h, double* out, double* room
         ) noexcept nogil
+        void (*interior_point)(InteriorProblem*) noexcept nogil

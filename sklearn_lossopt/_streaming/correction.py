@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_lossopt._engine import interior_point
 from sklearn_lossopt._linalg import (
     conjugate_gradients,
     scaled_cholesky,
@@ -18,7 +19,6 @@ from sklearn_lossopt._solvers.proximal_newton import (
     minimise,
     thresholds,
 )
-from sklearn_lossopt._streaming.interior_point import PiecewiseLinearProblem
 from sklearn_lossopt._streaming.rounded import RoundedLoss
 
 # Newton steps of one correction, at most: in general, and where breakpoints are rounded off over
@@ -43,6 +43,8 @@ WIDEST, NARROWER, NARROWEST = 1.0, 0.6, 0.15
 # Newton's steps that gained this part of the objective may have ended early where breakpoints are
 # rounded off. Solutions without rounding off, at most, where each is one of a majorant.
 EARLY, ROUNDS = 0.01, 2
+# Steps of the interior point, at most.
+INTERIOR_STEPS = 40
 
 
 class Correction:
@@ -92,7 +94,7 @@ class Correction:
         distance = self.loss.distance(self.estimate.target, here.raw)
         width = max(WIDEST * NARROWER**step, NARROWEST) * distance
         self.loss = RoundedLoss(self.objective.loss, max(width, 1e-6 * self.y_scale))
-        return self.estimate.at(self.loss, here.W)
+        return here.with_loss(self.loss)
 
     def run(self, starts, anchor):
         """The minimiser, as far as a few Newton steps from the best start take it.
@@ -128,6 +130,13 @@ class Correction:
     def _found(self, here, anchor, thorough):
         """The minimiser found from an Evaluation, with the loss as it is."""
         smooth, value, narrow = self.objective.loss.smooth, here.value, here.loss
+        exact = not smooth and self.objective.l1 == 0
+        if exact and (thorough or self.first):
+            # What Newton's steps would find on the way is no better a start.
+            found = self._polished(here, anchor)
+            self.end = self.round_off(found, STEPS)
+            self._newton(self.end, anchor)
+            return found
         tolerance = (TOLERANCE if smooth else ROUNDED_TOLERANCE) * abs(value)
         first, steps = (0, STEPS) if smooth or self.first else (3, NARROW_STEPS)
         newton = None
@@ -154,9 +163,9 @@ class Correction:
         self.end = here
         if smooth:
             return here
-        found = self.estimate.at(narrow, here.W)
+        found = here.with_loss(narrow)
         early = not self.converged or value - found.value > EARLY * abs(value)
-        if self.objective.l1 == 0 and (thorough or early):
+        if exact and early:
             found = self._polished(found, anchor)
             self.end = self.round_off(found, STEPS)
         return found
@@ -179,16 +188,20 @@ class Correction:
         rest = here.gradient() - (share * here.slope).T @ x
         distance = max(here.loss.distance(estimate.target, here.raw), 1e-6 * self.y_scale)
         prior = self.prior / distance * (share[:, 0] @ x**2)
+        quadratic = np.tile(np.diag(prior + estimate.l2), (len(here.W), 1, 1))
+        if estimate.models is not None:
+            quadratic += estimate.own_curvature()
+        bent = (quadratic @ here.W[:, :, None])[:, :, 0]
+        linear = rest - bent + prior * (here.W - anchor)
+        parts = zip(*self.objective.loss._breakpoints(estimate.target), strict=True)
+        pieces = np.stack([np.stack([each.T for each in part]) for part in parts])
+        tol = EARLY / 10 * abs(here.value) / len(here.W)
         found = np.empty_like(here.W)
-        breakpoints = self.objective.loss._breakpoints(estimate.target)
         for r, w in enumerate(here.W):
-            quadratic = np.diag(prior + estimate.l2)
-            if estimate.models is not None:
-                quadratic += estimate.own_curvature(r)
-            linear = rest[r] - quadratic @ w + prior * (w - anchor[r])
-            of_output = [tuple(part[:, r] for part in each) for each in breakpoints]
-            problem = PiecewiseLinearProblem(x, share[:, 0], of_output, quadratic, linear)
-            found[r] = problem.minimiser(w, EARLY / 10 * abs(here.value) / len(here.W))
+            of_output = tuple(np.ascontiguousarray(pieces[:, :, r]))
+            found[r] = interior_point(
+                x, share[:, 0], of_output, quadratic[r], linear[r], w, tol, INTERIOR_STEPS
+            )
         return found
 
     def _curvature(self, raw):
@@ -331,7 +344,7 @@ def stepped(here, step, width):
     with np.errstate(all="ignore"):
         start = here
         if not narrow.loss.smooth:
-            start = estimate.at(RoundedLoss(narrow.loss, width), here.W)
+            start = here.with_loss(RoundedLoss(narrow.loss, width))
         direction, decrement = step(start.gradient())
         if decrement <= NOTHING * abs(here.value):
             return here
@@ -340,7 +353,7 @@ def stepped(here, step, width):
         if not decrement / FAITHFUL <= gained <= FAITHFUL * decrement:
             return None
         if start is not here:
-            there = estimate.at(narrow, there.W)
+            there = there.with_loss(narrow)
             if not there.value <= here.value:
                 return None
         return there if credible([here], there) else None

@@ -17,12 +17,13 @@ References
 Hammersley, J. M. and Handscomb, D. C. (1964). Monte Carlo methods. Methuen.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_lossopt._linalg import extended
+from sklearn_lossopt._linalg import extended, row_sums
 from sklearn_lossopt._training.state import altered
 from sklearn_lossopt.losses import ClassificationLoss
 
@@ -75,17 +76,22 @@ class QuadraticSum:
         return W @ self.hessian[0] if self.joint else (self.hessian @ W[:, :, None])[:, :, 0]
 
     def extended(self, x, weight, z, value, slope, curvature):
-        """With the models of more rows x (n, d + 1), their weights (n, 1) and (n, k) each."""
-        weighted, z = weight * curvature, self.bent(z)
+        """With the models of more rows x (n, d + 1), their weights (n, 1) and (n, k) each; of the
+        curvature (1, k) where it is one for all rows."""
+        z = self.bent(z)
+        bent = curvature * z
         hessian = self.hessian.copy()
-        for r in range(len(hessian)):
-            hessian[r] += (x * weighted[:, r : r + 1]).T @ x
+        if len(curvature) == 1:
+            hessian += curvature[0, : len(hessian), None, None] * ((x * weight).T @ x)
+        else:
+            for r in range(len(hessian)):
+                hessian[r] += (x * (weight * curvature[:, r : r + 1])).T @ x
         return altered(
             self,
             hessian=hessian,
-            linear=self.linear + (weighted * z - weight * slope).T @ x,
+            linear=self.linear + (weight * (bent - slope)).T @ x,
             constant=self.constant
-            + float(np.sum(weight * (value - slope * z + 0.5 * curvature * z**2))),
+            + float(weight[:, 0] @ row_sums(value + (0.5 * bent - slope) * z)),
             mass=self.mass + float(weight.sum()),
         )
 
@@ -143,12 +149,14 @@ class Estimate:
         weight, target, model = reservoir.weight, reservoir.target, reservoir.model
         self.kept_mass = float(weight.sum())
         share = weight * (mass / self.kept_mass)
-        x = extended(reservoir.rows, self.last, self.shift)
+        x, credit = extended(reservoir.rows, self.last, self.shift), ()
         if objective.fit_intercept and isinstance(objective.loss, ClassificationLoss):
             # Rows of each class without features: no class is impossible before its first row.
             classes = _one_of_each(objective)
             seen = [float(share @ (target.reshape(-1) == each)) for each in classes.flat]
             credit = PSEUDO_ROW * np.maximum(1 - np.array(seen) / KNOWN, 0)
+            classes, credit = classes[credit > 0], credit[credit > 0]
+        if len(credit):
             row = np.zeros((len(classes), objective.d + 1))
             row[:, -1] = 1.0
             x = np.concatenate([x, row])
@@ -161,7 +169,7 @@ class Estimate:
         self.target = objective.as_targets(target)
         if models is not None:
             self.z, worth, self.slope, self.bend = np.ascontiguousarray(np.moveaxis(model, 1, 0))
-            self.start = worth.sum(axis=1)
+            self.start = row_sums(worth)
 
     def penalty(self, W):
         value = 0.0
@@ -176,12 +184,12 @@ class Estimate:
         with np.errstate(all="ignore"):
             return Evaluation(self, loss, W)
 
-    def own_curvature(self, r):
-        """A matrix that is above the curvature of the models of all rows less that of the models
-        of the rows kept, for output r: the two differ by chance, and so much at the most if the
-        rows are many (Marchenko and Pastur 1967)."""
-        hessian = self.models.hessian[min(r, len(self.models.hessian) - 1)] / self.total
-        return min(1.0, 2 * np.sqrt(len(hessian) / len(self.x))) * hessian
+    def own_curvature(self):
+        """For each output or for all a matrix that is above the curvature of the models of all rows
+        less that of the models of the rows kept: the two differ by chance, and so much at the most
+        if the rows are many (Marchenko and Pastur 1967)."""
+        hessian = self.models.hessian
+        return min(1.0, 2 * np.sqrt(hessian.shape[1] / len(self.x))) / self.total * hessian
 
     def place(self, coef, intercept):
         """Extended weights, float64, of coefficients and intercepts for rows as they are."""
@@ -214,24 +222,36 @@ class Evaluation:
     def __init__(self, estimate, loss, W):
         self.estimate, self.loss, self.W = estimate, loss, W
         models, share = estimate.models, estimate.share
-        self.value, self.raw = estimate.penalty(W), estimate.x @ W.T
-        self.slope, self.rows = np.empty(self.raw.shape), np.empty(len(self.raw))
-        # What the models say of the slopes of the rows kept, and of those of all others.
-        self._of_models, self._along = 0.0, None
-        if len(self.raw):
-            self.rows, self.slope = loss.value_and_slope(estimate.target, self.raw)
-            value = float(share[:, 0] @ self.rows)
-            if models is not None:
-                step = models.bent(self.raw - estimate.z)
-                bent = estimate.bend * step
-                self._of_models = estimate.slope + bent
-                known = (estimate.slope + 0.5 * bent) * step
-                value -= float(share[:, 0] @ (estimate.start + known.sum(axis=1)))
-            self.value += value
+        self.raw = estimate.x @ W.T
+        # The part of the value that is not the rows' losses; what the models say of the slopes of the
+        # rows kept, and of those of all others.
+        self._beside, self._of_models, self._along = estimate.penalty(W), 0.0, None
+        if len(self.raw) and models is not None:
+            step = models.bent(self.raw - estimate.z)
+            bent = estimate.bend * step
+            self._of_models = estimate.slope + bent
+            known = (estimate.slope + 0.5 * bent) * step
+            self._beside -= float(share[:, 0] @ (estimate.start + row_sums(known)))
         if models is not None:
             self._along = models.along(W)
-            self.value += float(np.vdot(W, 0.5 * self._along - models.linear)) / estimate.total
-            self.value += models.constant / estimate.total
+            self._beside += float(np.vdot(W, 0.5 * self._along - models.linear)) / estimate.total
+            self._beside += models.constant / estimate.total
+        self._look_at_rows()
+
+    def _look_at_rows(self):
+        self.value = self._beside
+        self.slope, self.rows = np.empty(self.raw.shape), np.empty(len(self.raw))
+        if len(self.raw):
+            self.rows, self.slope = self.loss.value_and_slope(self.estimate.target, self.raw)
+            self.value += float(self.estimate.share[:, 0] @ self.rows)
+
+    def with_loss(self, loss):
+        """The same with another RoundedLoss."""
+        there = copy.copy(self)
+        there.loss = loss
+        with np.errstate(all="ignore"):
+            there._look_at_rows()
+        return there
 
     def gradient(self):
         """Of all but F's l1 term, (k, d + 1)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import sparse
 
-from sklearn_lossopt._linalg import MATRIX_SIZE, extended
+from sklearn_lossopt._linalg import MATRIX_SIZE, extended, row_sums
 from sklearn_lossopt._streaming.correction import PARTS, Correction, NewtonStep, kept_part, stepped
 from sklearn_lossopt._streaming.estimate import Estimate, QuadraticSum, first_constant
 from sklearn_lossopt._streaming.reservoir import Reservoir, capacity
@@ -226,11 +226,14 @@ class Memory:
         held = np.flatnonzero((numbers >= first) & (numbers < first + len(rows)))
         if len(held):
             model = self.reservoir.model.copy()
-            model[held] = np.stack([z, value, slope, bend], axis=1)[numbers[held] - first]
+            at = numbers[held] - first
+            bend = np.broadcast_to(bend, z.shape)
+            model[held] = np.stack([z[at], value[at], slope[at], bend[at]], axis=1)
             self.reservoir = altered(self.reservoir, model=model)
 
     def _expand(self, objective, x, y):
-        """The quadratic models of rows: where they start, value, slope and curvature, (n, k)."""
+        """The quadratic models of rows: where they start, value, slope and curvature, (n, k); or a
+        curvature (1, k) of all rows."""
         k = objective.n_outputs
         z = np.zeros((len(x), k))
         if self.incumbent is not None:
@@ -239,12 +242,13 @@ class Memory:
         loss = RoundedLoss(objective.loss, self.rounding[0] if self.rounding else 1.0)
         rows, slope = loss.value_and_slope(y, z)
         mean = self.rounding and self.rounding[1]
-        bend = loss.curvature(y, z) if mean is None else np.tile(mean, (len(x), 1))
+        bend = loss.curvature(y, z) if mean is None else np.asarray(mean)[None]
         value = np.zeros((len(x), k))
         value[:, 0] = rows
         if not np.isfinite(rows.sum() + slope.sum() + bend.sum()):
-            far = ~np.isfinite(rows + slope.sum(axis=1) + bend.sum(axis=1))
-            for part in (z, value, slope, bend):
+            far = ~np.isfinite(rows + row_sums(slope) + row_sums(bend))
+            bend = np.where(far[:, None], 0.0, bend)
+            for part in (z, value, slope):
                 part[far] = 0.0
         return z, value, slope, bend
 

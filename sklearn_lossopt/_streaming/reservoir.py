@@ -88,6 +88,14 @@ class Reservoir:
             new = np.flatnonzero(keys < self.keys.max())
         if len(new) == 0:
             return altered(self, seen=self.seen + objective.n)
+        held, all_keys = len(self.keys), np.concatenate([self.keys, keys[new]])
+        left = np.empty(0, int)
+        if len(all_keys) > most:
+            left = np.argpartition(all_keys, most)[most:]
+        free = left[left < held]
+        stay = np.ones(len(new), bool)
+        stay[left[left >= held] - held] = False
+        new = new[stay]
         index = new if objective.sample_indices is None else objective.sample_indices[new]
         rows = objective.X[index]
         parts = {
@@ -98,19 +106,11 @@ class Reservoir:
             "weight": np.ones(len(new)) if weight is None else weight[index],
             "model": np.zeros((len(new), 4, self.model.shape[2])),
         }
-        keys = np.concatenate([self.keys, parts["keys"]])
-        left = np.argpartition(keys, most)[most:] if len(keys) > most else np.empty(0, int)
         # Rows that come take the places of those that go.
-        held = len(self.keys)
-        free = left[left < held]
-        stay = np.ones(len(new), bool)
-        stay[left[left >= held] - held] = False
-        stay = np.flatnonzero(stay)
-        moved, more = stay[: len(free)], stay[len(free) :]
         joined = {}
         for name, part in parts.items():
-            joined[name] = np.concatenate([getattr(self, name), part[more]])
-            joined[name][free] = part[moved]
+            joined[name] = np.concatenate([getattr(self, name), part[len(free) :]])
+            joined[name][free] = part[: len(free)]
         return altered(self, seen=self.seen + objective.n, **joined)
 
     def mean(self):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sklearn_lossopt._linalg import row_sums
+
 
 class RoundedLoss:
     r"""A loss with a second derivative that is a guide, for Newton's steps.
@@ -36,13 +38,16 @@ class RoundedLoss:
             with np.errstate(all="ignore"):
                 value, slope = self.loss.loss_gradient(*given)
             return np.asarray(value, np.float64), np.asarray(slope, np.float64).reshape(raw.shape)
-        value, slope = np.zeros(raw.shape), np.zeros(raw.shape)
+        value = slope = 0.0
         for at, low, high in self.loss._breakpoints(y):
             r, middle = raw - at, 0.5 * (low + high)
-            t = np.clip(middle + r / self.width, low, high)
-            value += t * r - 0.5 * self.width * (t - middle) ** 2
-            slope += t
-        return value.sum(axis=1), slope
+            t = r / self.width
+            t += middle
+            t = np.minimum(np.maximum(t, low), high)
+            slope = slope + t
+            middle -= t
+            value = value + (t * r - 0.5 * self.width * middle**2)
+        return row_sums(value), slope
 
     def curvature(self, y, raw):
         """Second derivatives (n, k)."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from catalogue import PAIRS, STEPPING, make, make_data, real_data
 from scipy import sparse
-from sklearn.datasets import load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.linear_model import LinearRegression, SGDClassifier, SGDRegressor
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -121,6 +121,16 @@ def test_steps_shorten_where_little_of_them_is_kept(optimizer):
 def test_more_rows_than_are_kept(loss):
     X, y = ordered("regression", *make_data("regression", loss, n=2500), "by target")
     assert excess(feed(make("regression", loss, "lion"), X, y, 25), X, y) < 0.05
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
+def test_few_rows_with_nearly_all_of_the_curvature(optimizer):
+    """Classes that can nearly be told apart: the mean curvature of rows is that of next to none."""
+    X, y = load_breast_cancer(return_X_y=True)
+    model = feed(GradientClassifier(optimizer=optimizer, random_state=0), X, y, len(y), 12)
+    best = GradientClassifier(tol=1e-8, random_state=0).fit(X, y)
+    found, least = (objective(each, each.coef_, each.intercept_, X, y) for each in (model, best))
+    assert found - least < 1e-5
 
 
 def test_row_by_row():

@@ -68,8 +68,8 @@ class Correction:
         The estimate at the starts.
     value : float
         At the minimiser.
-    end : Evaluation
-        There, with breakpoints rounded off as in the last step.
+    start, end : Evaluation
+        Of the steps; at the end with breakpoints rounded off as in the last one.
     converged, credible : bool
         Whether the steps have ended, and whether the rows kept find the minimum a good one too.
     step : NewtonStep or None
@@ -114,7 +114,7 @@ class Correction:
             values = np.array([start.value for start in starts])
             self.values = np.where(np.isfinite(values), values, np.inf)
             best = starts[int(np.argmin(self.values))]
-            self.value, self.end = best.value, best
+            self.value, self.start, self.end = best.value, best, best
             if not np.isfinite(self.values).any():
                 self.value = np.inf
                 return best.W
@@ -360,17 +360,19 @@ def stepped(here, step, width):
 
 
 def credible(starts, found):
-    """Whether the rows kept, too, find a minimum a good one."""
+    """Whether the rows kept, too, find a minimum a good one, and what the models say beside them is
+    what may be said of other rows."""
     if found.estimate.models is None or not len(found.rows):
         return True
     if found.value < 0 <= found.rows.min():
         # So good is no model.
         return False
-    best = min((start.of_kept() for start in starts), key=np.sum)
-    change = found.of_kept() - best
+    best = min(starts, key=lambda start: np.sum(start.of_kept()))
+    change = found.of_kept() - best.of_kept()
     # The standard error of the sum of the rows' changes.
     noise = math.sqrt(float(np.sum((change - change.mean()) ** 2)))
-    return bool(np.sum(change) <= NOISE * noise)
+    more = found.of_models() - best.of_models()
+    return bool(np.sum(change) <= NOISE * noise and -more <= NOISE * noise)
 
 
 def kept_part(before, after, parts=PARTS):

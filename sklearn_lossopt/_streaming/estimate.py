@@ -30,9 +30,8 @@ from sklearn_lossopt.losses import ClassificationLoss
 # The share of a row that each class is credited with before its first row, and the rows after which
 # it speaks for itself: of a loss that grows exponentially the least share could be all of it.
 PSEUDO_ROW, KNOWN = 0.5, 10
-# Where the mean square of curvatures is so many times the square of their mean, few rows have
-# nearly all of it, and models start with the mean.
-SPREAD = 6.0
+# Of the mean square of slopes, what is next to nothing.
+ROUNDING = 1e-12
 
 
 @dataclass
@@ -267,6 +266,10 @@ class Evaluation:
         """What each of the rows kept adds to their objective."""
         return self.estimate.share[:, 0] * self.rows
 
+    def of_models(self):
+        """What the models of all rows add to that, less those of the rows kept."""
+        return self._beside - self.estimate.penalty(self.W)
+
     def spread(self):
         """The standard deviation of the rows' losses; about as much where none is kept."""
         if not len(self.raw):
@@ -275,18 +278,33 @@ class Evaluation:
             spread = float(np.std(self.rows))
         return spread if math.isfinite(spread) else 0.0
 
-    def mean_curvature(self):
-        """Of the rows kept, for each output (k,); None where rows' own say more."""
-        loss, share = self.loss, self.estimate.share
-        h = loss.curvature(self.estimate.target, self.raw)
-        h = np.nan_to_num(h, nan=0.0, posinf=0.0)
-        mean = (share * h).sum(axis=0) / share.sum()
+    def mean_curvature(self, start):
+        """Of the rows kept, for each output (k,); None where rows' own say more. They do near where
+        they are measured: on the way here from an Evaluation ``start`` the mean must have said more of
+        the slopes, and more than nothing."""
+        mean = self._mean(self._curvature())
         if self.estimate.objective.target_kind == "class":
             k = len(mean)
             return np.full(k, mean.mean() * k / (k - 1))
-        square = (share * h**2).sum(axis=0) / share.sum()
-        few = not loss.loss.smooth or (square > SPREAD * mean**2).any()
-        return mean if few else None
+        return None if self.loss.loss.smooth and self._own_says_more(start) else mean
+
+    def _own_says_more(self, start):
+        share, own = self.estimate.share, start._curvature()
+        step, slope = self.raw - start.raw, self.slope - start.slope
+        with np.errstate(all="ignore"):
+            of_own, of_mean, of_none = (
+                float(np.sum(share * (slope - h * step) ** 2)) for h in (own, start._mean(own), 0.0)
+            )
+            rounding = ROUNDING * float(np.sum(share * self.slope**2))
+        return of_own <= max(of_mean, rounding) or of_mean >= of_none
+
+    def _curvature(self):
+        h = self.loss.curvature(self.estimate.target, self.raw)
+        return np.nan_to_num(h, nan=0.0, posinf=0.0)
+
+    def _mean(self, h):
+        share = self.estimate.share
+        return (share * h).sum(axis=0) / share.sum()
 
     def models_help(self):
         """Whether the models of the rows kept say more of their slopes than nothing would."""

@@ -363,7 +363,7 @@ class Memory:
             if correction.step is not None and (objective.loss.smooth or sampled):
                 small = correction.step.size <= capacity(objective.d) * objective.d
                 self.step = correction.step if small else None
-            self.rounding = correction.loss.width, correction.end.mean_curvature()
+            self.rounding = correction.loss.width, correction.end.mean_curvature(correction.start)
         return self.incumbent
 
 

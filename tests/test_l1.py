@@ -740,3 +740,33 @@ def test_sparsify_and_densify(task, n_targets):
     model.sparsify().set_params(warm_start=True).fit(X, y)
     assert isinstance(model.coef_, np.ndarray) and model.coef_.shape == dense.shape
     assert_allclose(model.coef_, dense, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 5, 7])
+def test_one_huge_number(seed):
+    """Beyond its margin the row with it has no curvature; it has moved the column's mean away from all
+    others'. At the optimum it costs nothing, and only the sign of its coefficient is bound."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(200, 10))
+    sign = np.where(X @ rng.normal(size=10) + rng.normal(size=200) > 0, 1.0, -1.0)
+    X[3, 2] = 1e12
+    rows, signs, d = np.delete(X, 3, axis=0), np.delete(sign, 3), 10
+
+    def split(u):
+        left = np.maximum(0, 1 - signs * (rows @ (u[:d] - u[d:-1]) + u[-1]))
+        slope = -2 * signs * left / len(X)
+        gradient = np.concatenate([slope @ rows + 0.01, 0.01 - slope @ rows, [slope.sum()]])
+        return np.sum(left**2) / len(X) + 0.01 * u[:-1].sum(), gradient
+
+    bounds = [(0, None)] * (2 * d) + [(None, None)]
+    bounds[2 if sign[3] < 0 else 12] = (0, 0)
+    least = minimize(
+        split, np.zeros(2 * d + 1), jac=True, bounds=bounds,
+        options={"maxiter": 20_000, "maxfun": 100_000, "ftol": 1e-15, "gtol": 1e-10},
+    )  # fmt: skip
+    model = GradientClassifier("squared_hinge", l1_ratio=1.0, alpha=1e-2, random_state=0)
+    with warnings.catch_warnings():
+        # Sums of numbers of such sizes are too rough to prove it.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        value = model.fit(X, sign).loss_curve_.min()
+    assert value < least.fun * (1 + 1e-6)

@@ -33,6 +33,9 @@ SEARCH_STEPS, ENLARGEMENTS = 300, 40
 REFINEMENTS = 3
 # A curvature below this part of its coordinate's own is one that the search has lost in rounding.
 LOST = 1e-12
+# Rows with curvature lie far from the others where their spread is less than this part of a column's
+# curvature.
+CENTRED = 1e-6
 
 
 class QuadraticModel:
@@ -50,6 +53,9 @@ class QuadraticModel:
     l2 : float
     """
 
+    # What rows have been shifted by besides, (d,).
+    centre = None
+
     def __init__(self, x, share, along, k, l2):
         self.x, self.share, self.along, self.k, self.l2 = x, share, along, k, l2
         self.width, self.rank = x.shape[1], len(share)
@@ -63,6 +69,28 @@ class QuadraticModel:
             diagonal += own[:, part] @ squares(x[part])
         diagonal[:, :-1] += l2
         self.diagonal = np.maximum(diagonal.ravel(), 0)
+
+    @classmethod
+    def of_output(cls, x, share, h, objective):
+        """That of one output with curvatures h (m, 1). Where the rows with curvature lie far from the
+        others, beside how far they lie apart, it is of rows about their mean: the intercept, which is
+        free, makes up for it."""
+        model = cls(x, share, h.__mul__, 1, objective.l2)
+        if objective.sparse or not objective.fit_intercept:
+            return model
+        weight = (h * share)[:, 0]
+        mass = weight.sum()
+        if not 0 < mass < np.inf:
+            return model
+        centre = weight @ x[:, :-1] / mass
+        left = model.diagonal[:-1] - objective.l2 - mass * centre**2
+        if not (left < CENTRED * model.diagonal[:-1]).any():
+            return model
+        x = x.copy()
+        x[:, :-1] -= centre
+        model = cls(x, share, h.__mul__, 1, objective.l2)
+        model.centre = centre
+        return model
 
     def product(self, v):
         """The curvature matrix times v (size,)."""
@@ -99,6 +127,7 @@ class MatrixModel:
 
     def __init__(self, H, l2):
         self.H, self.l2 = H, l2
+        self.centre = None
         self.size = self.rank = len(H)
         self.diagonal = np.diagonal(H).copy()
         self.diagonal[:-1] += l2
@@ -215,16 +244,22 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
     objective = hessian.objective
     threshold = np.tile(thresholds(objective), (len(weights), 1))
     models, raised = _models(hessian, weights, floor, threshold)
-    moved, decrement, solved, curvature = np.empty_like(weights), 0.0, True, []
+    direction, decrement, solved, curvature = np.empty_like(weights), 0.0, True, []
     for part, model in models:
+        start, slope = weights[part].ravel(), gradient[part].ravel()
+        if model.centre is not None:
+            start, slope = start.copy(), slope.copy()
+            start[-1] += model.centre @ start[:-1]
+            slope[:-1] -= model.centre * slope[-1]
         u, gain, done, found = minimise(
-            model, weights[part].ravel(), gradient[part].ravel(), threshold[part].ravel(),
-            hessian.search_steps,
-        )  # fmt: skip
-        moved[part] = u.reshape(weights[part].shape)
+            model, start, slope, threshold[part].ravel(), hessian.search_steps
+        )
+        step = u - start
+        if model.centre is not None:
+            step[-1] -= model.centre @ step[:-1]
+        direction[part] = step.reshape(weights[part].shape)
         decrement, solved = decrement + gain, solved and done
         curvature.append(found)
-    direction = moved - weights
     # Among columns that are equal to rounding searches do not end: the next ones are shorter.
     hessian.search_steps = SEARCH_STEPS if solved else max(hessian.search_steps // 2, 20)
     hessian.model_diagonal = np.concatenate(curvature)
@@ -255,6 +290,5 @@ def _models(hessian, weights, floor, threshold):
     found = objective.loss._curvature(y, raw)
     h = np.maximum(found, floor)
     raised = floor > 0 and bool((found < floor).any())
-    return [
-        (part, QuadraticModel(x, share, h[:, part].__mul__, 1, objective.l2)) for part in each
-    ], raised
+    models = [QuadraticModel.of_output(x, share, h[:, part], objective) for part in each]
+    return list(zip(each, models, strict=True)), raised

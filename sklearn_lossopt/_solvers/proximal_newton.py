@@ -7,8 +7,8 @@ squared error.
 
 The subproblem is solved by ``_engine.sign_search``: sweeps over the coordinates and feature-sign
 search on the curvature matrix. So correlated columns, which make coordinate descent crawl, cost
-next to nothing. Above ``MATRIX_SIZE`` coefficients only a working set is looked at, which the
-optimality conditions of the others enlarge. Where the curvature is constant, all fits on the same
+next to nothing. Above ``MATRIX_SIZE`` coefficients, or ``WIDE`` for each row, only a working set is
+looked at, which the optimality conditions of the others enlarge. Where the curvature is constant, all fits on the same
 rows share one matrix, whatever their penalties.
 
 References
@@ -27,6 +27,8 @@ from sklearn_lossopt._solvers.iterative_search import ACCURACY, WorkingSet, feat
 WORKING_SIZE = 1500
 # Rows whose squares are formed at once.
 SQUARED_BLOCK_ROWS = 500
+# Coefficients for each row from which a working set is smaller than all by more than it takes to find.
+WIDE = 6
 # Steps of one feature-sign search, and enlargements of one working set, at most.
 SEARCH_STEPS, ENLARGEMENTS = 300, 40
 # Searches with the slope as the rows give it, at most: the matrix has been rounded.
@@ -123,12 +125,14 @@ class MatrixModel:
     H : ndarray of shape (size, size)
         The smooth part's without the penalty's; not changed.
     l2 : float
+    rank : int, default=None
+        Its rank, at most; None for the size.
     """
 
-    def __init__(self, H, l2):
+    def __init__(self, H, l2, rank=None):
         self.H, self.l2 = H, l2
         self.centre = None
-        self.size = self.rank = len(H)
+        self.size, self.rank = len(H), rank or len(H)
         self.diagonal = np.diagonal(H).copy()
         self.diagonal[:-1] += l2
 
@@ -168,7 +172,7 @@ def minimise(model, weights, gradient, threshold, steps=SEARCH_STEPS):
         Of each coordinate, next to nothing for combinations of others.
     """
     usable = np.isfinite(threshold)
-    whole = usable.sum() <= MATRIX_SIZE
+    whole = usable.sum() <= min(MATRIX_SIZE, WIDE * model.rank)
     u, slope = weights.copy(), gradient
     decrement, curvature = 0.0, model.diagonal
     if not whole and 2 * np.count_nonzero(u) > min(MATRIX_SIZE, model.rank):
@@ -277,7 +281,7 @@ def _models(hessian, weights, floor, threshold):
     objective, k = hessian.objective, len(weights)
     each = [slice(r, r + 1) for r in range(k)]
     if hessian.constant:
-        model = MatrixModel(hessian.constant_matrix, objective.l2)
+        model = MatrixModel(hessian.constant_matrix, objective.l2, hessian.rows.shape[0])
         return [(part, model) for part in each], False
     x, y, weight = hessian.sample
     share, raw = weight / weight.sum(), x @ weights.T

@@ -744,8 +744,8 @@ def test_sparsify_and_densify(task, n_targets):
 
 @pytest.mark.parametrize("seed", [0, 2, 5, 7])
 def test_one_huge_number(seed):
-    """Beyond its margin the row with it has no curvature; it has moved the column's mean away from all
-    others'. At the optimum it costs nothing, and only the sign of its coefficient is bound."""
+    """Beyond its margin the row with it has no curvature; it has moved the column's mean away from
+    all others'. At the optimum it costs nothing, and only the sign of its coefficient is bound."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(200, 10))
     sign = np.where(X @ rng.normal(size=10) + rng.normal(size=200) > 0, 1.0, -1.0)

@@ -240,8 +240,8 @@ def test_outer_steps_follow_the_twin(case):
             on[:, : twin.n] = False
         np.testing.assert_array_equal(engine.on, on)
         assert engine.changed == (not np.array_equal(on, before))
-        # A step that starts where the last one ended goes on with what that has left: where rounding
-        # does not decide when conjugate gradients end, nor where flat parts are left.
+        # A step that starts where the last one ended goes on with what that has left: where
+        # rounding does not decide when conjugate gradients end, nor where flat parts are left.
         goes_on = number != 1 and not smooth and "iterative" not in CASES[case][3]
         v = found if goes_on else expected
         before, width = engine.on.copy(), 0.3 * width

@@ -8,8 +8,8 @@ squared error.
 The subproblem is solved by ``_engine.sign_search``: sweeps over the coordinates and feature-sign
 search on the curvature matrix. So correlated columns, which make coordinate descent crawl, cost
 next to nothing. Above ``MATRIX_SIZE`` coefficients, or ``WIDE`` for each row, only a working set is
-looked at, which the optimality conditions of the others enlarge. Where the curvature is constant, all fits on the same
-rows share one matrix, whatever their penalties.
+looked at, which the optimality conditions of the others enlarge. Where the curvature is constant,
+all fits on the same rows share one matrix, whatever their penalties.
 
 References
 ----------
@@ -27,7 +27,7 @@ from sklearn_lossopt._solvers.iterative_search import ACCURACY, WorkingSet, feat
 WORKING_SIZE = 1500
 # Rows whose squares are formed at once.
 SQUARED_BLOCK_ROWS = 500
-# Coefficients for each row from which a working set is smaller than all by more than it takes to find.
+# Coefficients for each row from which a working set is worth finding.
 WIDE = 6
 # Steps of one feature-sign search, and enlargements of one working set, at most.
 SEARCH_STEPS, ENLARGEMENTS = 300, 40
@@ -35,8 +35,8 @@ SEARCH_STEPS, ENLARGEMENTS = 300, 40
 REFINEMENTS = 3
 # A curvature below this part of its coordinate's own is one that the search has lost in rounding.
 LOST = 1e-12
-# Rows with curvature lie far from the others where their spread is less than this part of a column's
-# curvature.
+# Rows with curvature lie far from the others where their spread is less than this part of a
+# column's curvature.
 CENTRED = 1e-6
 
 
@@ -74,9 +74,9 @@ class QuadraticModel:
 
     @classmethod
     def of_output(cls, x, share, h, objective):
-        """That of one output with curvatures h (m, 1). Where the rows with curvature lie far from the
-        others, beside how far they lie apart, it is of rows about their mean: the intercept, which is
-        free, makes up for it."""
+        """That of one output with curvatures h (m, 1). Where the rows with curvature lie far from
+        the others, beside how far they lie apart, it is of rows about their mean: the intercept,
+        which is free, makes up for it."""
         model = cls(x, share, h.__mul__, 1, objective.l2)
         if objective.sparse or not objective.fit_intercept:
             return model

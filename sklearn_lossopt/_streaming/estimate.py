@@ -222,8 +222,8 @@ class Evaluation:
         self.estimate, self.loss, self.W = estimate, loss, W
         models, share = estimate.models, estimate.share
         self.raw = estimate.x @ W.T
-        # The part of the value that is not the rows' losses; what the models say of the slopes of the
-        # rows kept, and of those of all others.
+        # The part of the value that is not the rows' losses; what the models say of the slopes of
+        # the rows kept, and of those of all others.
         self._beside, self._of_models, self._along = estimate.penalty(W), 0.0, None
         if len(self.raw) and models is not None:
             step = models.bent(self.raw - estimate.z)
@@ -280,8 +280,8 @@ class Evaluation:
 
     def mean_curvature(self, start):
         """Of the rows kept, for each output (k,); None where rows' own say more. They do near where
-        they are measured: on the way here from an Evaluation ``start`` the mean must have said more of
-        the slopes, and more than nothing."""
+        they are measured: on the way here from an Evaluation ``start`` the mean must have said more
+        of the slopes, and more than nothing."""
         mean = self._mean(self._curvature())
         if self.estimate.objective.target_kind == "class":
             k = len(mean)

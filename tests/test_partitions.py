@@ -180,6 +180,20 @@ def test_smooth_losses_take_few_passes_on_raw_columns(passes):
     assert sum(n for name, n in passes.items() if name not in preparations) <= 7
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_looks_of_losses_with_kinks_know_the_objective(n_classes, passes):
+    """F where steps end takes no pass of its own: one is made at the start alone."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 5))
+    y = (X @ rng.normal(size=(5, n_classes)) + rng.logistic(size=(6000, n_classes))).argmax(axis=1)
+    model = fit(GradientClassifier("hinge", alpha=1e-3, random_state=0), X, y, sizes=9, rows=1000)
+    signs = np.where(y[:, None] == np.arange(n_classes), 1, -1)[:, -len(model.coef_) :]
+    loss = np.maximum(0, 1 - signs * (X @ model.coef_.T + model.intercept_)).sum(axis=1)
+    expected = loss.mean() + 0.5e-3 * np.sum(model.coef_**2)
+    assert model.converged_ and passes["replace_duals"] > 1 and passes["mean_loss"] == 1
+    np.testing.assert_allclose(model.loss_curve_[-1], expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("outliers", [False, True])
 def test_a_step_that_keeps_its_promise_proves_what_a_pass_would(outliers, passes):
     rng = np.random.default_rng(0)

@@ -36,6 +36,8 @@ class PartitionedLagrangian:
     ----------
     end : tuple
         The output, the weights and the width that its duals are to be replaced at.
+    value : float
+        The mean loss there, after a step.
     """
 
     # It does not give up, and does not look for an exact solution.
@@ -143,7 +145,7 @@ class PartitionedLagrangian:
         """Ask for a look at v, unless it is the last one."""
         if self.seen is not None and self.seen[1] == self.width and np.array_equal(self.seen[0], v):
             return
-        g, gap, residual, below, curved = yield self._look_at(v)
+        self.value, g, gap, residual, below, curved = yield self._look_at(v)
         g, self.bounded = g / self.x.scale, not below
         curved = self._about(v, g, curved)
         if self.l1.any():

@@ -48,17 +48,19 @@ class AtPoint:
     width: float
 
     def read(self, x, raw, share, pieces, theta):
-        """What rows add to the gradient, to the gap, to the mean distance from breakpoints, to the
-        number of blocks that have rows whose loss is below 0, and to what ``_curved`` gives."""
+        """What rows add to the mean loss, to the smooth loss's gradient, to the gap, to the mean
+        distance from breakpoints, to the number of blocks that have rows whose loss is below 0, and
+        to what ``_curved`` gives."""
         c, low, high = pieces
         r = raw[0] - c
         u = r / self.width + theta
         dual = np.clip(u, low, high)
         gap = float(share @ total(fenchel_gaps(r, low, high, dual)))
+        value = gap + float(share @ total(dual * r))
         residual = float(share @ total(np.abs(r) * (low < high)))
         below = not is_bounded_below(low, high)
         slope = (share * total(dual)) @ x
-        return slope, gap, residual, below, self._curved(x, share, pieces, theta, u)
+        return value, slope, gap, residual, below, self._curved(x, share, pieces, theta, u)
 
     def _curved(self, x, share, pieces, theta, u):
         """The matrix of the smooth loss's curvature; u are duals that bounds have not cut."""

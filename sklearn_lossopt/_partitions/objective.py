@@ -1,6 +1,6 @@
 """The objective of rows in partitions, with the interface of one whose rows are at hand."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import sparse
@@ -107,6 +107,8 @@ class PartitionedObjective(Objective):
     partitions: Partitions | None = None
     mass: float = 0.0
     sample: Objective | None = None
+    # Weights that the mean loss is known at, and the loss; shared with copies of other penalties.
+    known: dict = field(default_factory=dict)
 
     in_partitions = True
 
@@ -133,6 +135,10 @@ class PartitionedObjective(Objective):
         *_, l2, l1, _ = model
         objective = replace(self, l2=l2, l1=l1)
         return PartitionedTrainer(objective, shift, weights, options["batch_size"])
+
+    def note_loss(self, weights, value):
+        """Keep what the mean loss of all outputs is at some weights, for a trainer to be asked."""
+        self.known.update(weights=weights, value=value)
 
     def lagrangians(self, shift, weights, null):
         """The solvers of a piecewise linear loss, one of each output, which start at these weights
@@ -178,9 +184,11 @@ class PartitionedTrainer:
     def evaluate(self, gradient=None):
         """See ``_engine.Trainer.evaluate``."""
         objective, weights = self.objective, self.weights
+        coef = weights[:, :-1].astype(np.float64)
+        if gradient is None and np.array_equal(weights, objective.known.get("weights")):
+            return objective.known["value"] + objective.penalty(coef)
         parts = objective.problem, self.shift, weights.copy(), gradient is not None
         value, *slope = objective.partitions.sum(mean_loss, *parts)
-        coef = weights[:, :-1].astype(np.float64)
         if gradient is not None:
             gradient[...] = slope[0]
             gradient[:, :-1] += objective.l2 * coef

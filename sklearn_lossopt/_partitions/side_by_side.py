@@ -45,7 +45,7 @@ class SideBySide:
         if wide:
             kind, last = WideLagrangian, MAX_NEAR_ENTRIES / min(self.group, len(weights))
         self.solvers = [kind(objective, rows, *start, last) for start in starts]
-        self.view = View(objective.problem, shift)
+        self.objective, self.view = objective, View(objective.problem, shift)
         self.duals = objective.partitions.map(begin_duals, self.view)
 
     def step(self, going):
@@ -66,3 +66,7 @@ class SideBySide:
             under_way = [(stepping, each) for (stepping, _), each in pairs]
         ends = [solver.end for solver, _ in going]
         self.duals = self.duals.map(replace_duals, self.view, ends)
+        if all(solver.end is not None for solver in self.solvers):
+            # What is asked next is F where they are.
+            weights = np.stack([solver.weights for solver in self.solvers])
+            self.objective.note_loss(weights, sum(solver.value for solver in self.solvers))

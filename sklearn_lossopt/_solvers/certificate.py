@@ -25,11 +25,8 @@ section 3.3. Springer.
 
 import numpy as np
 
-from sklearn_lossopt._linalg import (
-    MATRIX_SIZE,
-    block_solver,
-    whitener,
-)
+from sklearn_lossopt._engine import whitener
+from sklearn_lossopt._linalg import MATRIX_SIZE, block_solver
 
 # Multiplications that the Hessian of all rows may take where the sample's does not do.
 WHOLE_COST = 2e10

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sklearn_lossopt._cache import lazy_property
+from sklearn_lossopt._engine import singular, whitener
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
@@ -11,9 +12,7 @@ from sklearn_lossopt._linalg import (
     row_whitener,
     scale_columns,
     scale_rows,
-    singular,
     squares,
-    whitener,
 )
 from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
 from sklearn_lossopt._rows import ExtendedRows
@@ -245,7 +244,7 @@ class HessianModel:
         ):
             # No loss and no penalty changes where all outputs' weights move alike: rounding alone.
             gradient = gradient - gradient.mean(axis=0)
-        if again and self.solve is not None and self.basis is None:
+        if again and self.solve is not None and self.basis is None and not self.constant:
             return self._as_far(self.rows, gradient, -self.solve(gradient), True)
         if self.basis is None:
             return self._newton_direction(self.rows, weights, gradient, floor)

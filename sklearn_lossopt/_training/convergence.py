@@ -41,6 +41,7 @@ class Convergence:
     def __init__(self, iterate, settings):
         self.iterate, self.settings = iterate, settings
         self.tol, self.max_iter = settings.tol, settings.max_iter
+        self.eps = float(np.finfo(iterate.objective.X.dtype).eps)
         self.start = self.gap = self.estimate = math.inf
         objective, hessian = iterate.objective, iterate.preconditioner.hessian
         self.separate = objective.target_kind == "values" and objective.n_outputs > 1
@@ -66,7 +67,7 @@ class Convergence:
         """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
         # A start far away must not allow any gap.
         size = max(min(self.start, abs(value)), self.iterate.preconditioner.loss_scale)
-        return max(self.tol * abs(value), np.finfo(self.iterate.objective.X.dtype).eps * size)
+        return max(self.tol * abs(value), self.eps * size)
 
     def reached(self, value):
         """Whether the gap is known to be below a tolerance that is not 0."""
@@ -82,9 +83,10 @@ class Convergence:
     def allowed(self, values):
         """The gaps at which training may end, of outputs with these ``objectives``."""
         if not self.separate:
-            return np.append(self.target(values[0]), np.full(len(values) - 1, math.inf))
-        objective = self.iterate.objective
-        size = np.finfo(objective.X.dtype).eps * objective.loss_scales()
+            wanted = np.full(len(values), math.inf)
+            wanted[0] = self.target(float(values[0]))
+            return wanted
+        size = self.eps * self.iterate.objective.loss_scales()
         return np.maximum(self.tol * np.abs(values), size)
 
     def set_gap(self, gap):

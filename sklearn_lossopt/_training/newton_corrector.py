@@ -37,7 +37,8 @@ class NewtonCorrector:
 
     def __init__(self, iterate, incumbent, convergence):
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
-        self.floor = 1e-2
+        # Where the curvature is constant there are no flat parts.
+        self.floor = 0.0 if iterate.preconditioner.hessian.constant else 1e-2
         self.arriving = False
         # Flat rows of a margin loss hold a point beyond all margins back from the optimum, which
         # lies on them. Where any rows can be fitted, the way from a constant model is short.

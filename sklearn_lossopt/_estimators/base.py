@@ -238,7 +238,9 @@ class BaseGradientEstimator(
 
         data = self._training_data(X, y, sample_weight, validation, loss, cache)
         objective = self._objective(data.rows, data.encoding, loss, cache)
-        objective.loss = loss._prepared(partial(residual_scale, objective))
+        prepared = loss._prepared(partial(residual_scale, objective))
+        if prepared is not loss:
+            objective = replace(objective, loss=prepared)
         start = self._start(objective, settings) if self.warm_start else None
         state = None if start is None else self._memory(settings.optimizer, objective.X.dtype)
         self._forget_fit(settings.network)

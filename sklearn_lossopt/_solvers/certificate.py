@@ -137,7 +137,7 @@ class Certificate:
         """Sums over rows or coefficients (k, m), of all outputs in the first if they belong
         together."""
         sums = terms.sum(axis=1)
-        if self.together:
+        if self.together and len(sums) > 1:
             sums = np.append(sums.sum(), np.zeros(len(sums) - 1))
         return sums
 

@@ -130,11 +130,12 @@ class Iterate:
         coordinates = self.preconditioner.coordinates
         if not np.isfinite(coordinates).all():
             return
-        before = np.sign(coordinates[:, :-1])
+        sparse = self.objective.l1 > 0
+        before = np.sign(coordinates[:, :-1]) if sparse else None
         self.optimizer._flush_momentum(
             coordinates.reshape(-1), self.state.slots, int(self.state.steps[0]), rate
         )
-        if self.objective.l1 > 0:
+        if sparse:
             # What a proximal step has put to zero stays there.
             coordinates[:, :-1][np.sign(coordinates[:, :-1]) != before] = 0
         self.preconditioner.to_weights()

@@ -63,7 +63,7 @@ class NewtonCorrector:
     def step(self):
         """One Newton step from the incumbent, as far as it lowers F."""
         iterate, incumbent, convergence = self.iterate, self.incumbent, self.convergence
-        incumbent.restore()
+        incumbent.place()
         if self.from_constant:
             self.from_constant = False
             self._start_again()
@@ -76,6 +76,7 @@ class NewtonCorrector:
             direction = convergence.newton_direction()
         if iterate.objective.in_partitions and convergence.reached(incumbent.value):
             # One more step costs a pass.
+            incumbent.restore()
             return
         if convergence.separate:
             length = step_each(iterate, incumbent, convergence, direction)

@@ -15,7 +15,7 @@ from sklearn._loss import loss as sklearn_losses
 from sklearn.linear_model import _sgd_fast
 from test_losses import BREAKS, CONFIGURATIONS, each_loss, one_vs_rest, targets
 
-from sklearn_lossopt.losses import Loss, registry
+from sklearn_lossopt.losses import Loss, check_loss, registry
 
 SMOOTH = [name for name, loss in registry().items() if loss.smooth]
 POSITIVE = ["poisson", "gamma", "tweedie"]
@@ -464,3 +464,19 @@ def test_units_count_weights_as_repeated_rows(dtype):
                 loss._y_scale(nearly_equal.repeat(weight.astype(int), axis=0)),
                 rtol=1e-5,
             )
+
+
+@pytest.mark.parametrize("name", registry())
+def test_which_losses_are_convex(name):
+    # Half deviances with log link are between Poisson's and Gamma's.
+    for params in [{}, *({"power": p} for p in (-1, 0, 1, 1.9, 2, 3) if name == "tweedie")]:
+        loss = Loss.resolve(name).set_params(**params)
+        assert loss._convex == check_loss(loss)["convex"], params
+
+
+def test_a_loss_of_another_formula_is_not_known_to_be_convex():
+    class Other(type(Loss.resolve("tweedie"))):
+        def loss_gradient(self, y, raw):
+            return np.sin(raw - y), np.cos(raw - y)
+
+    assert not Other()._convex

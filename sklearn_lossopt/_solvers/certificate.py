@@ -192,6 +192,22 @@ class Certificate:
             direction, before = direction - correction, left
         return np.inf, direction
 
+    def without_rows(self, gradient):
+        """Bound F(w) - F* by the gradient at w alone; infinite where that is no proof.
+
+        The rows' slopes at w are duals without a gap. All that they lack is the gradient, which
+        the penalty's dual can make up for.
+        """
+        objective = self.objective
+        one = self.together or objective.n_outputs == 1
+        known = one and objective.loss._convex and objective.X.dtype == np.float64
+        if not known or objective.l1 > 0 or objective.l2 == 0:
+            return np.inf
+        rest = gradient.copy()
+        if not objective.fit_intercept:
+            rest[:, -1] = 0.0
+        return float(self._left_to_penalty(rest, np.zeros_like(rest))[0])
+
     def _left_to_penalty(self, rest, direction):
         """What the gap is larger by if the penalty's dual makes up for what the constraint is
         short of, which only the intercept's part cannot."""

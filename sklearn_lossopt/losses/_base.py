@@ -15,7 +15,7 @@ from sklearn_lossopt.losses._statistics import piecewise_linear_constant, root_c
 # class with another formula does not inherit them.
 FACTS = (
     "_breakpoints", "_conjugate", "_conjugate_inside", "_constant", "_constant_curvature",
-    "_curvature", "_curvature_bound", "_curvature_operator", "_dual_domain", "_dual_form",
+    "_convex", "_curvature", "_curvature_bound", "_curvature_operator", "_dual_domain", "_dual_form",
     "_fenchel_gap", "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
 )  # fmt: skip
 
@@ -48,6 +48,8 @@ class Loss(Component, family="loss"):
     # The second derivative, where it is one number for all rows, columns and raw predictions: one
     # factor of the Hessian then serves every output and every step.
     _constant_curvature: float | None = None
+    # Whether a row's loss is known to be convex in its raw predictions.
+    _convex = False
     # How raw predictions become predictions on the scale of y; None if only `_predict` knows.
     _link: Link | None = Identity()
     # How they become class probabilities; None if only `_probabilities` knows, or nothing does.

@@ -38,6 +38,7 @@ class _MarginLoss(ClassificationLoss):
     """
 
     joint = False
+    _convex = True
     # The greatest slope by which the loss falls.
     _steepest = np.inf
 

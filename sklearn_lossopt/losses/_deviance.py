@@ -26,6 +26,7 @@ class _LogLink(RegressionLoss):
     """Half deviances with the mean exp(raw); ``_power`` is p in variance = mean^p."""
 
     _link = Log()
+    _convex = True
 
     def _check_total(self, y):
         super()._check_total(y)
@@ -194,6 +195,10 @@ class Tweedie(_LogLink, name="tweedie"):
     @property
     def _power(self):
         return float(self.power)
+
+    @property
+    def _convex(self):
+        return 1 <= self.power <= 2
 
     @property
     def _same(self):

@@ -34,6 +34,7 @@ class _ResidualLoss(RegressionLoss):
     = \theta y + g^*(\theta)`.
     """
 
+    _convex = True
     # The greatest slope of g.
     _steepest = np.inf
 
@@ -56,6 +57,7 @@ class _PiecewiseLinear(RegressionLoss):
     """Losses that are linear between breakpoints, in units of y."""
 
     smooth = False
+    _convex = True
 
     def _curvature_bound(self, y_scale, n_outputs=1):
         return 1 / max(y_scale, np.finfo(np.float64).tiny)

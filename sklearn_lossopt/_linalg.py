@@ -83,6 +83,11 @@ def block_solver(whiteners):
     return lambda g: np.stack([T @ (T.T @ row) for T, row in zip(matrices, g, strict=True)])
 
 
+def times_blocks(matrices, v):
+    """Each row of v (k, m) times the matrix of its own."""
+    return np.stack([row @ H for row, H in zip(v, matrices, strict=True)])
+
+
 def extended(rows, last, shift=None):
     """Rows less ``shift`` and a last column of ``last``, float64; sparse if the rows are."""
     if sparse.issparse(rows):
@@ -179,8 +184,8 @@ def scaled_solution(factor, scale, right):
 
 
 def row_whitener(rows):
-    """The engine's ``whitener`` of rows' rows, from the rows themselves: exact in directions that are lost
-    in the rounding of the product."""
+    """The engine's ``whitener`` of rows' rows, from the rows themselves: exact in directions that
+    are lost in the rounding of the product."""
     missing = rows.shape[1] - len(rows)
     if missing > 0:
         rows = np.vstack([rows, np.zeros((missing, rows.shape[1]))])

@@ -29,6 +29,12 @@ each_smooth_loss = pytest.mark.parametrize(
     ],
 )
 
+CURVED = [
+    (name, params, kind)
+    for name, loss in registry().items() if loss._gap_radius > 0
+    for params, kind in CONFIGURATIONS[name]
+]  # fmt: skip
+
 
 def columns(array):
     return array if array.ndim == 2 else array[:, None]
@@ -480,3 +486,18 @@ def test_a_loss_of_another_formula_is_not_known_to_be_convex():
             return np.sin(raw - y), np.cos(raw - y)
 
     assert not Other()._convex
+
+
+@pytest.mark.parametrize("name, params, kind", CURVED)
+def test_second_derivative_bounds_the_gap_of_the_dual_that_it_leads_to(name, params, kind):
+    loss = Loss.resolve(name).set_params(**params)
+    rng = np.random.default_rng(0)
+    y, shape = targets(kind, 2000, rng)
+    raw = 3 * rng.normal(size=shape)
+    slope = columns(loss.loss_gradient(y, raw)[1])
+    y, raw = y if kind == "index" else columns(y), columns(raw)
+    moved = min(loss._gap_radius, 9.0) * rng.uniform(-1, 1, size=raw.shape)
+    bent = loss._curvature_operator(y, raw)(moved)
+    gap = loss._fenchel_gap(y, raw, slope + bent)
+    bound = moved * bent if gap.ndim == 2 else (moved * bent).sum(axis=1)
+    assert (gap <= bound * (1 + 1e-9) + 1e-12).all()

@@ -166,7 +166,7 @@ class Convergence:
             self.gap = math.inf
             # The decrement of a sample is itself an estimate, and a step costs less than a proof.
             near = last or not certificate.sampled or not SLOW * before > gap > 0.5 * target
-            bound = certificate.without_rows(at[1])
+            bound = certificate.without_rows(at[1], direction)
             if bound <= target:
                 self.gap = bound
             elif near and (valid or floor == 0):
@@ -174,7 +174,7 @@ class Convergence:
                 self.gap = share * target
                 if not share < math.inf:
                     hessian.take_more_rows()
-        self.led = None
+        self.led = hessian.product = None
         if floor == 0 and objective.l1 == 0 and certificate.sampled and not hessian.iterated:
             self.led = at[0] + direction, value - gap, gap
         return direction

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE
-from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
+from sklearn_lossopt._solvers.joint_hessian import JOINT_MATRIX_SIZE
 from sklearn_lossopt._training.each_output import step_each
 
 # Full Newton steps from the best constant model, at most.

@@ -89,6 +89,8 @@ class Poisson(_LogLink, name="poisson"):
     """
 
     _power = 1.0
+    # (1 + t) log(1 + t) - t is at most t^2.
+    _gap_radius = 1.0
 
     def _dual_domain(self, y, n_outputs=1):
         return -y, np.full(y.shape, np.inf)
@@ -131,6 +133,7 @@ class Gamma(_LogLink, name="gamma"):
     """
 
     _power = 2.0
+    _gap_radius = 1.0
 
     def _dual_domain(self, y, n_outputs=1):
         return np.full(y.shape, -np.inf), np.ones(y.shape)

@@ -93,6 +93,7 @@ class SquaredError(
 
     classification = True
     _constant_curvature = 1.0
+    _gap_radius = np.inf
 
     def _loss_scale(self, y_scale):
         return y_scale**2
@@ -382,6 +383,8 @@ class LogCosh(_ResidualLoss, name="log_cosh"):
     """
 
     _steepest = 1.0
+    # As for the log loss, of 2 z.
+    _gap_radius = 0.5
 
     def _loss_scale(self, y_scale):
         return y_scale * min(y_scale, 1.0)

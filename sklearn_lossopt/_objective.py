@@ -19,7 +19,7 @@ MAX_SAMPLE_ENTRIES = 2_000_000
 # The same where rows are sparse and all are needed: they cannot be read again as cheaply.
 MAX_SPARSE_ENTRIES = 16_000_000
 # Targets that a typical size is measured on.
-MAX_TYPICAL = 50_000
+MAX_TYPICAL = 10_000
 # Rows that losses and spreads of a constant prediction are measured on.
 MEASURED_ROWS = 10_000
 # Numbers in the rows that are predicted at once.

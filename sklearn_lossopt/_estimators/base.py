@@ -27,7 +27,14 @@ from sklearn_lossopt._compat import (
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._doc_link import DocLinkMixin
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
-from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, is_plain, select
+from sklearn_lossopt._estimators.data import (
+    TrainingData,
+    canonical,
+    check_target,
+    check_weight,
+    is_plain,
+    select,
+)
 from sklearn_lossopt._estimators.members import EstimatorFit, train_members
 from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer, resolve_settings
 from sklearn_lossopt._estimators.partial_fit import cast, check_chunk_parameters, train_chunk
@@ -266,8 +273,8 @@ class BaseGradientEstimator(
         model_dtype, X = X.dtype, self._in_training_type(X, y, used, cache)
         rows, encoding = self._encode(X, y, weight, used, loss, cache)
         rows.model_dtype = model_dtype
-        loss._check_target(select(rows.target, used))
-        loss._check_total(select(rows.target, used))
+        checked = rows.target, used, *loss._identity()
+        cache("checked target", checked, lambda: check_target(loss, select(rows.target, used)))
         seed = self._seed(cache)
         rows, held_out = split_validation(self, rows, encoding, validation, seed, loss, cache)
         class_weights = self._class_weights(rows, encoding, cache)

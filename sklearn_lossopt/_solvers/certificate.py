@@ -353,13 +353,16 @@ class QuadraticLoss:
 
     def __init__(self, hessian):
         objective, x, (y, weight) = hessian.objective, hessian.rows, hessian.labels
-        share = 1 / len(weight) if objective.weight is None else weight / weight.sum()
+        count = len(weight)
         self.H = hessian.constant_matrix
         self.base = np.zeros((objective.n_outputs, x.shape[1]))
         self.base[:, -1] = objective.best_constant()
-        raw = np.tile(x.last * self.base[:, -1], (len(weight), 1))
+        raw = np.tile(x.last * self.base[:, -1], (count, 1))
         value, slope = row_losses(objective.loss, y, raw, False)
-        self.values, self.gradients = (share * value).sum(axis=0), x.pull(share * slope)
+        if objective.weight is not None:
+            # Of mean 1.
+            value, slope = weight * value, weight * slope
+        self.values, self.gradients = value.sum(axis=0) / count, x.pull(slope) / count
 
     @classmethod
     def of(cls, hessian):

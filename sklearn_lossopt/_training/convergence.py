@@ -98,10 +98,11 @@ class Convergence:
 
         A bound above the value itself is rounding, and bounds nothing.
         """
-        rounding = 1e7 * np.finfo(np.float64).eps
-        if self.iterate.objective.X.dtype == np.float32:
-            rounding = 100 * np.finfo(np.float32).eps
+        rounding = (100 if self.iterate.objective.X.dtype == np.float32 else 1e7) * self.eps
         gaps = np.where(least - values > rounding * np.abs(values), math.inf, values - least)
+        if len(gaps) == 1:
+            self.gap = float(gaps[0])
+            return
         share = np.max(gaps / self.allowed(values))
         self.gap = float(share) * self.target(float(values.sum()))
 

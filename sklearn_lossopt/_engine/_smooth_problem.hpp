@@ -130,6 +130,8 @@ template <class Row> class SmoothProblem {
         for (ptrdiff_t k = 0; k < p.pieces; k++) {
             const double *c = p.c + k * m + begin, *theta = p.theta + k * m + begin;
             const double *low = p.low + k * m + begin, *high = p.high + k * m + begin;
+            /* So many arrays are not known to lie apart. */
+#pragma omp simd
             for (ptrdiff_t i = 0; i < end - begin; i++) {
                 double r = z[begin + i] - c[i];
                 double t = term.dual(term.argument(r, theta[i]), low[i], high[i]);

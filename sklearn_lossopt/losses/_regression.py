@@ -108,7 +108,7 @@ class SquaredError(
         return 0.5 * (dual - (raw - y)) ** 2
 
     def _constant(self, y, weight):
-        return np.average(y, axis=0, weights=weight)
+        return y.mean(axis=0) if weight is None else np.average(y, axis=0, weights=weight)
 
 
 class Huber(_ResidualLoss, name="huber"):

@@ -198,13 +198,15 @@ class Certificate:
             direction, before = direction - correction, left
         return np.inf, direction
 
-    def without_rows(self, gradient, direction):
+    def without_rows(self, gradient, direction, wanted):
         """Bound F(w) - F* by what is known at w, before any pass over the rows.
 
         Parameters
         ----------
         gradient, direction : ndarray of shape (k, d + 1)
             Newton's.
+        wanted : float
+            The gap that is wanted.
 
         Returns
         -------
@@ -217,16 +219,20 @@ class Certificate:
         if not known or objective.l1 > 0:
             return np.inf
         if self.hessian.product is None:
-            return self._by_slopes(gradient)
+            return self._by_slopes(gradient, wanted)
         return self._by_curvature(gradient, direction)
 
-    def _by_slopes(self, gradient):
-        """By the rows' slopes at w, which are duals without a gap: all that they lack is the
-        gradient."""
+    def _by_slopes(self, gradient, wanted):
+        """By the rows' slopes at w, which are duals without a gap. All that they lack is the
+        gradient, which the penalty's dual makes up for; of the intercepts little may be left."""
         if self.objective.l2 == 0:
             return np.inf
-        rest = self._of_constraint(gradient.copy())
-        return float(self._left_to_penalty(rest, np.zeros_like(rest))[0])
+        intercept = self._of_constraint(gradient.copy())
+        intercept[:, :-1] = 0
+        left = 2 * abs(float(np.vdot(intercept, self._solve(intercept))))
+        if not left <= SMALL * wanted:
+            return np.inf
+        return float(np.sum(gradient[:, :-1] ** 2)) / (2 * self.objective.l2) + left
 
     def _by_curvature(self, gradient, direction):
         """By the slopes at the end of the direction in the rows' quadratic models: duals whose gaps

@@ -167,10 +167,11 @@ class Convergence:
             self.gap = math.inf
             # The decrement of a sample is itself an estimate, and a step costs less than a proof.
             near = last or not certificate.sampled or not SLOW * before > gap > 0.5 * target
-            bound = certificate.without_rows(at[1], direction)
+            sure = valid or floor == 0
+            bound = certificate.without_rows(at[1], direction, target) if sure else math.inf
             if bound <= target:
                 self.gap = bound
-            elif near and (valid or floor == 0):
+            elif near and sure:
                 share, direction = certificate.prove(*at, direction, self.allowed)
                 self.gap = share * target
                 if not share < math.inf:

@@ -4,7 +4,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
 
-BY_VALUE = {int, float, str, bytes, bool, type}
+BY_VALUE = {int, float, str, bytes, bool, type, type(None)}
 
 
 class Cache:
@@ -30,14 +30,14 @@ class Cache:
             other objects by identity, for which they are kept alive.
         make : callable
         """
-        key = name, _named(tuple(parts))
+        key = name, _named(parts)
         if key not in self._kept:
             self._kept[key] = make(), parts
         return self._kept[key][0]
 
     def while_used(self, name, parts, make):
         """The same for an object that is let go with the last one who holds it."""
-        key = name, _named(tuple(parts))
+        key = name, _named(parts)
         found = self._used.get(key)
         if found is None:
             found = self._used[key] = make()
@@ -45,20 +45,25 @@ class Cache:
         return found
 
 
-def _named(part):
-    kind = type(part)
-    if kind in BY_VALUE:
-        # 1, 1.0 and True are equal.
-        return kind, part
-    if kind is np.ndarray:
-        return id(part)
-    if kind is tuple:
-        return tuple([_named(each) for each in part])
-    if isinstance(part, np.generic):
-        return kind, part.item()
-    if kind is dict:
-        return kind, _named(tuple(part.items()))
-    return id(part)
+def _named(parts):
+    """A key of parts: of each its type and its value, as 1, 1.0 and True are equal, or its
+    identity, which is a number and no type."""
+    key = []
+    for part in parts:
+        kind = type(part)
+        if kind in BY_VALUE:
+            key += kind, part
+        elif kind is np.ndarray:
+            key.append(id(part))
+        elif kind is tuple:
+            key.append(_named(part))
+        elif kind is dict:
+            key += kind, _named(part.items())
+        elif isinstance(part, np.generic):
+            key += kind, part.item()
+        else:
+            key.append(id(part))
+    return tuple(key)
 
 
 class lazy_property:

@@ -104,15 +104,26 @@ def check_parameters(estimator: Any) -> None:
     it makes the objects of all constraints anew, which is a tenth of a small fit."""
     kind, constraints = type(estimator), estimator._parameter_constraints
     params = estimator.get_params(deep=False)
-    marks = {
-        name: (kind, name, type(value), value)
-        for name, value in params.items() if type(value) in _PLAIN
-    }  # fmt: skip
-    new = {name: value for name, value in params.items() if marks.get(name) not in _valid}
+    # All at once, as most fits have the parameters of an earlier one, or each by itself.
+    whole = _mark(kind, "", tuple(params.values()))
+    if whole in _valid:
+        return
+    marks = {name: _mark(kind, name, value) for name, value in params.items()}
+    new = {name: value for name, value in params.items() if marks[name] not in _valid}
     validate_parameter_constraints(constraints, new, kind.__name__)
     if len(_valid) > _MOST_VALID:
         _valid.clear()
-    _valid.update([marks[name] for name in new if name in marks])
+    _valid.update(mark for mark in (whole, *marks.values()) if mark is not None)
+
+
+def _mark(kind, name, value):
+    """What stands for a value of a parameter that cannot be changed; None for others."""
+    plain = type(value) in _PLAIN
+    if type(value) is tuple:
+        types = tuple(map(type, value))
+        # Numbers of different types can be equal.
+        value, plain = (types, value), _PLAIN.issuperset(types)
+    return (kind, name, type(value), value) if plain else None
 
 
 def has_callbacks(estimator: Any) -> bool:

@@ -83,6 +83,11 @@ def block_solver(whiteners):
     return lambda g: np.stack([T @ (T.T @ row) for T, row in zip(matrices, g, strict=True)])
 
 
+def times_blocks(matrices, v):
+    """Each row of v (k, m) times the matrix of its own."""
+    return np.stack([row @ H for row, H in zip(v, matrices, strict=True)])
+
+
 def extended(rows, last, shift=None):
     """Rows less ``shift`` and a last column of ``last``, float64; sparse if the rows are."""
     if sparse.issparse(rows):
@@ -184,26 +189,9 @@ def scaled_solution(factor, scale, right):
     return linalg.lapack.dpotrs(factor, right / scale, lower=1)[0] / scale
 
 
-def whitener(matrix):
-    """Upper triangular T with T' matrix T = I, and its inverse, by ``scaled_cholesky``."""
-    factor, scale = scaled_cholesky(matrix)
-    inverse = linalg.lapack.dtrtri(factor, lower=1)[0]
-    return np.ascontiguousarray(inverse.T / scale[:, None]), factor.T * scale
-
-
-def singular(inverse):
-    """Whether little is left of a column's curvature by those before it, given a ``whitener``'s
-    inverse: directions are then as flat as rounding makes them."""
-    squares = np.einsum("ij,ij->j", inverse, inverse)
-    if not 1e-280 < squares.min() <= squares.max() < np.inf:
-        inverse = inverse / np.abs(inverse).max(axis=0)
-        squares = np.einsum("ij,ij->j", inverse, inverse)
-    return bool((np.diagonal(inverse) ** 2 < 1e-8 * squares).any())
-
-
 def row_whitener(rows):
-    """The ``whitener`` of rows' rows, from the rows themselves: exact in directions that are lost
-    in the rounding of the product."""
+    """The engine's ``whitener`` of rows' rows, from the rows themselves: exact in directions that
+    are lost in the rounding of the product."""
     missing = rows.shape[1] - len(rows)
     if missing > 0:
         rows = np.vstack([rows, np.zeros((missing, rows.shape[1]))])

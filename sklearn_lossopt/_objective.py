@@ -19,7 +19,7 @@ MAX_SAMPLE_ENTRIES = 2_000_000
 # The same where rows are sparse and all are needed: they cannot be read again as cheaply.
 MAX_SPARSE_ENTRIES = 16_000_000
 # Targets that a typical size is measured on.
-MAX_TYPICAL = 50_000
+MAX_TYPICAL = 10_000
 # Rows that losses and spreads of a constant prediction are measured on.
 MEASURED_ROWS = 10_000
 # Numbers in the rows that are predicted at once.
@@ -76,22 +76,22 @@ class Objective:
     def __post_init__(self):
         self.model_dtype = self.model_dtype or self.X.dtype
 
-    @property
+    @lazy_property
     def n(self):
         """Number of rows used."""
         return self.X.shape[0] if self.sample_indices is None else len(self.sample_indices)
 
-    @property
+    @lazy_property
     def d(self):
         """Number of columns."""
         return self.X.shape[1]
 
-    @property
+    @lazy_property
     def sparse(self):
         """Whether X is sparse."""
         return sparse.issparse(self.X)
 
-    @property
+    @lazy_property
     def row_size(self):
         """Numbers in an extended row, on average where rows are sparse."""
         return 1 + (self.X.nnz / max(1, self.X.shape[0]) if self.sparse else self.d)
@@ -105,18 +105,18 @@ class Objective:
             MAX_SPARSE_ENTRIES if self.sparse else MAX_SAMPLE_ENTRIES
         )
 
-    @property
+    @lazy_property
     def breakpoints(self):
         """Number of breakpoints of a piecewise linear loss, 0 for other losses."""
         return len(self.loss._breakpoints(np.ones((1, 1))) or ())
 
-    @property
+    @lazy_property
     def dual_pieces(self):
         """Number of pieces of a loss's ``DualForm``, 0 for losses without one."""
         form = self.loss._of_output(0)._dual_form(np.ones((1, 1)))
         return 0 if form is None or self.target_kind == "class" else len(form.pieces)
 
-    @property
+    @lazy_property
     def curved(self):
         """Whether the loss has second derivatives that a Newton step can use."""
         return self.loss._curvature(np.ones((1, 1)), np.zeros((1, 1))) is not None

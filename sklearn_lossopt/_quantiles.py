@@ -59,6 +59,6 @@ def _middle_ranks(n):
 
 
 def _middle(pair):
-    """The number halfway, which does not overflow where both are the same."""
+    """The number halfway; the sum of halves does not overflow."""
     low, high = pair
-    return np.where(low == high, low, 0.5 * (low + high))
+    return 0.5 * low + 0.5 * high

@@ -4,6 +4,7 @@ import numpy as np
 
 from sklearn_lossopt._engine import RowProducts
 from sklearn_lossopt._linalg import CACHED_BLOCK, LEAST_BLOCK_ROWS, extended
+from sklearn_lossopt._quantiles import weighted_median
 
 # Of the spread of most numbers in a column, what rounding beside its mean may be.
 MOST_ROUNDING = 1e-5
@@ -62,8 +63,8 @@ def middle_of_most(rows, mean):
     """What columns are to be shifted by (d,), in the type of some of their rows, and where it is
     not the mean, which a few numbers may take so far away that its rounding hides the others."""
     dtype, rows = rows.dtype, rows.astype(np.float64)
-    middle = np.median(rows, axis=0)
-    spread = np.median(np.abs(rows - middle), axis=0)
+    middle = weighted_median(rows, None)
+    spread = weighted_median(np.abs(rows - middle), None)
     moved = np.finfo(dtype).eps * np.abs(mean - middle) > MOST_ROUNDING * spread
     # Where most numbers are equal, they are rounded alike.
     moved &= spread > 0

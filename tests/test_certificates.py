@@ -23,8 +23,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_lossopt import DivergenceError, GradientClassifier, GradientRegressor
 from sklearn_lossopt._solvers import huber_scale
-from sklearn_lossopt._solvers.certificate import inverted_gap
+from sklearn_lossopt._solvers.certificate import Certificate
 from sklearn_lossopt._solvers.newton import HessianModel
+from sklearn_lossopt._solvers.row_gaps import inverted_gap
+from sklearn_lossopt._training.convergence import Convergence
 from sklearn_lossopt.losses import Huber, LogCosh, RegressionLoss
 from sklearn_lossopt.losses._base import Loss
 from sklearn_lossopt.losses._conjugates import Entropy, relative_entropy
@@ -197,6 +199,37 @@ def test_a_certificate_is_true(task, loss, optimizer, alpha):
         if model.converged_:
             found = gaps(model, X, y, alpha)
             assert found.max() <= 2 * TOL * len(found), name
+
+
+NO_PASS = [pair for pair in SMOOTH if Loss.resolve(pair[1])._gap_radius > 0]
+
+
+@pytest.mark.parametrize("alpha", [1e-2, 1e-4, 0.0])
+@pytest.mark.parametrize("task, loss", NO_PASS)
+def test_what_the_last_step_knows_is_a_certificate(task, loss, alpha, monkeypatch):
+    """By the Hessian, or by the gradient and the penalty: no pass over the rows is made for it."""
+    found, passes = [], []
+    step, measure = Convergence.newton_direction, Certificate.measure
+
+    def recorded(self, *args, **kwargs):
+        value, direction = self.iterate.evaluate(gradient=True), step(self, *args, **kwargs)
+        found.append((value, self.gap))
+        return direction
+
+    monkeypatch.setattr(Convergence, "newton_direction", recorded)
+    monkeypatch.setattr(Certificate, "measure", lambda *a: passes.append(1) or measure(*a))
+    if task == "regression":
+        X, y = regression_problem("near", loss)
+        y = 1 + 0.1 * y if loss in POSITIVE_TARGETS else y
+    else:
+        X, y = classification_problem("overlapping")
+    model = make(task, loss, alpha=alpha, tol=1e-4).fit(X, y)
+    assert model.converged_ and not passes
+    y = y.astype(float) if task == "regression" else np.where(y == 1, 1.0, -1.0)
+    problem = Problem(Loss.resolve(loss), X, y, alpha)
+    least = problem.optimum(np.append(model.coef_, model.intercept_))
+    proven = [(value, gap) for value, gap in found if gap <= 1e-4 * value]
+    assert proven and all(value - least <= gap + 1e-12 * value for value, gap in proven)
 
 
 BOUNDED = ["log_cosh", Huber(delta=1.35), Huber(delta=1e-3)]

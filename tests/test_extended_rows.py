@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sklearn_lossopt._rows import ExtendedRows
@@ -79,3 +79,15 @@ def test_shapes_must_agree(made):
             getattr(rows, method)(np.zeros(wrong))
     with pytest.raises(IndexError):
         rows.part(0, N + 1)
+
+
+@pytest.mark.parametrize("d", [1, 23, 24, 39, 40, 81, 159, 160, 200])
+@pytest.mark.parametrize("k", [1, 2])
+def test_gram_matrices_of_any_number_of_columns(d, k):
+    """Few are multiplied all with all, more in bands, many by a symmetric product."""
+    rng = np.random.default_rng(d)
+    X, h = rng.normal(size=(300, d)), rng.normal(size=(300, k))
+    x = np.column_stack([X, np.ones(300)])
+    found = ExtendedRows(X, None, None, 1.0).grams(h)
+    assert_allclose(found, np.einsum("ni,nr,nj->rij", x, h, x, optimize=True), atol=1e-11)
+    assert_array_equal(found, found.swapaxes(1, 2))

@@ -5,12 +5,12 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from sklearn_lossopt._engine import singular, whitener
 from sklearn_lossopt._linalg import (
     block_solver,
     row_blocks,
     triangular_solution,
     weighted_grams,
-    whitener,
 )
 
 LAYOUTS = {"dense": np.asarray, "sparse": sparse.csr_array}
@@ -72,3 +72,27 @@ def test_triangular_solution(n, lower):
     x = triangular_solution(matrix, np.ones((n, 3)), lower=lower)
     assert x.shape == (n, 3)
     assert_allclose(matrix @ x, 1)
+
+
+def test_whitener_is_a_triangular_inverse_root():
+    x = make_rows(40, 6) * 10.0 ** np.arange(-3, 3)
+    H = x.T @ x
+    T, inverse = whitener(H)
+    assert_allclose(T.T @ H @ T, np.eye(6), atol=1e-9)
+    assert_allclose(T @ inverse, np.eye(6), atol=1e-12)
+    assert_allclose(inverse.T @ inverse, H, rtol=1e-9, atol=1e-9 * H.max())
+    assert (np.tril(T, -1) == 0).all()
+    assert not singular(inverse)
+
+
+def test_whitener_lets_directions_without_curvature_have_next_to_none():
+    x = make_rows(40, 4)
+    x[:, 2], x[:, 3] = x[:, 0] - x[:, 1], 0.0
+    T, inverse = whitener(x.T @ x)
+    assert np.isfinite(T).all()
+    assert_allclose(T @ inverse, np.eye(4), atol=1e-6)
+    assert_allclose(inverse.T @ inverse, x.T @ x + np.diag([0, 0, 0, 1]), atol=1e-7 * (x**2).sum())
+    assert singular(inverse)
+    # Squares of these overflow, or vanish.
+    assert singular(1e200 * inverse) and singular(1e-200 * inverse)
+    assert not singular(1e200 * np.eye(3))

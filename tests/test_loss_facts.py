@@ -15,7 +15,7 @@ from sklearn._loss import loss as sklearn_losses
 from sklearn.linear_model import _sgd_fast
 from test_losses import BREAKS, CONFIGURATIONS, each_loss, one_vs_rest, targets
 
-from sklearn_lossopt.losses import Loss, registry
+from sklearn_lossopt.losses import Loss, check_loss, registry
 
 SMOOTH = [name for name, loss in registry().items() if loss.smooth]
 POSITIVE = ["poisson", "gamma", "tweedie"]
@@ -28,6 +28,12 @@ each_smooth_loss = pytest.mark.parametrize(
         for params, kind in CONFIGURATIONS[name]
     ],
 )
+
+CURVED = [
+    (name, params, kind)
+    for name, loss in registry().items() if loss._gap_radius > 0
+    for params, kind in CONFIGURATIONS[name]
+]  # fmt: skip
 
 
 def columns(array):
@@ -464,3 +470,34 @@ def test_units_count_weights_as_repeated_rows(dtype):
                 loss._y_scale(nearly_equal.repeat(weight.astype(int), axis=0)),
                 rtol=1e-5,
             )
+
+
+@pytest.mark.parametrize("name", registry())
+def test_which_losses_are_convex(name):
+    # Half deviances with log link are between Poisson's and Gamma's.
+    for params in [{}, *({"power": p} for p in (-1, 0, 1, 1.9, 2, 3) if name == "tweedie")]:
+        loss = Loss.resolve(name).set_params(**params)
+        assert loss._convex == check_loss(loss)["convex"], params
+
+
+def test_a_loss_of_another_formula_is_not_known_to_be_convex():
+    class Other(type(Loss.resolve("tweedie"))):
+        def loss_gradient(self, y, raw):
+            return np.sin(raw - y), np.cos(raw - y)
+
+    assert not Other()._convex
+
+
+@pytest.mark.parametrize("name, params, kind", CURVED)
+def test_second_derivative_bounds_the_gap_of_the_dual_that_it_leads_to(name, params, kind):
+    loss = Loss.resolve(name).set_params(**params)
+    rng = np.random.default_rng(0)
+    y, shape = targets(kind, 2000, rng)
+    raw = 3 * rng.normal(size=shape)
+    slope = columns(loss.loss_gradient(y, raw)[1])
+    y, raw = y if kind == "index" else columns(y), columns(raw)
+    moved = min(loss._gap_radius, 9.0) * rng.uniform(-1, 1, size=raw.shape)
+    bent = loss._curvature_operator(y, raw)(moved)
+    gap = loss._fenchel_gap(y, raw, slope + bent)
+    bound = moved * bent if gap.ndim == 2 else (moved * bent).sum(axis=1)
+    assert (gap <= bound * (1 + 1e-9) + 1e-12).all()

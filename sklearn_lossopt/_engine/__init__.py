@@ -57,6 +57,7 @@ from sklearn_lossopt._engine._rows import Rows  # noqa: E402
 from sklearn_lossopt._engine._sign_search import sign_search  # noqa: E402
 from sklearn_lossopt._engine._stop import StopFlag, Stopped, look_for_stop  # noqa: E402
 from sklearn_lossopt._engine._trainer import Trainer, run_bank  # noqa: E402
+from sklearn_lossopt._engine._whitener import singular, whitener  # noqa: E402
 
 __all__ = [
     "ACTIVATION_KERNELS",
@@ -75,4 +76,6 @@ __all__ = [
     "look_for_stop",
     "run_bank",
     "sign_search",
+    "singular",
+    "whitener",
 ]

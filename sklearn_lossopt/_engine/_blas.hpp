@@ -48,6 +48,15 @@ static void cholesky_solution(
     potrs((char *)"L", &n_, &one, (double *)factor, &n_, b, &n_, &info);
 }
 
+/* The inverse of a lower triangle, in its place. */
+template <class Int>
+static void triangular_inverse(void (*trtri)(char *, char *, Int *, double *, Int *, Int *), ptrdiff_t n,
+                               double *A)
+{
+    Int n_ = (Int)n, info;
+    trtri((char *)"L", (char *)"N", &n_, A, &n_, &info);
+}
+
 }  // namespace lossopt
 
 #endif

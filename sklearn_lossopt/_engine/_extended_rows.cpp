@@ -4,13 +4,11 @@
  * rows are copied.  Sums are formed in the order of the rows. */
 #include "_level.hpp"
 #include "_extended_rows.hpp"
+#include "_gram.hpp"
 #include "_row_kinds.hpp"
 
 namespace lossopt {
 namespace LOSSOPT_LEVEL {
-
-/* Up to so many a general product of all columns takes less time than a symmetric one. */
-constexpr ptrdiff_t FEW_COLUMNS = 64;
 
 template <class Row> class Products {
     const ExtendedRows &p;
@@ -49,16 +47,6 @@ template <class Row> class Products {
             }
         }
         return found;
-    }
-
-    /* H += sign bent' bent, at least one triangle */
-    void add_gram(ptrdiff_t count, double sign, const double *bent, double *H) const
-    {
-        if (size > FEW_COLUMNS)
-            p.syrk(size, count, sign, bent, H);
-        else
-            p.host->gemm.for_double("T", "N", size, size, count, sign, bent, size, bent, size, 1, H,
-                                    size);
     }
 
   public:
@@ -132,11 +120,13 @@ template <class Row> class Products {
                 for (ptrdiff_t r = 0; r < k; r++)
                     for (double sign = 1; sign >= -1; sign -= 2) {
                         ptrdiff_t found = scaled(i, count, h + i * k + r, k, sign, copied, bent);
+                        double *H = out + r * size * size;
                         if (found)
-                            add_gram(found, sign, bent, out + r * size * size);
+                            add_upper_gram(p.host, found, size, sign, bent, H,
+                                           [&] { p.syrk(size, found, sign, bent, H); });
                     }
             }
-            /* The triangle that was formed has the columns of each row up to its own. */
+            /* Each row has the columns from its own on. */
             for (ptrdiff_t r = 0; r < k; r++, out += size * size)
                 for (ptrdiff_t i = 0; i < size; i++)
                     for (ptrdiff_t j = 0; j < i; j++)

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 
+from sklearn_lossopt._engine._arrays cimport first_number
 from sklearn_lossopt._engine._plan cimport Activation, CatchUp, Level, Loss, Optimizer
 
 cdef extern from "_cpu.hpp" namespace "lossopt":
@@ -33,8 +34,8 @@ cdef class LossKernel:
         value = np.empty((1 if self.joint else k, n), raw.dtype)
         gradient = np.empty_like(raw_columns)
         level.call_loss(
-            self.loss, raw.dtype == np.float32, n, k, address(y_columns), address(raw_columns),
-            numbers, address(value), address(gradient))
+            self.loss, raw.dtype == np.float32, n, k, first_number(y_columns), first_number(raw_columns),
+            numbers, first_number(value), first_number(gradient))
         return value.sum(axis=0), gradient.T.reshape(raw.shape)
 
 
@@ -49,11 +50,7 @@ cdef class ActivationKernel:
         """Replace a C-contiguous array, float32 or float64, by its activations."""
         if not (z.flags.c_contiguous and z.flags.writeable and z.dtype.kind == "f"):
             raise TypeError("expected a writeable C-contiguous array of floats")
-        level.activate(self.activation, z.dtype == np.float32, z.size, address(z))
-
-
-cdef void* address(array):
-    return <void*> <size_t> array.ctypes.data
+        level.activate(self.activation, z.dtype == np.float32, z.size, first_number(z))
 
 
 cdef loss_kernels(const Loss* loss):

@@ -4,6 +4,7 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
+from sklearn_lossopt._engine._arrays cimport first_number
 from sklearn_lossopt._engine._kernels cimport level
 from sklearn_lossopt._engine._plan cimport Csr
 
@@ -49,5 +50,5 @@ def column_moments(X, weight, sample_indices, origin):
     return np.asarray(sums), mass
 
 
-cdef void* address(array):
-    return NULL if array is None else <void*> <size_t> array.ctypes.data
+cdef void* address(array) except? NULL:
+    return NULL if array is None else first_number(array)

@@ -5,6 +5,7 @@ import numpy as np
 from libc.math cimport sqrt
 from libc.stdint cimport int32_t
 
+from sklearn_lossopt._engine._arrays cimport first_number
 from sklearn_lossopt._engine._kernels cimport level
 from sklearn_lossopt._engine._plan cimport (
     METRIC_NONE, N_TABLES, PATH_DENSE, PATH_DIRECT, PATH_LAZY, Lazy, Plan)
@@ -41,7 +42,7 @@ cdef class SparsePaths:
 
     cdef void* new(self, array) except NULL:
         self.keep.append(array)
-        return <void*> <size_t> array.ctypes.data
+        return first_number(array)
 
     cdef void* zeros(self, Py_ssize_t size) except NULL:
         return self.new(np.zeros(size, self.dtype))

@@ -4,6 +4,7 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
+from sklearn_lossopt._engine._arrays cimport first_number
 from sklearn_lossopt._engine._kernels cimport level
 
 
@@ -14,7 +15,7 @@ cdef void* address(array, dtype, list keep) except? NULL:
     if array.dtype != dtype or not array.flags.c_contiguous:
         raise TypeError(f"expected a C-contiguous array of {np.dtype(dtype)}")
     keep.append(array)
-    return <void*> <size_t> array.ctypes.data
+    return first_number(array)
 
 
 cdef class Rows:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "_conjugates.hpp"
+#include "_gram.hpp"
 #include "_lagrangian.hpp"
 #include "_math.hpp"
 #include "_products.hpp"
@@ -268,7 +269,8 @@ template <class Row> class SmoothProblem {
             gemm("N", "N", buffered, size, p.n_null, -1, on_null, p.n_null, p.null, size, 1, buffer,
                  size);
         }
-        p.lapack->syrk(size, buffered, buffer, H);
+        add_upper_gram(p.host, buffered, size, 1, buffer, H,
+                       [&] { p.lapack->syrk(size, buffered, buffer, H); });
         work += 0.5 * (double)(buffered * size) * (double)size;
         buffered = 0;
     }

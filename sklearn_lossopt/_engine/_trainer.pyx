@@ -4,6 +4,7 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from sklearn_lossopt._engine._arrays cimport first_number
 from sklearn_lossopt._engine._custom cimport Custom, host
 from sklearn_lossopt._engine._kernels cimport ActivationKernel, LossKernel, StepKernel, level
 from sklearn_lossopt._engine._paths cimport SparsePaths
@@ -144,7 +145,7 @@ cdef class Trainer:
         if writable and not array.flags.writeable:
             raise TypeError("expected a writeable array")
         self.keep.append((array, writable))
-        return <void*> <size_t> array.ctypes.data
+        return first_number(array)
 
     cdef void* zeros(self, shape) except NULL:
         """An array of X's dtype."""
@@ -360,7 +361,7 @@ cdef class Trainer:
         cdef double* out = NULL
         cdef double objective
         if gradient is not None:
-            out = <double*> <size_t> gradient.ctypes.data
+            out = <double*> first_number(gradient)
         with nogil:
             level.evaluate(&self.plan, out, &objective)
         return objective
@@ -392,7 +393,7 @@ def run_bank(
     cdef double[::1] history
     cdef Trainer trainer = trainers[0]
     room = np.zeros(n_members * sizeof(Member), np.uint8)
-    cdef Member* members = <Member*> <size_t> room.ctypes.data
+    cdef Member* members = <Member*> first_number(room)
     trainer.own_order()
     trainer.own_block()
     trainer.own_buffers(4)

@@ -27,7 +27,14 @@ from sklearn_lossopt._compat import (
 from sklearn_lossopt._component import as_objects
 from sklearn_lossopt._doc_link import DocLinkMixin
 from sklearn_lossopt._engine import ACTIVATION_KERNELS
-from sklearn_lossopt._estimators.data import TrainingData, canonical, check_weight, is_plain, select
+from sklearn_lossopt._estimators.data import (
+    TrainingData,
+    canonical,
+    check_target,
+    check_weight,
+    is_plain,
+    select,
+)
 from sklearn_lossopt._estimators.members import EstimatorFit, train_members
 from sklearn_lossopt._estimators.parameters import resolve_loss, resolve_scorer, resolve_settings
 from sklearn_lossopt._estimators.partial_fit import cast, check_chunk_parameters, train_chunk
@@ -49,7 +56,7 @@ from sklearn_lossopt._solvers.huber_scale import residual_scale
 from sklearn_lossopt._training.bank import together
 from sklearn_lossopt._training.monitor import Validation
 from sklearn_lossopt._training.run import train
-from sklearn_lossopt._training.state import State
+from sklearn_lossopt._training.state import State, altered
 from sklearn_lossopt._typing import Auto, RandomState
 from sklearn_lossopt.losses import Loss
 from sklearn_lossopt.optimizers import Optimizer
@@ -233,11 +240,14 @@ class BaseGradientEstimator(
             Of convergence.
         """
         loss = resolve_loss(self)
-        settings = replace(resolve_settings(self, loss), name=name)
+        settings = resolve_settings(self, loss)
+        settings.name = name
 
         data = self._training_data(X, y, sample_weight, validation, loss, cache)
         objective = self._objective(data.rows, data.encoding, loss, cache)
-        objective = replace(objective, loss=loss._prepared(partial(residual_scale, objective)))
+        prepared = loss._prepared(partial(residual_scale, objective))
+        if prepared is not loss:
+            objective = replace(objective, loss=prepared)
         start = self._start(objective, settings) if self.warm_start else None
         state = None if start is None else self._memory(settings.optimizer, objective.X.dtype)
         self._forget_fit(settings.network)
@@ -262,15 +272,15 @@ class BaseGradientEstimator(
         weight, used = cache("used", (sample_weight, X), lambda: check_weight(sample_weight, X))
         model_dtype, X = X.dtype, self._in_training_type(X, y, used, cache)
         rows, encoding = self._encode(X, y, weight, used, loss, cache)
-        rows = replace(rows, model_dtype=model_dtype)
-        loss._check_target(select(rows.target, used))
-        loss._check_total(select(rows.target, used))
+        rows.model_dtype = model_dtype
+        checked = rows.target, used, *loss._identity()
+        cache("checked target", checked, lambda: check_target(loss, select(rows.target, used)))
         seed = self._seed(cache)
         rows, held_out = split_validation(self, rows, encoding, validation, seed, loss, cache)
         class_weights = self._class_weights(rows, encoding, cache)
         parts = rows.weight, rows.sample_indices, rows.codes, class_weights
         weighted = cache("class-weighted", parts, lambda: rows.class_weighted(class_weights, cache))
-        rows = replace(rows, weight=weighted.weight, sample_indices=weighted.sample_indices)
+        rows = altered(rows, weight=weighted.weight, sample_indices=weighted.sample_indices)
         if held_out is not None and class_weights is not None and resolve_scorer(self) is None:
             held_out = cache(
                 "class-weighted validation", (held_out, class_weights),

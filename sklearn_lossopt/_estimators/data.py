@@ -104,6 +104,12 @@ def select(array, sample_indices):
     return array if sample_indices is None else array[sample_indices]
 
 
+def check_target(loss, target):
+    """Raise ValueError where a fit to all of these targets (n, k) has no optimum."""
+    loss._check_target(target)
+    loss._check_total(target)
+
+
 def check_weight(sample_weight, X, allow_all_zero=False):
     """Checked weights, and the indices of rows whose weight is not 0; None for all of them."""
     if sample_weight is None:

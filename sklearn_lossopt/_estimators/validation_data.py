@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_lossopt._estimators.data import RowSet, canonical, check_weight, select
 from sklearn_lossopt._estimators.validation_split import set_aside
+from sklearn_lossopt._training.state import altered
 
 IN_A_PIPELINE = (
     "If this is a step of a Pipeline: it transforms X alone. Make it with "
@@ -76,7 +77,7 @@ def split_validation(estimator, rows, encoding, given, seed, loss, cache):
             return rows.sample_indices, None
 
     sample_indices, validation = cache("validation", parts, split)
-    return replace(rows, sample_indices=sample_indices), validation
+    return altered(rows, sample_indices=sample_indices), validation
 
 
 def _set_aside(rows, fraction, seed):

@@ -8,7 +8,8 @@ from hashlib import blake2b
 import numpy as np
 
 from sklearn_lossopt._cache import Cache
-from sklearn_lossopt._linalg import MATRIX_SIZE, singular, times
+from sklearn_lossopt._engine import singular
+from sklearn_lossopt._linalg import MATRIX_SIZE, times
 from sklearn_lossopt._solvers.equivalent_rows import equivalent
 from sklearn_lossopt._solvers.newton import HessianModel
 from sklearn_lossopt._solvers.null_space import MOST_COLUMNS, null_space

@@ -71,7 +71,8 @@ def raw_predictions(architecture, coef, intercept, rows):
 def predicts_finite(objective, architecture, coef, intercept):
     """Whether such a model has finite parameters, and finite predictions for all rows."""
     raw_of = partial(raw_predictions, architecture, coef, intercept)
-    finite = all(np.isfinite(part).all() for part in chain(coef, intercept))
+    parts = (coef, intercept) if architecture is None else chain(coef, intercept)
+    finite = all(np.isfinite(part).all() for part in parts)
     return finite and objective.predicts_finite(raw_of)
 
 

@@ -25,6 +25,7 @@ method for solving Lasso problems. SIAM Journal on Optimization 28(1), 433-458.
 import numpy as np
 from scipy import linalg
 
+from sklearn_lossopt._cache import lazy_property
 from sklearn_lossopt._linalg import MATRIX_SIZE
 
 # Newton steps in one outer step, at most.
@@ -172,7 +173,7 @@ class AugmentedLagrangian:
         """Begin with these duals, which lie in their bounds."""
         self.theta[...] = theta
 
-    @property
+    @lazy_property
     def bounded_below(self):
         """See ``is_bounded_below``."""
         return is_bounded_below(self.low, self.high)

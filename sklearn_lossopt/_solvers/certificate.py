@@ -25,10 +25,15 @@ section 3.3. Springer.
 
 import numpy as np
 
-from sklearn_lossopt._linalg import (
-    MATRIX_SIZE,
-    block_solver,
-    whitener,
+from sklearn_lossopt._engine import whitener
+from sklearn_lossopt._linalg import MATRIX_SIZE, block_solver
+from sklearn_lossopt._solvers.row_gaps import (
+    row_losses,
+    sum_curvature,
+    sum_curved_moments,
+    sum_gaps,
+    sum_losses,
+    sum_sizes,
 )
 
 # Multiplications that the Hessian of all rows may take where the sample's does not do.
@@ -111,10 +116,8 @@ class Certificate:
             gaps += self._sum(objective.l1 * np.abs(coef) - held * coef)
         else:
             rest[:, :-1] += objective.l2 * (coef + step)
-        if not objective.fit_intercept:
-            rest[:, -1] = 0.0
         gaps += self._sum(0.5 * objective.l2 * step**2)
-        return values, gaps, rest
+        return values, gaps, self._of_constraint(rest)
 
     def _of_the_loss(self, weights, direction):
         """The same without the penalty, and the duals' mean of the rows."""
@@ -140,7 +143,7 @@ class Certificate:
         """Sums over rows or coefficients (k, m), of all outputs in the first if they belong
         together."""
         sums = terms.sum(axis=1)
-        if self.together:
+        if self.together and len(sums) > 1:
             sums = np.append(sums.sum(), np.zeros(len(sums) - 1))
         return sums
 
@@ -194,6 +197,58 @@ class Certificate:
                 correction, left = self._solve(rest), np.inf
             direction, before = direction - correction, left
         return np.inf, direction
+
+    def without_rows(self, gradient, direction, wanted):
+        """Bound F(w) - F* by what is known at w, before any pass over the rows.
+
+        Parameters
+        ----------
+        gradient, direction : ndarray of shape (k, d + 1)
+            Newton's.
+        wanted : float
+            The gap that is wanted.
+
+        Returns
+        -------
+        gap : float
+            Infinite where nothing is proven.
+        """
+        objective = self.objective
+        one = self.together or objective.n_outputs == 1
+        known = one and objective.loss._convex and objective.X.dtype == np.float64
+        if not known or objective.l1 > 0:
+            return np.inf
+        if self.hessian.product is None:
+            return self._by_slopes(gradient, wanted)
+        return self._by_curvature(gradient, direction)
+
+    def _by_slopes(self, gradient, wanted):
+        """By the rows' slopes at w, which are duals without a gap. All that they lack is the
+        gradient, which the penalty's dual makes up for; of the intercepts little may be left."""
+        if self.objective.l2 == 0:
+            return np.inf
+        intercept = self._of_constraint(gradient.copy())
+        intercept[:, :-1] = 0
+        left = 2 * abs(float(np.vdot(intercept, self._solve(intercept))))
+        if not left <= SMALL * wanted:
+            return np.inf
+        return float(np.sum(gradient[:, :-1] ** 2)) / (2 * self.objective.l2) + left
+
+    def _by_curvature(self, gradient, direction):
+        """By the slopes at the end of the direction in the rows' quadratic models: duals whose gaps
+        the Hessian bounds, see ``Loss._gap_radius``, and which lack what the direction leaves."""
+        along = self.hessian.product(direction)
+        rest = self._of_constraint(gradient + along)
+        left = abs(0.5 * float(np.vdot(rest, self._solve(rest))))
+        if not left <= SMALL * abs(0.5 * float(np.vdot(gradient, direction))):
+            return np.inf
+        return float(np.vdot(direction, along)) + 2 * left
+
+    def _of_constraint(self, rest):
+        """What the constraint is short of, in place: there is none of a missing intercept."""
+        if not self.objective.fit_intercept:
+            rest[:, -1] = 0.0
+        return rest
 
     def _left_to_penalty(self, rest, direction):
         """What the gap is larger by if the penalty's dual makes up for what the constraint is
@@ -292,43 +347,6 @@ class Certificate:
         return True
 
 
-def sum_losses(loss, joint, x, y, share, weights):
-    """Sums over rows for ``Objective.total``: the losses at the weights, of each output."""
-    return ((share * row_losses(loss, y, x.predict(weights), joint)[0]).sum(axis=0),)
-
-
-def sum_gaps(loss, joint, x, y, share, weights, direction):
-    """The same of the losses, of the duality gaps that a direction promises, and of the duals times
-    the rows."""
-    value, dual, gap = row_gaps(loss, y, x.predict(weights), x.predict(direction), joint)
-    return (share * value).sum(axis=0), (share * gap).sum(axis=0), x.pull(dual * share)
-
-
-def sum_sizes(loss, joint, x, y, share, weights, direction):
-    """The same of the sizes of the terms that add up to duals times rows."""
-    x = x.array()
-    raw = x @ weights.T
-    dual = np.abs(row_gaps(loss, y, raw, x @ direction.T, joint)[1])
-    # Predictions are rounded too: where rows are met exactly, duals are that alone.
-    dual += 0.01 * loss._curvature(y, raw) * (abs(x) @ np.abs(weights).T)
-    return ((dual * share).T @ abs(x),)
-
-
-def sum_curved_moments(loss, joint, x, y, share, weights):
-    """The same of the columns' squares (k, d) and of the rows (k, d + 1), times the curvature."""
-    h = loss._curvature(y, x.predict(weights)) * share
-    return np.stack([x.column_squares(each) for each in h.T.copy()]), x.pull(h)
-
-
-def sum_curvature(loss, joint, x, y, share, weights, constant, floor):
-    """The same of the curvature, a matrix for each output; one for all where it is ``constant``."""
-    if constant is None:
-        h = np.maximum(loss._curvature(y, x.predict(weights)), floor)
-    else:
-        h = np.full(share.shape, constant)
-    return tuple(x.grams(h * share))
-
-
 class QuadraticLoss:
     """The mean loss of each output where its curvature is constant: a quadratic function, whose
     value and gradient at the best constant model all fits on the same rows share.
@@ -341,13 +359,18 @@ class QuadraticLoss:
 
     def __init__(self, hessian):
         objective, x, (y, weight) = hessian.objective, hessian.rows, hessian.labels
-        share = 1 / len(weight) if objective.weight is None else weight / weight.sum()
+        count = len(weight)
         self.H = hessian.constant_matrix
         self.base = np.zeros((objective.n_outputs, x.shape[1]))
         self.base[:, -1] = objective.best_constant()
-        raw = np.tile(x.last * self.base[:, -1], (len(weight), 1))
+        raw = np.tile(x.last * self.base[:, -1], (count, 1))
         value, slope = row_losses(objective.loss, y, raw, False)
-        self.values, self.gradients = (share * value).sum(axis=0), x.pull(share * slope)
+        if objective.weight is not None:
+            # Of mean 1.
+            value, slope = weight * value, weight * slope
+        # In a fifth of the time of a sum over the first axis.
+        self.values = np.einsum("ij->j", value) / count
+        self.gradients = x.pull(slope) / count
 
     @classmethod
     def of(cls, hessian):
@@ -375,67 +398,3 @@ class QuadraticLoss:
             return None
         gaps = 0.5 * np.sum(direction * moved, axis=1)
         return values, gaps, self.gradients + bent + moved
-
-
-def row_losses(loss, y, raw, joint):
-    """Losses and derivatives (n, k); of a joint loss the first column has all of the loss."""
-    if not joint and all(loss._of_output(r) is loss for r in range(raw.shape[1])):
-        # One loss of all numbers.
-        flat = np.ascontiguousarray(y, np.float64).ravel(), raw.ravel()
-        parts = loss.loss_gradient(*flat)
-        return tuple(np.asarray(part, np.float64).reshape(raw.shape) for part in parts)
-    value, gradient = np.zeros(raw.shape), np.empty(raw.shape)
-    if joint:
-        value[:, 0], gradient[...] = loss.loss_gradient(y, raw)
-        return value, gradient
-    for r in range(raw.shape[1]):
-        value[:, r], gradient[:, r] = loss._of_output(r).loss_gradient(
-            np.ascontiguousarray(y[:, r], np.float64), np.ascontiguousarray(raw[:, r])
-        )
-    return value, gradient
-
-
-def row_gaps(loss, y, raw, moved, joint):
-    """For each row and output: the loss, the dual variable of a change of the raw prediction, and
-    by how much that dual falls short of the loss. Of a joint loss the first column has all."""
-    k = raw.shape[1]
-    value, gradient = row_losses(loss, y, raw, joint)
-    dual = gradient + loss._curvature_operator(y, raw)(moved)
-    if not joint and loss._dual_form(y) is not None:
-        dual = np.clip(dual, *loss._dual_domain(y))
-    gap = loss._fenchel_gap(y, raw, dual)
-    if gap is None and not joint:
-        gap = inverted_gap(loss, y, raw, dual, moved, value, gradient)
-    if gap is None:
-        gap = 0.5 * ((dual - gradient) * moved).sum(axis=1)
-    if gap.ndim == 1:
-        gap = np.column_stack([gap, np.zeros((len(gap), k - 1))])
-    return value, dual, gap
-
-
-def inverted_gap(loss, y, raw, dual, moved, value, gradient):
-    """The same for a loss without a formula for its conjugate: the raw prediction where the dual
-    is the derivative is looked for. Where the loss is not convex, its quadratic model's."""
-    gap = np.empty(raw.shape)
-    for r in range(raw.shape[1]):
-        one, target = loss._of_output(r), np.ascontiguousarray(y[:, r], np.float64)
-        start, wanted = raw[:, r], dual[:, r]
-        z = start + moved[:, r]
-        for _ in range(20):
-            there, slope = one.loss_gradient(target, z)
-            miss = wanted - slope
-            h = one._curvature(target[:, None], z[:, None])[:, 0]
-            # What is missed changes the gap by its square; less than the slope's rounding is none.
-            rounding = 1e-13 * (np.abs(wanted) + h * (1 + np.abs(z)))
-            done = np.abs(miss) <= 1e-3 * np.abs(wanted - gradient[:, r]) + rounding
-            if done.all():
-                break
-            limit = 2 * np.abs(moved[:, r]) + 1e-8
-            step = np.where(h > 0, miss / np.where(h > 0, h, 1), 0)
-            z = z + np.where(done, 0, np.clip(step, -limit, limit))
-        found = value[:, r] - there - wanted * (start - z)
-        model = 0.5 * np.abs((wanted - gradient[:, r]) * moved[:, r])
-        tiny = 1e-12 * (np.abs(value[:, r]) + np.abs(there))
-        found = np.where(found < -tiny, model, np.maximum(found, 0))
-        gap[:, r] = np.where(done, found, np.inf)
-    return gap

@@ -18,6 +18,7 @@ import math
 
 import numpy as np
 
+from sklearn_lossopt._cache import lazy_property
 from sklearn_lossopt._engine import DualDescent, look_for_stop
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._solvers.augmented_lagrangian import fenchel_gaps, is_bounded_below, total
@@ -88,7 +89,7 @@ class DualDescentSolver:
         self.count, self.history = 0, []
         self.most, self.first = NARROW if objective.d <= MATRIX_SIZE else WIDE
 
-    @property
+    @lazy_property
     def bounded_below(self):
         """See ``is_bounded_below``."""
         return is_bounded_below(self.low, self.high)

@@ -85,27 +85,31 @@ class ScaleSearch:
         outer = 0.0 if self.l1 == 0 else 1.0
         last, momentum = w, 0
         for _ in range(100):
-            delta = self.epsilon * sigma
-            value = self._criterion(w, r, delta)
-            start, left = w, r
+            start, left, aim = w, r, sigma
             if outer == 1:
                 # Reweighting gets an accelerated start instead.
                 ahead = w + momentum / (momentum + 3) * (w - last)
-                missed = self._residuals(ahead)
-                faster = self._criterion(ahead, missed, delta) < value
+                missed, delta = self._residuals(ahead), self.epsilon * sigma
+                faster = self._criterion(ahead, missed, delta) < self._criterion(w, r, delta)
                 start, left, momentum = (ahead, missed, momentum + 1) if faster else (w, r, 1)
-            moved = self._step(start, left, delta, outer)
-            missed = self._residuals(moved)
+            if outer == 0 and self.has_matrix:
+                moved, aim = self._joint_step(w, r, sigma)
+            else:
+                moved = self._step(start, left, self.epsilon * sigma, outer)
+            missed, delta = self._residuals(moved), self.epsilon * aim
             # At the end the criterion is flat to rounding where steps still mend the scale.
-            if outer < 1 and self._criterion(moved, missed, delta) > (1 + 1e-14) * value:
-                moved = self._step(w, r, delta, 1.0)
+            before, rounding = (w, r, delta), 1 + 1e-14
+            if outer < 1 and (
+                self._criterion(moved, missed, delta) > rounding * self._criterion(*before)
+            ):
+                moved, aim = self._step(w, r, self.epsilon * sigma, 1.0), sigma
                 missed = self._residuals(moved)
                 outer = min(10 * outer, 1.0)
             elif self.l1 > 0:
                 outer *= 0.3
-            last, w, r, before = w, moved, missed, sigma
+            last, w, r = w, moved, missed
             sigma = self._scale_of(r)
-            if sigma == self.least or abs(sigma - before) <= 1e-11 * sigma:
+            if sigma == self.least or abs(sigma - aim) <= 1e-11 * sigma:
                 break
         return self.unit * sigma
 
@@ -132,22 +136,17 @@ class ScaleSearch:
     def _scale_of(self, r):
         """The best scale of residuals r: the mean of min(r / sigma, epsilon)^2 falls with sigma,
         and is 1 at the minimum."""
-        epsilon, share, squares, least = self.epsilon, self.share, r**2, self.least
-        # From the middle: outliers may be any size larger, and where many fit exactly a start from
-        # the last scale ends elsewhere.
-        sigma = max(1.4826 * _median(np.abs(r)), least)
-        for _ in range(200):
-            inner = squares <= (epsilon * sigma) ** 2
-            outside = epsilon**2 * (1 - share @ inner)
-            if outside < 1:
-                before, sigma = sigma, np.sqrt(share @ (squares * inner) / (1 - outside))
-                if abs(sigma - before) <= 1e-13 * sigma:
-                    break
-            else:
-                sigma *= 0.5
-            if sigma <= least:
-                break
-        return max(sigma, least)
+        squares, share, square = r**2, self.share, self.epsilon**2
+        if self.objective.weight is None:
+            squares.sort()
+        else:
+            order = np.argsort(squares)
+            squares, share = squares[order], share[order]
+        # Of the rows up to each: their sum, and the share of the others.
+        inner, outside = np.cumsum(share * squares), 1 - np.cumsum(share)
+        # How many are inside of epsilon sigma, as far as they are no less than it makes them.
+        last = np.count_nonzero(square * (inner + outside * squares) >= squares) - 1
+        return max(math.sqrt(inner[last] / (1 - square * outside[last])), self.least)
 
     def _criterion(self, w, r, delta):
         """Huber's objective at a fixed delta, given the residuals of w."""
@@ -158,16 +157,10 @@ class ScaleSearch:
         return value + self.l1 * np.abs(coef).sum()
 
     def _step(self, w, r, delta, outer):
-        """The minimiser of a quadratic model at w, whose residuals are r.
-
-        Outliers have the share ``outer`` of their weight in reweighted least squares. That never
-        overshoots; Newton's weights, where they have none, are exact near the end.
-        """
+        """The minimiser of a quadratic model at w, whose residuals are r. Reweighted least squares
+        never overshoot; Newton's weights, where outliers have none, are exact near the end."""
         share, l2 = self.share, self.l2
-        size = np.maximum(np.abs(r), 1e-300)
-        h = np.where(size <= delta, 1.0, outer * (delta / size))
-        g = self._sum(share * np.minimum(np.maximum(r, -delta), delta))
-        g[:-1] -= l2 * w[:-1]
+        h, g = self._weights(r, delta, outer), self._slope(w, r, delta)
         if self.l1 > 0:
             model = QuadraticModel(
                 self.hessian.sample[0], share[:, None], h[:, None].__mul__, 1, l2
@@ -186,6 +179,43 @@ class ScaleSearch:
             return out
 
         return w + conjugate_gradients(product, lambda v: v / diagonal, g, 1e-4, 500)[0]
+
+    def _joint_step(self, w, r, sigma):
+        """Newton's step for weights and scale together; returns both.
+
+        As long as the same rows are outliers, the minimiser moves along a line with the scale, and
+        the best scale on it solves a quadratic equation.
+        """
+        share, delta = self.share, self.epsilon * sigma
+        h = self._weights(r, delta, 0.0)
+        solve = semidefinite_solver(self._matrix(h))
+        moved = w + solve(self._slope(w, r, delta))
+        outliers = share * (1 - h)
+        along = solve(self._sum(self.epsilon * outliers * np.sign(r)))
+        left, shift = self._residuals(moved), self.rows.predict(along[None])[:, 0]
+        inside = share * h
+        rest = 1 - self.epsilon**2 * outliers.sum()
+        # a t^2 - 2 b t + c = 0 for the change t of the scale.
+        a = inside @ shift**2 - rest
+        b = inside @ (left * shift) + sigma * rest
+        c = inside @ left**2 - rest * sigma**2
+        root = b**2 - a * c
+        if not (root >= 0 and b > 0):
+            return moved, sigma
+        t = c / (b + math.sqrt(root))
+        return (moved + t * along, sigma + t) if abs(t) < 0.5 * sigma else (moved, sigma)
+
+    def _weights(self, r, delta, outer):
+        """The rows' curvatures: 1, and of outliers the share ``outer`` of their weight in
+        reweighted least squares."""
+        size = np.maximum(np.abs(r), 1e-300)
+        return np.where(size <= delta, 1.0, outer * (delta / size))
+
+    def _slope(self, w, r, delta):
+        """Minus the criterion's gradient at w, whose residuals are r, at a fixed delta."""
+        g = self._sum(self.share * np.minimum(np.maximum(r, -delta), delta))
+        g[:-1] -= self.l2 * w[:-1]
+        return g
 
     def _matrix(self, h):
         """The criterion's Hessian: the Gram matrix less what few rows lack of it."""

@@ -1,8 +1,11 @@
 """Second derivatives of an objective, and Newton's step from them."""
 
+from functools import partial
+
 import numpy as np
 
 from sklearn_lossopt._cache import lazy_property
+from sklearn_lossopt._engine import singular, whitener
 from sklearn_lossopt._linalg import (
     MATRIX_SIZE,
     block_solver,
@@ -11,23 +14,22 @@ from sklearn_lossopt._linalg import (
     row_whitener,
     scale_columns,
     scale_rows,
-    singular,
     squares,
-    whitener,
+    times_blocks,
 )
 from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
 from sklearn_lossopt._rows import ExtendedRows
+from sklearn_lossopt._solvers.joint_hessian import joins, joint_matrix
 from sklearn_lossopt._solvers.proximal_newton import SEARCH_STEPS, proximal_newton_direction
 
 # The same as MAX_SAMPLE_ENTRIES where an l1 penalty leaves few of many columns.
 MAX_L1_SAMPLE_ENTRIES = 8_000_000
-# Rows for each column, and at least, that a Newton step needs.
+# Rows for each column, and at least, of a Newton step.
 COLUMN_ROWS, LEAST_ROWS = 100, 2000
+# Attributes that the sampled rows decide.
+SAMPLED = "basis", "rows", "labels", "sample", "gram", "constant_matrix", "reduced_rows"
 # Of conjugate gradients for one direction, at most.
 MAX_ITERATIONS = 480
-# As MATRIX_SIZE, for all outputs of a joint loss together, and the products that the matrix may
-# take near the optimum and far from it.
-JOINT_MATRIX_SIZE, JOINT_COST, FAR_COST = 512, 1e9, 2e7
 
 
 class Factor:
@@ -77,6 +79,9 @@ class HessianModel:
         # it is lost in rounding.
         self.solve, self.iterated = None, False
         self.model_diagonal = self.model_lost = None
+        # Multiplies (k, d + 1) by the last direction's Hessian, where that bounds the gaps of the
+        # duals at its end, see ``Loss._gap_radius``.
+        self.product = None
         # Directions without curvature that the rows do not have, for steps to stay out of.
         self.null = None
         known = objective.loss._constant_curvature is not None and objective.target_kind != "class"
@@ -93,9 +98,9 @@ class HessianModel:
         """Measure curvatures on as many rows as can be held from now on; whether that is more."""
         if not self.of_few_rows:
             return False
-        self.max_entries, self.whiteners, self.solve = MAX_SAMPLE_ENTRIES, None, None
-        self.held = None
-        for name in ("basis", "rows", "labels", "sample", "gram", "reduced_rows"):
+        self.max_entries = MAX_SAMPLE_ENTRIES
+        self.whiteners = self.solve = self.held = None
+        for name in SAMPLED:
             vars(self).pop(name, None)
         return True
 
@@ -235,17 +240,15 @@ class HessianModel:
         Leaves in ``whiteners`` the ``whitener`` of each output's own block of the Hessian, or one
         for all of them; None where blocks are too large.
         """
+        self.product = None
         if self.objective.l1 > 0:
             return proximal_newton_direction(self, weights, gradient, floor)
-        loss = self.objective.loss
-        if (
-            self.objective.l2 == 0
-            and self.objective.target_kind == "class"
-            and loss.shift_invariant
-        ):
+        objective = self.objective
+        joint = objective.target_kind == "class"
+        if objective.l2 == 0 and joint and objective.loss.shift_invariant:
             # No loss and no penalty changes where all outputs' weights move alike: rounding alone.
             gradient = gradient - gradient.mean(axis=0)
-        if again and self.solve is not None and self.basis is None:
+        if again and self.solve is not None and self.basis is None and not self.constant:
             return self._as_far(self.rows, gradient, -self.solve(gradient), True)
         if self.basis is None:
             return self._newton_direction(self.rows, weights, gradient, floor)
@@ -282,21 +285,30 @@ class HessianModel:
         valid = joint or floor == 0 or bool((curvature >= floor).all())
         h = np.maximum(curvature, floor)
         if not joint and x.shape[1] <= MATRIX_SIZE:
-            self._whiten(x, h * (weight / x.shape[0]))
+            matrices = self._whiten(x, h * (weight / x.shape[0]))
+            self.product = partial(times_blocks, matrices)
             multiply, self.iterated = block_solver(self.whiteners), False
             self.solve = self._seen(multiply)
             direction = -multiply(gradient)
         else:
             direction = self._solve_iteratively(x, y, weight, raw, h, gradient, floor > 0)
+        if floor > 0 or not self._is_whole(x):
+            self.product = None
         if self.whiteners is not None and not self.finite:
             # A curvature that overflows lets no step be seen.
             return direction, np.inf, False
         return self._as_far(x, gradient, direction, valid)
 
+    def _is_whole(self, x):
+        """Whether curvatures of rows x are those of all rows, and of nothing else."""
+        return x is self.rows and x.shape[0] == self.objective.n and self.null is None
+
     def _as_far(self, x, gradient, direction, valid):
         """A direction, its decrement, and whether it is valid as far as it goes."""
-        farthest = float(np.abs(x.predict(direction)).max())
-        valid = valid and farthest <= self.objective.loss._trust_radius(self.y_scale)
+        farthest, loss = float(np.abs(x.predict(direction)).max()), self.objective.loss
+        if not farthest <= loss._gap_radius:
+            self.product = None
+        valid = valid and farthest <= loss._trust_radius(self.y_scale)
         return direction, -0.5 * float(np.vdot(gradient, direction)), valid
 
     def _constant_direction(self, gradient):
@@ -305,18 +317,27 @@ class HessianModel:
         self.whiteners, self.flat, self.iterated = [factor.pair], factor.flat, False
         multiply = block_solver(self.whiteners)
         self.solve = self._seen(multiply)
+        if self._is_whole(self.rows) and self.objective.loss._gap_radius == np.inf:
+            self.product = self._times_constant
         direction = -multiply(gradient)
         decrement = -0.5 * float(np.vdot(gradient, direction))
         return direction, decrement, bool(np.isfinite(direction).all())
 
+    def _times_constant(self, v):
+        """``product`` of the constant curvature."""
+        out = v @ self.constant_matrix
+        out[:, :-1] += self.objective.l2 * v[:, :-1]
+        return out
+
     def _whiten(self, x, share):
-        """Factor each output's own block of the Hessian, of rows with these shares (m, k)."""
+        """Each output's own block of the Hessian, of rows with these shares (m, k), factored."""
         matrices = [self.with_penalty(H) for H in x.grams(share)]
         self.finite = all(np.isfinite(H).all() for H in matrices)
-        self.flat = np.stack([np.diagonal(H) <= 0 for H in matrices])
+        self.flat = np.stack([H.diagonal() <= 0 for H in matrices])
         self.whiteners = [
             self._whitener(x, part, H) for part, H in zip(share.T, matrices, strict=True)
         ]
+        return matrices
 
     def factor(self, h):
         """The Factor of the curvature of h in all rows, shared by all who use it at a time."""
@@ -361,7 +382,7 @@ class HessianModel:
         loss, l2 = self.objective.loss, self.objective.l2
         joint = self.objective.target_kind == "class"
         share = weight / x.shape[0]
-        if joint and self._joins(x.shape[0], gradient.size, far):
+        if joint and joins(x.shape[0], gradient.size, far):
             return self._solve_jointly(x, y, share, raw, gradient)
         blocks = [
             (
@@ -404,31 +425,12 @@ class HessianModel:
         self.solve = self._seen(lambda g: conjugate_gradients(product, solve, g, 1e-3, 300)[0])
         return direction
 
-    def _joins(self, rows, size, far):
-        """Whether a matrix of all outputs together is worth its cost."""
-        cost = rows * size**2
-        return size <= JOINT_MATRIX_SIZE and cost <= (FAR_COST if far else JOINT_COST)
-
     def _solve_jointly(self, x, y, share, raw, gradient):
         """Newton's direction with the Hessian of all outputs together."""
         k, size = gradient.shape
-        loss, H = self.objective.loss, np.zeros((k, size, k, size))
-        invariant, n = loss.shift_invariant, len(raw)
-        pairs = [(r, s) for s in range(k) for r in range(s + (not invariant))]
-        for part, rows in x.blocks(max(LEAST_ROWS, n // k**2)):
-            along = loss._curvature_operator(y[part], raw[part])
-            bent = [along(np.broadcast_to(row, raw[part].shape)) for row in np.eye(k)]
-            h = np.column_stack([bent[s][:, r] for r, s in pairs]) * share[part]
-            for (r, s), block in zip(pairs, rows.grams(h), strict=True):
-                H[r, :, s] += block
-        for r, s in pairs:
-            H[s, :, r] = H[r, :, s]
-        for s in range(k):
-            if invariant:
-                # Where all outputs move alike there is no curvature.
-                H[s, :, s] = -H[s].sum(axis=1)
-            self.with_penalty(H[s, :, s])
-        T, _ = whitener(H.reshape(k * size, k * size))
+        H = joint_matrix(self.objective.loss, x, y, share, raw, self.with_penalty)
+        T, _ = whitener(H)
+        self.product = lambda v: (H @ v.ravel()).reshape(k, size)
         self.solve = lambda g: (T @ (T.T @ g.ravel())).reshape(k, size)
         self.iterated = False
         return -self.solve(gradient)

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.optimize import minimize
 
-from sklearn_lossopt._linalg import MATRIX_SIZE, extended, gram, scale_rows, squares, whitener
+from sklearn_lossopt._engine import whitener
+from sklearn_lossopt._linalg import MATRIX_SIZE, extended, gram, scale_rows, squares
 
 # Of L-BFGS for one point, which begins at the minimum of the point before it.
 OPTIONS = {"maxiter": 1000, "maxfun": 2000, "ftol": 1e-12, "maxcor": 20}

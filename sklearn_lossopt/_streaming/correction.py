@@ -12,7 +12,7 @@ from sklearn_lossopt._linalg import (
     scaled_solution,
     weighted_grams,
 )
-from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
+from sklearn_lossopt._solvers.joint_hessian import JOINT_MATRIX_SIZE
 from sklearn_lossopt._solvers.proximal_newton import (
     MatrixModel,
     QuadraticModel,

@@ -6,7 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from sklearn_lossopt._linalg import whitener
+from sklearn_lossopt._engine import whitener
 from sklearn_lossopt._preconditioning.linear import Statistics, whitens
 from sklearn_lossopt._solvers.huber_scale import residual_scale
 from sklearn_lossopt._streaming.estimate import best_constant

@@ -41,6 +41,7 @@ class Convergence:
     def __init__(self, iterate, settings):
         self.iterate, self.settings = iterate, settings
         self.tol, self.max_iter = settings.tol, settings.max_iter
+        self.eps = float(np.finfo(iterate.objective.X.dtype).eps)
         self.start = self.gap = self.estimate = math.inf
         objective, hessian = iterate.objective, iterate.preconditioner.hessian
         self.separate = objective.target_kind == "values" and objective.n_outputs > 1
@@ -66,7 +67,7 @@ class Convergence:
         """The gap at which training may end: ``tol`` times F, but not below F's rounding."""
         # A start far away must not allow any gap.
         size = max(min(self.start, abs(value)), self.iterate.preconditioner.loss_scale)
-        return max(self.tol * abs(value), np.finfo(self.iterate.objective.X.dtype).eps * size)
+        return max(self.tol * abs(value), self.eps * size)
 
     def reached(self, value):
         """Whether the gap is known to be below a tolerance that is not 0."""
@@ -82,9 +83,10 @@ class Convergence:
     def allowed(self, values):
         """The gaps at which training may end, of outputs with these ``objectives``."""
         if not self.separate:
-            return np.append(self.target(values[0]), np.full(len(values) - 1, math.inf))
-        objective = self.iterate.objective
-        size = np.finfo(objective.X.dtype).eps * objective.loss_scales()
+            wanted = np.full(len(values), math.inf)
+            wanted[0] = self.target(float(values[0]))
+            return wanted
+        size = self.eps * self.iterate.objective.loss_scales()
         return np.maximum(self.tol * np.abs(values), size)
 
     def set_gap(self, gap):
@@ -96,10 +98,11 @@ class Convergence:
 
         A bound above the value itself is rounding, and bounds nothing.
         """
-        rounding = 1e7 * np.finfo(np.float64).eps
-        if self.iterate.objective.X.dtype == np.float32:
-            rounding = 100 * np.finfo(np.float32).eps
+        rounding = (100 if self.iterate.objective.X.dtype == np.float32 else 1e7) * self.eps
         gaps = np.where(least - values > rounding * np.abs(values), math.inf, values - least)
+        if len(gaps) == 1:
+            self.gap = float(gaps[0])
+            return
         share = np.max(gaps / self.allowed(values))
         self.gap = float(share) * self.target(float(values.sum()))
 
@@ -164,12 +167,16 @@ class Convergence:
             self.gap = math.inf
             # The decrement of a sample is itself an estimate, and a step costs less than a proof.
             near = last or not certificate.sampled or not SLOW * before > gap > 0.5 * target
-            if near and (valid or floor == 0):
+            sure = valid or floor == 0
+            bound = certificate.without_rows(at[1], direction, target) if sure else math.inf
+            if bound <= target:
+                self.gap = bound
+            elif near and sure:
                 share, direction = certificate.prove(*at, direction, self.allowed)
                 self.gap = share * target
                 if not share < math.inf:
                     hessian.take_more_rows()
-        self.led = None
+        self.led = hessian.product = None
         if floor == 0 and objective.l1 == 0 and certificate.sampled and not hessian.iterated:
             self.led = at[0] + direction, value - gap, gap
         return direction

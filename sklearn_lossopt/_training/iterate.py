@@ -35,7 +35,7 @@ class Iterate:
         self.state, self.trainer = state, trainer
         self.weights = preconditioner.weights
         self.gradient = np.empty(self.weights.shape)
-        # The weights that it belongs to, and F there.
+        # The weights that it belongs to, as bytes, and F there.
         self.seen, self.seen_value = None, np.nan
         # (T, inverse) pairs, one per output, of coordinates to take before the next epoch, or None.
         self.next_metric = None
@@ -44,7 +44,7 @@ class Iterate:
 
     @property
     def nbytes(self):
-        seen = 0 if self.seen is None else self.seen.nbytes
+        seen = 0 if self.seen is None else len(self.seen)
         return self.trainer.nbytes + self.gradient.nbytes + seen
 
     @property
@@ -65,14 +65,14 @@ class Iterate:
     def evaluate(self, gradient=False):
         """The objective F at the weights; a second time at the weights of ``gradient`` it takes no
         pass over the rows."""
-        if self.seen is not None and np.array_equal(self.weights, self.seen):
+        if self.seen is not None and self.weights.tobytes() == self.seen:
             return self.seen_value
         value = self._value_without_rows()
         if value is None and not gradient:
             return self.trainer.evaluate()
         if value is None:
             value = self.trainer.evaluate(self.gradient)
-        self.seen, self.seen_value = self.weights.copy(), value
+        self.seen, self.seen_value = self.weights.tobytes(), value
         return value
 
     def _value_without_rows(self):
@@ -130,11 +130,12 @@ class Iterate:
         coordinates = self.preconditioner.coordinates
         if not np.isfinite(coordinates).all():
             return
-        before = np.sign(coordinates[:, :-1])
+        sparse = self.objective.l1 > 0
+        before = np.sign(coordinates[:, :-1]) if sparse else None
         self.optimizer._flush_momentum(
             coordinates.reshape(-1), self.state.slots, int(self.state.steps[0]), rate
         )
-        if self.objective.l1 > 0:
+        if sparse:
             # What a proximal step has put to zero stays there.
             coordinates[:, :-1][np.sign(coordinates[:, :-1]) != before] = 0
         self.preconditioner.to_weights()

@@ -9,6 +9,7 @@ import numpy as np
 
 from sklearn_lossopt._objective import Objective
 from sklearn_lossopt._training.progress import ProgressPrinter
+from sklearn_lossopt._training.state import altered
 from sklearn_lossopt.optimizers import SGD
 
 
@@ -139,7 +140,7 @@ class Monitor:
 
     def result(self, weights):
         """The FitResult of a fit that ended now with these weights."""
-        return replace(
+        return altered(
             self.make_result(weights),
             validation_curve=list(self.validation_curve),
             best_iter=self.best_iter,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from sklearn_lossopt._linalg import MATRIX_SIZE
-from sklearn_lossopt._solvers.newton import JOINT_MATRIX_SIZE
+from sklearn_lossopt._solvers.joint_hessian import JOINT_MATRIX_SIZE
 from sklearn_lossopt._training.each_output import step_each
 
 # Full Newton steps from the best constant model, at most.
@@ -37,7 +37,8 @@ class NewtonCorrector:
 
     def __init__(self, iterate, incumbent, convergence):
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
-        self.floor = 1e-2
+        # Where the curvature is constant there are no flat parts.
+        self.floor = 0.0 if iterate.preconditioner.hessian.constant else 1e-2
         self.arriving = False
         # Flat rows of a margin loss hold a point beyond all margins back from the optimum, which
         # lies on them. Where any rows can be fitted, the way from a constant model is short.
@@ -62,7 +63,7 @@ class NewtonCorrector:
     def step(self):
         """One Newton step from the incumbent, as far as it lowers F."""
         iterate, incumbent, convergence = self.iterate, self.incumbent, self.convergence
-        incumbent.restore()
+        incumbent.place()
         if self.from_constant:
             self.from_constant = False
             self._start_again()
@@ -75,6 +76,7 @@ class NewtonCorrector:
             direction = convergence.newton_direction()
         if iterate.objective.in_partitions and convergence.reached(incumbent.value):
             # One more step costs a pass.
+            incumbent.restore()
             return
         if convergence.separate:
             length = step_each(iterate, incumbent, convergence, direction)

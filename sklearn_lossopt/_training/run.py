@@ -1,7 +1,6 @@
 """The fit of one model, from its defaults to its result."""
 
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -22,7 +21,7 @@ from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.passes import Passes
 from sklearn_lossopt._training.pocket import Pocket
-from sklearn_lossopt._training.state import FitResult, State
+from sklearn_lossopt._training.state import FitResult, State, altered
 
 # Epochs that a fit which corrections have taken to the optimum is worth to a stream, at least.
 AT_OPTIMUM = 3
@@ -94,8 +93,8 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
         )
     if converged and settings.schedule is None:
         spared = AT_OPTIMUM * iterate.updates_per_epoch - result.state.updates
-        result = replace(result, state=replace(result.state, ahead=max(0, spared)))
-    return replace(result, converged=converged, loss_curve=curve, warning=convergence.warning)
+        result = altered(result, state=altered(result.state, ahead=max(0, spared)))
+    return altered(result, converged=converged, loss_curve=curve, warning=convergence.warning)
 
 
 def make_preconditioner(objective, settings, batch_size, seed, start, stops=False):
@@ -116,7 +115,7 @@ def resume(objective, settings, preconditioner, seed, start, earlier):
     """An earlier fit's state, with the exact place where it ended, if its coordinates are those
     of this fit; else a fresh one."""
     fresh = State.fresh(objective, settings.optimizer, seed, settings.network)
-    fresh = replace(fresh, fingerprint=preconditioner.fingerprint())
+    fresh.fingerprint = preconditioner.fingerprint()
     if (
         earlier is None
         or earlier.fingerprint != fresh.fingerprint
@@ -128,7 +127,7 @@ def resume(objective, settings, preconditioner, seed, start, earlier):
         ended = preconditioner.rounded(*preconditioner.unshift(weights.astype(np.float64)))
         if all(map(np.array_equal, chain(*ended), chain(*start))):
             preconditioner.weights[...], preconditioner.coordinates[...] = weights, coordinates
-    return replace(
+    return altered(
         fresh,
         slots=earlier.slots.copy(),
         steps=earlier.steps.copy(),
@@ -194,7 +193,7 @@ def fit_result(settings, iterate, average, rate, curve, weights):
         fingerprint = b"corrected"
     elif fingerprint and weights is iterate.weights:
         position = weights.copy(), preconditioner.coordinates.copy()
-    state = replace(
+    state = altered(
         state,
         slots=state.slots.copy(),
         steps=state.steps.copy(),

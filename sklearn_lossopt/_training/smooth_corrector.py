@@ -94,8 +94,8 @@ class SmoothCorrector:
     def _flat(self):
         """Whether so few rows have curvature that Newton steps are hopeless."""
         preconditioner = self.iterate.preconditioner
-        x, y, weight = preconditioner.hessian.sample
-        raw = x @ self.incumbent.weights.astype(np.float64).T
+        x, (y, weight) = preconditioner.hessian.rows, preconditioner.hessian.labels
+        raw = x.predict(self.incumbent.weights.astype(np.float64))
         curvature = self.iterate.objective.loss._curvature(y, raw)
         share = ((curvature > 0.1 * preconditioner.bound) * weight).mean(axis=0)
         rows, columns = x.shape

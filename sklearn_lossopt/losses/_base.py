@@ -15,8 +15,9 @@ from sklearn_lossopt.losses._statistics import piecewise_linear_constant, root_c
 # class with another formula does not inherit them.
 FACTS = (
     "_breakpoints", "_conjugate", "_conjugate_inside", "_constant", "_constant_curvature",
-    "_curvature", "_curvature_bound", "_curvature_operator", "_dual_domain", "_dual_form",
-    "_fenchel_gap", "_loss_scale", "_trust_radius", "_y_scale", "shift_invariant",
+    "_convex", "_curvature", "_curvature_bound", "_curvature_operator", "_dual_domain",
+    "_dual_form", "_fenchel_gap", "_gap_radius", "_loss_scale", "_trust_radius", "_y_scale",
+    "shift_invariant",
 )  # fmt: skip
 
 
@@ -48,6 +49,11 @@ class Loss(Component, family="loss"):
     # The second derivative, where it is one number for all rows, columns and raw predictions: one
     # factor of the Hessian then serves every output and every step.
     _constant_curvature: float | None = None
+    # Whether a row's loss is known to be convex in its raw predictions.
+    _convex = False
+    # How far each of a row's raw predictions may move, by t, for t' l'' t to bound the Fenchel gap
+    # of the dual l' + l'' t; 0 where that is not known.
+    _gap_radius = 0.0
     # How raw predictions become predictions on the scale of y; None if only `_predict` knows.
     _link: Link | None = Identity()
     # How they become class probabilities; None if only `_probabilities` knows, or nothing does.
@@ -133,7 +139,7 @@ class Loss(Component, family="loss"):
         Chunks of a stream and validation rows need not pass.
         """
         with np.errstate(over="ignore"):
-            if not np.isfinite(np.abs(y).sum(axis=0)).all():
+            if not np.isfinite(np.einsum("i...->...", np.abs(y))).all():
                 raise ValueError("y is too large: its sum overflows. Divide y by a constant first.")
 
     def _predict(self, raw):

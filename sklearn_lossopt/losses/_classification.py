@@ -38,6 +38,7 @@ class _MarginLoss(ClassificationLoss):
     """
 
     joint = False
+    _convex = True
     # The greatest slope by which the loss falls.
     _steepest = np.inf
 
@@ -90,6 +91,8 @@ class LogLoss(
     _probability_link = Logistic()
     shift_invariant = True
     _steepest = 1.0
+    # Relative entropy is at most the chi-squared divergence, for shares that are not below 0.
+    _gap_radius = 0.5
 
     def _compiled(self, n_outputs):
         return "log_loss" if n_outputs == 1 else "softmax_log_loss"
@@ -335,6 +338,7 @@ class Exponential(_MarginLoss, name="exponential"):
 
     has_proba = True
     _probability_link = Logistic(slope=2)
+    _gap_radius = 1.0
 
     def _curvature(self, y, raw):
         return np.exp(np.clip(-y * raw, -300, 300))

@@ -26,6 +26,7 @@ class _LogLink(RegressionLoss):
     """Half deviances with the mean exp(raw); ``_power`` is p in variance = mean^p."""
 
     _link = Log()
+    _convex = True
 
     def _check_total(self, y):
         super()._check_total(y)
@@ -88,6 +89,8 @@ class Poisson(_LogLink, name="poisson"):
     """
 
     _power = 1.0
+    # (1 + t) log(1 + t) - t is at most t^2.
+    _gap_radius = 1.0
 
     def _dual_domain(self, y, n_outputs=1):
         return -y, np.full(y.shape, np.inf)
@@ -130,6 +133,7 @@ class Gamma(_LogLink, name="gamma"):
     """
 
     _power = 2.0
+    _gap_radius = 1.0
 
     def _dual_domain(self, y, n_outputs=1):
         return np.full(y.shape, -np.inf), np.ones(y.shape)
@@ -194,6 +198,10 @@ class Tweedie(_LogLink, name="tweedie"):
     @property
     def _power(self):
         return float(self.power)
+
+    @property
+    def _convex(self):
+        return 1 <= self.power <= 2
 
     @property
     def _same(self):

@@ -34,6 +34,7 @@ class _ResidualLoss(RegressionLoss):
     = \theta y + g^*(\theta)`.
     """
 
+    _convex = True
     # The greatest slope of g.
     _steepest = np.inf
 
@@ -56,6 +57,7 @@ class _PiecewiseLinear(RegressionLoss):
     """Losses that are linear between breakpoints, in units of y."""
 
     smooth = False
+    _convex = True
 
     def _curvature_bound(self, y_scale, n_outputs=1):
         return 1 / max(y_scale, np.finfo(np.float64).tiny)
@@ -91,6 +93,7 @@ class SquaredError(
 
     classification = True
     _constant_curvature = 1.0
+    _gap_radius = np.inf
 
     def _loss_scale(self, y_scale):
         return y_scale**2
@@ -105,7 +108,7 @@ class SquaredError(
         return 0.5 * (dual - (raw - y)) ** 2
 
     def _constant(self, y, weight):
-        return np.average(y, axis=0, weights=weight)
+        return y.mean(axis=0) if weight is None else np.average(y, axis=0, weights=weight)
 
 
 class Huber(_ResidualLoss, name="huber"):
@@ -380,6 +383,8 @@ class LogCosh(_ResidualLoss, name="log_cosh"):
     """
 
     _steepest = 1.0
+    # As for the log loss, of 2 z.
+    _gap_radius = 0.5
 
     def _loss_scale(self, y_scale):
         return y_scale * min(y_scale, 1.0)

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-from sklearn_lossopt import GradientRegressor
+from sklearn_lossopt import GradientClassifier, GradientRegressor
 from sklearn_lossopt._estimators.parameters import resolve_loss
 from sklearn_lossopt.losses import Huber, registry
 from sklearn_lossopt.optimizers import Optimizer
@@ -396,3 +396,20 @@ def test_log_links_without_preconditioning_do_not_overshoot(optimizer, mean):
         model.fit(X, y)
     assert np.all(np.diff(model.loss_curve_) <= 1e-9 * mean)
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_the_curve_ends_with_the_model_that_is_returned():
+    """Terms of 1e12 times a prediction cancel in it, and not in the coordinates of training."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(20, 40))
+        y = X @ rng.normal(size=40) > 0
+        X *= 10.0 ** rng.integers(-12, 13, size=40)
+        model = GradientClassifier("hinge", precondition="scale", random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        margins = np.where(y, 1, -1) * (X @ model.coef_[0] + model.intercept_[0])
+        value = np.maximum(0, 1 - margins).mean() + 5e-5 * np.sum(model.coef_**2)
+        size = np.max(np.abs(X) @ np.abs(model.coef_[0]))
+        assert_allclose(model.loss_curve_[-1], value, rtol=1e-9, atol=1e-15 * size)

@@ -214,8 +214,9 @@ class LinearPreconditioner:
         def find(objective):
             offset = objective.offset if shift is None else shift.astype(np.float64)
             eps = np.finfo(objective.X.dtype).eps
-            rows = ScaledRows(objective, shift).evened()
-            return null_space(rows, objective.fit_intercept, offset, eps)
+            rows = ScaledRows(objective, shift)
+            evened = rows.evened()
+            return null_space(evened, objective.fit_intercept, offset, eps, rows.scale)
 
         return self.objective.null_space(shift, find)
 

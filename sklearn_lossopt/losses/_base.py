@@ -405,3 +405,12 @@ class ClassificationLoss(Loss):
             return self._probability_link.log_probabilities(raw, self.joint)
         with np.errstate(divide="ignore"):
             return np.log(self._probabilities(raw))
+
+
+def typical_size(loss, y, weight):
+    """A typical size of targets (n, k), greater than 0: their scale, unless it is rounding."""
+    scale, eps = float(loss._y_scale(y, weight)), np.finfo(np.float64).eps
+    if scale > eps * max(y.max(), -y.min()):
+        return scale
+    size = float(np.average(np.abs(y).mean(axis=1), weights=weight))
+    return scale if scale > eps * size else size or 1.0

@@ -152,12 +152,15 @@ struct Gamma : NoParameters {
 template <class T>
 struct Tweedie {
     double p;
-    T most;
+    /* Where the larger of two exponentials that grow to one side would saturate: both would at one
+     * value, and their difference have either sign. One that grows alone must not be held back by
+     * the other, which vanishes there: F would be finite for a mean that rounds to 0. */
+    T low, high;
     explicit Tweedie(const double *param) : p(param[0])
     {
-        /* Both exponentials would saturate at one value, and their difference have either sign. */
-        double largest = sizeof(T) == sizeof(double) ? 708 : 87;
-        most = (T)(largest / greatest(fabs(1 - p), fabs(2 - p)));
+        double largest = sizeof(T) == sizeof(double) ? 708 : 87, least_rate = 1e-3;
+        high = (T)(largest / greatest(least_rate, greatest(1 - p, 2 - p)));
+        low = (T)(-largest / greatest(least_rate, greatest(p - 1, p - 2)));
     }
     T operator()(T y, T z, T &value) const
     {
@@ -165,7 +168,7 @@ struct Tweedie {
             return Poisson<T>(nullptr)(y, z, value);
         if (p == 2)
             return Gamma<T>(nullptr)(y, z, value);
-        T near = least(most, greatest(-most, z));
+        T near = least(high, greatest(low, z));
         T a = bounded_exp((T)(2 - p) * near), b = y * bounded_exp((T)(1 - p) * near);
         /* The deviance of a perfect prediction is a difference of equal numbers. */
         T rest = (T)(p != 0 ? power(y > 0 ? y : 0, 2 - p) / ((1 - p) * (2 - p)) : 0.5 * y * y);

@@ -385,8 +385,10 @@ class Objective:
         """What columns are to be shifted by (d,), in the type of X, and their mean squares then:
         the mean, unless most rows would be lost in its rounding."""
         mean, variance = self.moments()
-        make = partial(middle_of_most, self.X[self.subsample(64)], mean)
-        centre, moved = self.cached("centre", (), make)
+        # An l1 penalty's solver has a matrix of products in the place of the rows.
+        squared = self.l1 > 0
+        make = partial(middle_of_most, self.X[self.subsample(64)], mean, squared)
+        centre, moved = self.cached("centre", (squared,), make)
         return centre, np.where(moved, variance + (mean - centre) ** 2, variance)
 
     def column_sizes(self):

@@ -59,13 +59,15 @@ class ExtendedRows(RowProducts):
         return extended(rows, self.last, self.shift)
 
 
-def middle_of_most(rows, mean):
+def middle_of_most(rows, mean, squared):
     """What columns are to be shifted by (d,), in the type of some of their rows, and where it is
-    not the mean, which a few numbers may take so far away that its rounding hides the others."""
+    not the mean, which a few numbers may take so far away that its rounding hides the others;
+    or, where ``squared`` ones are all that is looked at, the rounding of its square."""
     dtype, rows = rows.dtype, rows.astype(np.float64)
     middle = np.median(rows, axis=0)
     spread = np.median(np.abs(rows - middle), axis=0)
-    moved = np.finfo(dtype).eps * np.abs(mean - middle) > MOST_ROUNDING * spread
+    most = MOST_ROUNDING / np.finfo(dtype).eps
+    moved = np.abs(mean - middle) > (np.sqrt(most) if squared else most) * spread
     # Where most numbers are equal, they are rounded alike.
     moved &= spread > 0
     return np.where(moved, middle, mean).astype(dtype), moved

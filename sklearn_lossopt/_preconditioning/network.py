@@ -184,8 +184,19 @@ def target_units(objective, statistics):
     elif not math.isfinite(size):
         # A loss without a scale of its own: twice its mean is a variance.
         y_scale = size = math.sqrt(2 * objective.mean_loss(constant) / k) or 1.0
+    elif statistics is None and objective.target_kind == "values" and grows(loss, y_scale):
+        # A few targets far away have nearly all of such a loss, and of its slopes.
+        y_scale = size = max(y_scale, math.sqrt(objective.mean_loss(constant) / k))
     output = fixed(objective, constant, np.full(k, float(size)), statistics)
     return objective.loss_scale(y_scale), output
+
+
+def grows(loss, y_scale):
+    """Whether the slope of a loss of residuals has no bound."""
+    far = y_scale * np.array([1e3, 2e3])
+    with np.errstate(all="ignore"):
+        near, beyond = np.abs(loss._of_output(0).loss_gradient(np.zeros(2), far)[1])
+    return bool(beyond > 1.5 * near)
 
 
 def fixed(objective, constant, size, statistics):

@@ -336,10 +336,12 @@ class HessianModel:
     def _whitener(self, rows, share, H):
         """The ``whitener`` of a Hessian, which is that of rows with these weights."""
         found = whitener(H)
-        exact = not self.objective.sparse and self.objective.X.dtype == np.float64
+        exact = self.objective.X.dtype == np.float64
+        exact = exact and rows.shape[0] * rows.shape[1] <= MAX_SAMPLE_ENTRIES
         if not (exact and share.min() > 0 and singular(found[1])):
             return found
         x = rows.array()
+        x = x.toarray() if self.objective.sparse else x
         parts = [np.sqrt(share)[:, None] * x]
         if self.objective.l2 > 0:
             parts.append(np.sqrt(self.objective.l2) * np.eye(x.shape[1])[:-1])

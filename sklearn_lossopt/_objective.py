@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -385,10 +384,12 @@ class Objective:
         """What columns are to be shifted by (d,), in the type of X, and their mean squares then:
         the mean, unless most rows would be lost in its rounding."""
         mean, variance = self.moments()
-        # An l1 penalty's solver has a matrix of products in the place of the rows.
-        squared = self.l1 > 0
-        make = partial(middle_of_most, self.X[self.subsample(64)], mean, squared)
-        centre, moved = self.cached("centre", (squared,), make)
+        X = self.X[self.subsample(64)]
+        centre, moved = self.cached("centre", (), lambda: middle_of_most(X, mean, False))
+        if self.l1 > 0:
+            # The solver has a matrix of products in the place of the rows.
+            other = self.cached("centre", ("squared",), lambda: middle_of_most(X, mean, True))
+            centre, moved = other if other[1].any() else (centre, moved)
         return centre, np.where(moved, variance + (mean - centre) ** 2, variance)
 
     def column_sizes(self):

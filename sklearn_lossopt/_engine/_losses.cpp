@@ -152,15 +152,16 @@ struct Gamma : NoParameters {
 template <class T>
 struct Tweedie {
     double p;
-    /* Where the larger of two exponentials that grow to one side would saturate: both would at one
-     * value, and their difference have either sign. One that grows alone must not be held back by
-     * the other, which vanishes there: F would be finite for a mean that rounds to 0. */
+    /* Both exponentials would saturate at one value where they go the same way, and their difference
+     * have either sign. Where one grows and the other vanishes it must not be held back by that: F
+     * would be finite for a mean that rounds to 0. */
     T low, high;
     explicit Tweedie(const double *param) : p(param[0])
     {
-        double largest = sizeof(T) == sizeof(double) ? 708 : 87, least_rate = 1e-3;
-        high = (T)(largest / greatest(least_rate, greatest(1 - p, 2 - p)));
-        low = (T)(-largest / greatest(least_rate, greatest(p - 1, p - 2)));
+        double largest = sizeof(T) == sizeof(double) ? 708 : 87, up = fabs(2 - p), down = fabs(1 - p);
+        bool apart = 1 < p && p < 2;
+        high = (T)(largest / (apart ? up : greatest(up, down)));
+        low = (T)(-largest / (apart ? down : greatest(up, down)));
     }
     T operator()(T y, T z, T &value) const
     {

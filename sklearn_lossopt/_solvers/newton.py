@@ -336,8 +336,10 @@ class HessianModel:
     def _whitener(self, rows, share, H):
         """The ``whitener`` of a Hessian, which is that of rows with these weights."""
         found = whitener(H)
-        exact = self.objective.X.dtype == np.float64
-        exact = exact and rows.shape[0] * rows.shape[1] <= MAX_SAMPLE_ENTRIES
+        # Of sparse rows directions without any curvature are not known.
+        curved = self.objective.l2 > 0 or not self.objective.sparse
+        small = rows.shape[0] * rows.shape[1] <= MAX_SAMPLE_ENTRIES
+        exact = curved and small and self.objective.X.dtype == np.float64
         if not (exact and share.min() > 0 and singular(found[1])):
             return found
         x = rows.array()

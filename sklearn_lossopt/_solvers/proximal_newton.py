@@ -64,22 +64,28 @@ class QuadraticModel:
         # Second derivatives by pairs of outputs, each (m, k).
         self.second = [along(np.eye(k)[r] * np.ones((len(share), 1))) * share for r in range(k)]
         own = np.stack([self.second[r][:, r] for r in range(k)])
-        self.diagonal = self._diagonal(own)
-        self.heavy = HeavyRows.of(x, own[0], l2) if k == 1 else None
+        self.diagonal, largest = self._diagonal(own)
+        # A row has nearly all of a column at the most where its second derivative is the largest.
+        may = k == 1 and bool((2 * own.max() * largest > self.diagonal).any())
+        self.heavy = HeavyRows.of(x, own[0], l2) if may else None
         # What the matrix is formed of.
         self.formed, self.formed_diagonal = self.second, self.diagonal
         if self.heavy is not None:
             self.formed = [self.heavy.lowered(own[0])[:, None]]
-            self.formed_diagonal = self._diagonal(self.formed[0].T)
+            self.formed_diagonal = self._diagonal(self.formed[0].T)[0]
 
     def _diagonal(self, own):
-        """That of the curvature matrix, for outputs' own second derivatives (k, m)."""
-        diagonal = np.zeros((self.k, self.width))
+        """That of the curvature matrix, for outputs' own second derivatives (k, m), and the
+        largest square of each column."""
+        diagonal, largest = np.zeros((self.k, self.width)), np.zeros(self.width)
         for start in range(0, own.shape[1], SQUARED_BLOCK_ROWS):
             part = slice(start, start + SQUARED_BLOCK_ROWS)
-            diagonal += own[:, part] @ squares(self.x[part])
+            square = squares(self.x[part])
+            diagonal += own[:, part] @ square
+            most = square.max(axis=0)
+            largest = np.maximum(largest, most.toarray() if sparse.issparse(most) else most)
         diagonal[:, :-1] += self.l2
-        return np.maximum(diagonal.ravel(), 0)
+        return np.maximum(diagonal.ravel(), 0), largest
 
     def product(self, v):
         """The curvature matrix times v (size,)."""

@@ -74,6 +74,10 @@ class QuadraticModel:
             self.formed = [self.heavy.lowered(own[0])[:, None]]
             self.formed_diagonal = self._diagonal(self.formed[0].T)[0]
 
+    def forget_heavy_rows(self):
+        """Form the matrix of the model itself, however rounded."""
+        self.heavy, self.formed, self.formed_diagonal = None, self.second, self.diagonal
+
     def _diagonal(self, own):
         """That of the curvature matrix, for outputs' own second derivatives (k, m), and the
         largest square of each column."""
@@ -148,8 +152,8 @@ class HeavyRows:
     @classmethod
     def of(cls, x, h, l2):
         """Those of rows x (m, d + 1) with second derivatives h (m,), or None."""
-        left, found, ratios = h.copy(), [], []
-        while len(found) < MOST_HEAVY:
+        left, found = h.copy(), []
+        while True:
             total, most, which = _column_sums(x, left)
             beside = total - most <= total / HEAVY
             rows = np.unique(which[beside & (most > 0)])
@@ -157,7 +161,10 @@ class HeavyRows:
                 break
             found.extend(rows.tolist())
             left[rows] = 0.0
-        found = np.array(found[:MOST_HEAVY], np.intp)
+            if len(found) > MOST_HEAVY:
+                # Each beside the next: there is no such thing as the others.
+                return None
+        found = np.array(found, np.intp)
         if not len(found):
             return None
         rest = _column_sums(x, left)[0]
@@ -193,6 +200,9 @@ class HeavyRows:
             mu = h * s
             lowered = (self.lower * a + h / (h + rho) * mu) @ rows
             at = slope + model.product_of_others(way, index) + lowered
+        else:
+            model.forget_heavy_rows()
+            return _search(model, index, threshold, u, slope, steps)
         return v, left, ended, curvature
 
 

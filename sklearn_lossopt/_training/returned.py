@@ -54,7 +54,10 @@ def measured(given, iterate, convergence, make_result):
 
 
 def _may_differ(given, preconditioner, wanted, result):
-    """Whether rounding of the terms of a prediction may cost F a part of the gap that is wanted."""
+    """Whether rounding of the terms of a prediction may cost F a part of the gap that is wanted,
+    or other coordinates could, in which a penalty is what it was to their accuracy."""
+    if preconditioner.changes:
+        return True
     terms = np.abs(result.coef.astype(np.float64)) @ given.column_sizes()
     size = np.max(terms + np.abs(result.intercept), initial=0.0)
     unit = 1.0 if given.loss._has_link else preconditioner.hessian.y_scale

@@ -452,3 +452,14 @@ def test_sparse_rows_beside_one_that_dwarfs_them():
             found.append(model.fit(kind(X), y).loss_curve_[-1])
         assert model.n_iter_ < 200
     assert_allclose(found[1], found[0], rtol=1e-6)
+
+
+def test_rates_of_tiny_columns_heed_the_penalty():
+    """Its curvature is then all that there is."""
+    rng = np.random.default_rng(0)
+    X, y = 1e-10 * rng.normal(size=(20, 1)), np.arange(20) < 1
+    for loss in ("perceptron", "log_loss"):
+        model = GradientClassifier(
+            loss, "gradient_descent", precondition=False, fit_intercept=False, tol=0, max_iter=20
+        )
+        assert np.all(model.fit(X, y).loss_curve_ <= 1.0)

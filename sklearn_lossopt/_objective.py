@@ -2,16 +2,15 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import Trainer, column_moments
-from sklearn_lossopt._rows import ExtendedRows, middle_of_most
+from sklearn_lossopt._rows import ExtendedRows, column_ranges, middle_of_most
 from sklearn_lossopt.losses import Loss
-from sklearn_lossopt.losses._base import measured_curvature, raw_spread
+from sklearn_lossopt.losses._base import measured_curvature, raw_spread, typical_size
 
 # Numbers in the rows that curvature is measured on: all rows of small data, an even subsample of
 # larger data. 16 MB.
@@ -371,16 +370,34 @@ class Objective:
         mean += rough
         # A mean of equal numbers is rounded: less it, they would be no 0.
         constant = variance <= (4 * np.finfo(float).eps * mean) ** 2
-        first = self.X[0 if self.sample_indices is None else self.sample_indices[0]]
-        return np.where(constant, first, mean), np.where(constant, 0.0, variance)
+        one = self.X[self._heaviest_row()]
+        return np.where(constant, one, mean), np.where(constant, 0.0, variance)
+
+    def _heaviest_row(self):
+        """The index of a row used beside which no other counts, if there is such a row."""
+        if self.weight is None:
+            return 0 if self.sample_indices is None else self.sample_indices[0]
+        heaviest = np.argmax(self.weight[self.subsample(self.n)])
+        return heaviest if self.sample_indices is None else self.sample_indices[heaviest]
 
     def centre(self):
         """What columns are to be shifted by (d,), in the type of X, and their mean squares then:
         the mean, unless most rows would be lost in its rounding."""
         mean, variance = self.moments()
-        make = partial(middle_of_most, self.X[self.subsample(64)], mean)
-        centre, moved = self.cached("centre", (), make)
+        X = self.X[self.subsample(64)]
+        centre, moved = self.cached("centre", (), lambda: middle_of_most(X, mean, False))
+        if self.l1 > 0:
+            # The solver has a matrix of products in the place of the rows.
+            other = self.cached("centre", ("squared",), lambda: middle_of_most(X, mean, True))
+            centre, moved = other if other[1].any() else (centre, moved)
         return centre, np.where(moved, variance + (mean - centre) ** 2, variance)
+
+    def column_sizes(self):
+        """Root mean squares of the columns (d,), float64."""
+        if self.fit_intercept and not self.sparse:
+            mean, variance = self.cached("moments", (), self._moments)
+            return np.hypot(mean, np.sqrt(variance))
+        return np.sqrt(self.cached("raw moment", (), self._raw_moment))
 
     def null_space(self, shift, find):
         """The NullSpace of the rows less ``shift`` that ``find(objective)`` finds, or None."""
@@ -420,16 +437,7 @@ class Objective:
         index = self.subsample(self.n)
         used = slice(None) if self.weight is None else self.weight[index] > 0
         rows = np.arange(self.X.shape[0])[index][used]
-        if self.sparse:
-            # Of few entries, though there may be many such columns.
-            X = self.X[rows][:, columns]
-            return X.max(axis=0).toarray().ravel() - X.min(axis=0).toarray().ravel()
-        size = max(1, PREDICTED_ENTRIES // self.d)
-        low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
-        for start in range(0, len(rows), size):
-            block = self.X[rows[start : start + size]][:, columns]
-            low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-        return high - low
+        return column_ranges(self.X, rows, columns, max(1, PREDICTED_ENTRIES // self.d))
 
 
 def sum_blocks(objective, function, blocks, args):
@@ -439,12 +447,3 @@ def sum_blocks(objective, function, blocks, args):
         found = function(objective.loss, joint, *block, *args)
         sums = found if sums is None else tuple(a + b for a, b in zip(sums, found, strict=True))
     return sums
-
-
-def typical_size(loss, y, weight):
-    """A typical size of targets (n, k), greater than 0: their scale, unless it is rounding."""
-    scale, eps = float(loss._y_scale(y, weight)), np.finfo(np.float64).eps
-    if scale > eps * max(y.max(), -y.min()):
-        return scale
-    size = float(np.average(np.abs(y).mean(axis=1), weights=weight))
-    return scale if scale > eps * size else size or 1.0

@@ -1,6 +1,7 @@
 """Rows that second-order steps multiply where they lie."""
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_lossopt._engine import RowProducts
 from sklearn_lossopt._linalg import CACHED_BLOCK, LEAST_BLOCK_ROWS, extended
@@ -59,13 +60,29 @@ class ExtendedRows(RowProducts):
         return extended(rows, self.last, self.shift)
 
 
-def middle_of_most(rows, mean):
+def middle_of_most(rows, mean, squared):
     """What columns are to be shifted by (d,), in the type of some of their rows, and where it is
-    not the mean, which a few numbers may take so far away that its rounding hides the others."""
+    not the mean, which a few numbers may take so far away that its rounding hides the others;
+    or, where ``squared`` ones are all that is looked at, the rounding of its square."""
     dtype, rows = rows.dtype, rows.astype(np.float64)
     middle = weighted_median(rows, None)
     spread = weighted_median(np.abs(rows - middle), None)
-    moved = np.finfo(dtype).eps * np.abs(mean - middle) > MOST_ROUNDING * spread
+    most = MOST_ROUNDING / np.finfo(dtype).eps
+    moved = np.abs(mean - middle) > (np.sqrt(most) if squared else most) * spread
     # Where most numbers are equal, they are rounded alike.
     moved &= spread > 0
     return np.where(moved, middle, mean).astype(dtype), moved
+
+
+def column_ranges(X, rows, columns, size):
+    """The difference between the largest and the smallest value of some rows in each of some
+    columns; dense rows are looked at ``size`` at a time."""
+    if sparse.issparse(X):
+        # Of few entries, though there may be many such columns.
+        part = X[rows][:, columns]
+        return part.max(axis=0).toarray().ravel() - part.min(axis=0).toarray().ravel()
+    low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
+    for start in range(0, len(rows), size):
+        block = X[rows[start : start + size]][:, columns]
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+    return high - low

@@ -5,15 +5,16 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from reference import LOSSES
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 
-from sklearn_lossopt import GradientRegressor
+from sklearn_lossopt import GradientClassifier, GradientRegressor
 from sklearn_lossopt._estimators.parameters import resolve_loss
-from sklearn_lossopt.losses import Huber, registry
+from sklearn_lossopt.losses import Huber, Tweedie, registry
 from sklearn_lossopt.optimizers import Optimizer
 
 POSITIVE = ("poisson", "gamma", "tweedie")
@@ -396,3 +397,69 @@ def test_log_links_without_preconditioning_do_not_overshoot(optimizer, mean):
         model.fit(X, y)
     assert np.all(np.diff(model.loss_curve_) <= 1e-9 * mean)
     assert np.isfinite(model.predict(X)).all()
+
+
+def test_the_curve_ends_with_the_model_that_is_returned():
+    """Terms of 1e12 times a prediction cancel in it, and not in the coordinates of training."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(20, 40))
+        y = X @ rng.normal(size=40) > 0
+        X *= 10.0 ** rng.integers(-12, 13, size=40)
+        model = GradientClassifier("hinge", precondition="scale", random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        margins = np.where(y, 1, -1) * (X @ model.coef_[0] + model.intercept_[0])
+        value = np.maximum(0, 1 - margins).mean() + 5e-5 * np.sum(model.coef_**2)
+        size = np.max(np.abs(X) @ np.abs(model.coef_[0]))
+        assert_allclose(model.loss_curve_[-1], value, rtol=1e-9, atol=1e-15 * size)
+
+
+@pytest.mark.parametrize("power", [1.05, 1.5, 1.95])
+def test_tweedie_of_a_mean_that_rounds_to_0(power):
+    """Of its two exponentials one grows there, and the other must not hold it back."""
+    y, raw = np.array([1e-150, 1.0]), np.full(2, -300.0 / (power - 1))
+    expected = LOSSES["tweedie"](y[:, None], raw[:, None], power)
+    value, slope = Tweedie(power).loss_gradient(y, raw)
+    assert_allclose(value, expected[0], rtol=1e-9)
+    assert_allclose(slope, expected[1].ravel(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_targets_that_only_light_rows_vary_in(optimizer):
+    """Huber's delta is estimated for each target, and squares of a tiny unit underflow."""
+    y = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    for share in ([1, 1e-170, 1e-20], [1, 1e-182, 1e-214], [1, 1e-300, 1e-300]):
+        for X in (np.zeros((3, 2)), np.arange(6.0).reshape(3, 2)):
+            model = GradientRegressor("huber", optimizer, alpha=0, random_state=0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(X, y, sample_weight=share)
+            assert_allclose(model.predict(X[:1]), y[:1], atol=1e-6)
+
+
+def test_sparse_rows_beside_one_that_dwarfs_them():
+    """Poisson means of 9e15 and a row of 4e7: the other's curvature is 1e-14 of that. A dense fit
+    has a factor of the rows themselves."""
+    X = np.array([[-3.5e7, -4.2e7, 0.0], [0.8, 1.5, 0.0], [0.0, 0.0, 0.0]])
+    y = np.full(3, 9e15)
+    found = []
+    for kind in (np.asarray, sparse.csr_array):
+        model = GradientRegressor("poisson", alpha=10.0, fit_intercept=False, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found.append(model.fit(kind(X), y).loss_curve_[-1])
+        assert model.n_iter_ < 200
+    assert_allclose(found[1], found[0], rtol=1e-6)
+
+
+def test_rates_of_tiny_columns_heed_the_penalty():
+    """Its curvature is then all that there is."""
+    rng = np.random.default_rng(0)
+    X, y = 1e-10 * rng.normal(size=(20, 1)), np.arange(20) < 1
+    for loss in ("perceptron", "log_loss"):
+        model = GradientClassifier(
+            loss, "gradient_descent", precondition=False, fit_intercept=False, tol=0, max_iter=20
+        )
+        assert np.all(model.fit(X, y).loss_curve_ <= 1.0)

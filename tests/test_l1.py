@@ -11,6 +11,7 @@ from cover import pairwise
 from numpy.testing import assert_allclose, assert_array_equal
 from reference import LOSSES, one_vs_rest, textbook_fit
 from scipy import sparse
+from scipy.linalg import null_space
 from scipy.optimize import linprog, minimize
 from scipy.special import expit, logsumexp, xlogy
 from sklearn.base import clone
@@ -770,3 +771,36 @@ def test_one_huge_number(seed):
         warnings.simplefilter("ignore", ConvergenceWarning)
         value = model.fit(X, sign).loss_curve_.min()
     assert value < least.fun * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie", "log_loss"])
+def test_a_row_that_dwarfs_the_others_leaves_them_their_curvature(loss, fit_intercept):
+    """Beside its square theirs are below the rounding of the Hessian. A direct search from the
+    point found, along directions that keep the row's prediction, finds nothing below it."""
+    for seed, (n, d) in enumerate([(7, 8), (20, 8)]):
+        rng = np.random.default_rng(seed)
+        X, w = rng.normal(size=(n, d)), rng.normal(size=d)
+        y = np.exp(X @ w / 3) if loss != "log_loss" else np.where(X @ w > 0, 1.0, -1.0)
+        y[:2] = np.abs(y[:2]) * [1, -1] if loss == "log_loss" else y[:2]
+        X[0] *= 1e8
+        task = GradientClassifier if loss == "log_loss" else GradientRegressor
+        model = task(loss, alpha=1e-3, l1_ratio=0.5, fit_intercept=fit_intercept, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        assert model.n_iter_ < 200
+        Z = null_space(X[:1])
+        coef, b = model.coef_.ravel(), np.ravel(model.intercept_)[0]
+        formula = LOSSES[loss]
+
+        def value(v, coef=coef, b=b, Z=Z, X=X, y=y, formula=formula):
+            moved = coef + Z @ v[:-1]
+            raw = X[1:] @ moved + b + v[-1] * fit_intercept
+            first = X[0] @ coef + b + v[-1] * fit_intercept
+            rows = formula(y[:, None], np.append(first, raw)[:, None])[0]
+            return rows.mean() + 5e-4 * np.abs(moved).sum() + 2.5e-4 * moved @ moved
+
+        start = np.zeros(Z.shape[1] + 1)
+        best = minimize(value, start + 0.01, method="Powell", options={"maxiter": 3000}).fun
+        assert value(start) <= best * (1 + 1e-4)

@@ -779,3 +779,16 @@ def test_a_stream_of_zeros_and_ones_without_an_intercept():
     for start in range(0, 60, 20):
         model.partial_fit(X[start : start + 20], y[start : start + 20])
     assert np.isfinite(model.predict(X)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "radam"])
+def test_an_outlier_does_not_blow_up_a_loss_that_grows_as_a_square(optimizer):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    y = X[:, 0] + 0.1 * rng.normal(size=60)
+    y[0] = 1e8
+    model = GradientRegressor(
+        "squared_epsilon_insensitive", optimizer, hidden_layer_sizes=(8,), random_state=0
+    )
+    model.fit(X, y)
+    assert model.loss_curve_[-1] < 1.01 * y.var()

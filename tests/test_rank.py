@@ -522,3 +522,27 @@ def test_softmax_with_an_l1_penalty_ends():
                         warnings.simplefilter("error", ConvergenceWarning)
                         model.fit(kind(X.astype(dtype)), y)
                     assert model.converged_ and model.n_iter_ < 30
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "squared_hinge"])
+def test_rows_that_weigh_next_to_nothing_hide_no_direction(loss):
+    """Two rows have all of the weight but rounding, and are met exactly; others, lighter by up to
+    300 orders of magnitude, are all that some columns vary in."""
+    for seed in (0, 1, 7, 13, 17, 34, 42):
+        rng = np.random.default_rng(seed)
+        X = np.clip(np.round(rng.normal(size=(20, 8))), -3, 3)
+        weight = 10.0 ** -rng.uniform(20, 300, size=20)
+        weight[:2] = 0.8, 0.2
+        y, order = np.arange(20) % 2, rng.permutation(20)
+        task = "regression" if loss == "squared_error" else "classification"
+        model = ESTIMATORS[task](loss, alpha=0, precondition="whiten", random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X[order], y[order], weight[order])
+        if loss == "squared_error":
+            losses = (model.predict(X) - y) ** 2 / 2
+        else:
+            losses = np.maximum(0, 1 - (2 * y - 1) * model.decision_function(X)) ** 2
+        value = weight @ losses
+        assert not model.converged_ or value < 1e-9
+        assert_allclose(model.loss_curve_[-1], value, rtol=1e-3, atol=1e-12)

@@ -152,12 +152,16 @@ struct Gamma : NoParameters {
 template <class T>
 struct Tweedie {
     double p;
-    T most;
+    /* Both exponentials would saturate at one value where they go the same way, and their difference
+     * have either sign. Where one grows and the other vanishes it must not be held back by that: F
+     * would be finite for a mean that rounds to 0. */
+    T low, high;
     explicit Tweedie(const double *param) : p(param[0])
     {
-        /* Both exponentials would saturate at one value, and their difference have either sign. */
-        double largest = sizeof(T) == sizeof(double) ? 708 : 87;
-        most = (T)(largest / greatest(fabs(1 - p), fabs(2 - p)));
+        double largest = sizeof(T) == sizeof(double) ? 708 : 87, up = fabs(2 - p), down = fabs(1 - p);
+        bool apart = 1 < p && p < 2;
+        high = (T)(largest / (apart ? up : greatest(up, down)));
+        low = (T)(-largest / (apart ? down : greatest(up, down)));
     }
     T operator()(T y, T z, T &value) const
     {
@@ -165,7 +169,7 @@ struct Tweedie {
             return Poisson<T>(nullptr)(y, z, value);
         if (p == 2)
             return Gamma<T>(nullptr)(y, z, value);
-        T near = least(most, greatest(-most, z));
+        T near = least(high, greatest(low, z));
         T a = bounded_exp((T)(2 - p) * near), b = y * bounded_exp((T)(1 - p) * near);
         /* The deviance of a perfect prediction is a difference of equal numbers. */
         T rest = (T)(p != 0 ? power(y > 0 ? y : 0, 2 - p) / ((1 - p) * (2 - p)) : 0.5 * y * y);

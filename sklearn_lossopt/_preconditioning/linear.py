@@ -215,8 +215,9 @@ class LinearPreconditioner:
         def find(objective):
             offset = objective.offset if shift is None else shift.astype(np.float64)
             eps = np.finfo(objective.X.dtype).eps
-            rows = ScaledRows(objective, shift).evened()
-            return null_space(rows, objective.fit_intercept, offset, eps)
+            rows = ScaledRows(objective, shift)
+            evened = rows.evened()
+            return null_space(evened, objective.fit_intercept, offset, eps, rows.scale)
 
         return self.objective.null_space(shift, find)
 
@@ -308,11 +309,10 @@ class LinearPreconditioner:
             smoothness, trace = 1.0, self.objective.d + 1.0
         else:
             cached, metric = self.objective.cached, None
+            parts = self.objective.l2, *self.objective.loss._identity()
             if self.metric is not None:
                 # The metric without the unit of the loss.
                 metric = self.metric[0] / math.sqrt(self.loss_scale)
                 cached = self.shared.cache
-            smoothness, trace = cached(
-                "spectrum", self.objective.loss._identity(), lambda: self.hessian.spectrum(metric)
-            )
+            smoothness, trace = cached("spectrum", parts, lambda: self.hessian.spectrum(metric))
         return smoothness, trace / batch_size if batch_size < self.objective.n else 0.0

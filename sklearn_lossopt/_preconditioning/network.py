@@ -161,6 +161,10 @@ def target_range(objective):
     return y.min(axis=0), y.max(axis=0)
 
 
+# A mean loss that is more than this times that of a typical target is one of outliers.
+OUTLYING = 100.0
+
+
 def target_units(objective, statistics):
     """A typical size of the loss, and the constant and the size (k, 2) of raw predictions."""
     loss, k = objective.loss, objective.n_outputs
@@ -185,8 +189,31 @@ def target_units(objective, statistics):
     elif not math.isfinite(size):
         # A loss without a scale of its own: twice its mean is a variance.
         y_scale = size = math.sqrt(2 * objective.mean_loss(constant) / k) or 1.0
+    elif statistics is None and objective.target_kind == "values":
+        wide = size_beside_outliers(loss, y_scale, objective.mean_loss(constant) / k)
+        if wide > y_scale:
+            y_scale = size = wide
     output = fixed(objective, constant, np.full(k, float(size)), statistics)
     return objective.loss_scale(y_scale), output
+
+
+def size_beside_outliers(loss, y_scale, mean):
+    """A typical size of the targets, whose mean loss is known; where a few far away have nearly all
+    of a loss whose slopes have no bound, a size of which the loss is like the mean."""
+
+    def at(size):
+        with np.errstate(all="ignore"):
+            value, slope = loss._of_output(0).loss_gradient(np.zeros(1), np.full(1, float(size)))
+        return float(value[0]), abs(float(slope[0]))
+
+    if (
+        not mean > OUTLYING * at(y_scale)[0]
+        or not at(2e3 * y_scale)[1] > 1.5 * at(1e3 * y_scale)[1]
+    ):
+        return y_scale
+    while at(y_scale)[0] < mean < np.inf:
+        y_scale *= 2
+    return y_scale
 
 
 def fixed(objective, constant, size, statistics):

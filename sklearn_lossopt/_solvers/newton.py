@@ -159,18 +159,19 @@ class HessianModel:
         return objective.targets(index), weight
 
     def spectrum(self, metric):
-        """Largest eigenvalue of the curvature, by the power method on about 2,000 rows, and its
-        trace, with columns multiplied by ``metric`` (d + 1,)."""
+        """Largest eigenvalue of the curvature, by the power method on about 2,000 rows, and the
+        trace of the rows' part, with columns multiplied by ``metric`` (d + 1,)."""
         objective = self.objective
         x, _, weight = HessianModel(objective, self.shift, 2000 * objective.row_size).sample
         # Without preconditioning training starts at 0.
         h = objective.curvature_bound(self.y_scale, from_zero=metric is None)
         x = scale_rows(x, np.sqrt(h / x.shape[0] * weight[:, 0]))
+        penalty = np.append(np.full(objective.d, objective.l2), 0.0)
         if metric is not None:
-            x = scale_columns(x, metric)
+            x, penalty = scale_columns(x, metric), penalty * metric**2
         v, size = np.ones(x.shape[1]), 1.0
         for _ in range(20):
-            v = x.T @ (x @ v)
+            v = x.T @ (x @ v) + penalty * v
             size = np.linalg.norm(v)
             if size == 0:
                 return 1.0, 1.0
@@ -357,10 +358,13 @@ class HessianModel:
     def _whitener(self, rows, share, H):
         """The ``whitener`` of a Hessian, which is that of rows with these weights."""
         found = whitener(H)
-        exact = not self.objective.sparse and self.objective.X.dtype == np.float64
-        if not (exact and share.min() > 0 and singular(found[1])):
+        # Of sparse rows directions without any curvature are not known.
+        objective, size = self.objective, rows.shape[0] * rows.shape[1]
+        exact = (objective.l2 > 0 or not objective.sparse) and size <= MAX_SAMPLE_ENTRIES
+        exact = exact and objective.X.dtype == np.float64 and share.min() > 0
+        if not (exact and singular(found[1])):
             return found
-        x = rows.array()
+        x = rows.array().toarray() if objective.sparse else rows.array()
         parts = [np.sqrt(share)[:, None] * x]
         if self.objective.l2 > 0:
             parts.append(np.sqrt(self.objective.l2) * np.eye(x.shape[1])[:-1])

@@ -18,7 +18,7 @@ BLOCK_SIZE = 1_000_000
 STEPS = 300
 
 
-def null_space(rows, fit_intercept, offset, eps):
+def null_space(rows, fit_intercept, offset, eps, scale=None):
     """The directions in which no row's prediction changes, or None.
 
     Columns of length 1 are split into those that are independent and combinations of the others
@@ -36,6 +36,8 @@ def null_space(rows, fit_intercept, offset, eps):
         What has been subtracted of the columns: their numbers are rounded in its size.
     eps : float
         Relative rounding of the numbers in X.
+    scale : ndarray of shape (d + 1,) or None
+        What the columns are divided by where the directions are used; None for ``rows.scale``.
 
     Returns
     -------
@@ -70,7 +72,8 @@ def null_space(rows, fit_intercept, offset, eps):
         C = C - K @ (K.T @ _products(rows, C)[0])
         G = _products(rows, C)[1]
     C = np.hstack(found) if found else C
-    return NullSpace(C, rows.scale) if C.shape[1] else None
+    scale = rows.scale if scale is None else scale
+    return NullSpace(C * (scale / rows.scale)[:, None], scale) if C.shape[1] else None
 
 
 def _products(rows, C):
@@ -83,6 +86,23 @@ def _products(rows, C):
             M = M + block.T @ weighted
             G = G + p.T @ weighted
     return M, G
+
+
+def _orthonormal(C):
+    """An orthonormal basis Q of the span of columns, a matrix R and an order of the columns such
+    that in this order they are Q R.
+
+    Rows may differ in size by any number of orders of magnitude: sorted, and with pivots, each is
+    exact beside its own size (Cox and Higham 1998).
+    """
+    order, Q = np.argsort(-np.abs(C).max(axis=1), kind="stable"), np.empty(C.shape, order="F")
+    Q[order], R, columns = linalg.qr(C[order], mode="economic", pivoting=True, check_finite=False)
+    return Q, R, columns
+
+
+def _of_size_1(C, part):
+    """Columns over powers of 2 such that the largest number in ``part`` of them is about 1."""
+    return np.ldexp(C, -np.frexp(np.abs(part).max(axis=0))[1])
 
 
 class NullSpace:
@@ -99,16 +119,21 @@ class NullSpace:
     ----------
     across : ndarray of shape (q, d + 1)
         Extended weights are multiplied by these to see how far they are along the directions.
+
+    References
+    ----------
+    Cox, A. J. and Higham, N. J. (1998). Stability of Householder QR factorization for weighted
+    least squares problems. Numerical Analysis 1997, 57-73. Longman.
     """
 
     def __init__(self, directions, scale):
         self.scale = scale
-        self.across = linalg.qr(directions, mode="economic", check_finite=False)[0].T * scale
         # In a unit in which they are about 1: the squares of tiny columns' inverses overflow.
+        self.across = _orthonormal(_of_size_1(directions, directions))[0].T * scale
         N = directions / scale[:, None]
-        N = np.ldexp(N, -np.frexp(np.abs(N[:-1]).max(axis=0))[1])
-        self.directions = N / np.linalg.norm(N[:-1], axis=0)
-        self.Q, self.R = linalg.qr(self.directions[:-1], mode="economic", check_finite=False)
+        N = _of_size_1(N, N[:-1])
+        self.coef, R, columns = _orthonormal(N[:-1])
+        self.directions = np.vstack([self.coef, triangular_solution(R.T, N[-1, columns], True)])
 
     def rows(self, diagonal):
         """Rows (q, d + 1) whose products with one another give the directions a typical curvature
@@ -119,8 +144,7 @@ class NullSpace:
         """Extended weights (k, d + 1) with the same predictions and the smallest coefficients."""
         # Twice, since what is removed may be many times what remains.
         for _ in range(2):
-            along = triangular_solution(self.R, self.Q.T @ W[:, :-1].T)
-            W = W - along.T @ self.directions.T
+            W = W - (W[:, :-1] @ self.coef) @ self.directions.T
         return W
 
 

@@ -18,6 +18,7 @@ composite functions. SIAM Journal on Optimization 24(3), 1420-1443.
 """
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_lossopt._engine import sign_search
 from sklearn_lossopt._linalg import MATRIX_SIZE, gram, scale_rows, squares
@@ -33,6 +34,12 @@ WIDE = 6
 SEARCH_STEPS, ENLARGEMENTS = 300, 40
 # Searches with the slope as the rows give it, at most: the matrix has been rounded.
 REFINEMENTS = 3
+# A row is heavy where its part of a column's curvature is more than this times all others'. In the
+# matrix it then is this many times theirs.
+HEAVY = 1e6
+# Such rows, and steps of the method of multipliers for them, at most; what is left of their error
+# is no more than this part of the gain.
+MOST_HEAVY, MULTIPLIER_STEPS, SMALL = 8, 12, 1e-6
 # A curvature below this part of its coordinate's own is one that the search has lost in rounding.
 LOST = 1e-12
 # Rows with curvature lie far from the others where their spread is less than this part of a
@@ -65,12 +72,32 @@ class QuadraticModel:
         # Second derivatives by pairs of outputs, each (m, k).
         self.second = [along(np.eye(k)[r] * np.ones((len(share), 1))) * share for r in range(k)]
         own = np.stack([self.second[r][:, r] for r in range(k)])
-        diagonal = np.zeros((k, self.width))
-        for start in range(0, len(share), SQUARED_BLOCK_ROWS):
+        self.diagonal, largest = self._diagonal(own)
+        # A row has nearly all of a column at the most where its second derivative is the largest.
+        may = k == 1 and bool((2 * own.max() * largest > self.diagonal).any())
+        self.heavy = HeavyRows.of(x, own[0], l2) if may else None
+        # What the matrix is formed of.
+        self.formed, self.formed_diagonal = self.second, self.diagonal
+        if self.heavy is not None:
+            self.formed = [self.heavy.lowered(own[0])[:, None]]
+            self.formed_diagonal = self._diagonal(self.formed[0].T)[0]
+
+    def forget_heavy_rows(self):
+        """Form the matrix of the model itself, however rounded."""
+        self.heavy, self.formed, self.formed_diagonal = None, self.second, self.diagonal
+
+    def _diagonal(self, own):
+        """That of the curvature matrix, for outputs' own second derivatives (k, m), and the
+        largest square of each column."""
+        diagonal, largest = np.zeros((self.k, self.width)), np.zeros(self.width)
+        for start in range(0, own.shape[1], SQUARED_BLOCK_ROWS):
             part = slice(start, start + SQUARED_BLOCK_ROWS)
-            diagonal += own[:, part] @ squares(x[part])
-        diagonal[:, :-1] += l2
-        self.diagonal = np.maximum(diagonal.ravel(), 0)
+            square = squares(self.x[part])
+            diagonal += own[:, part] @ square
+            most = square.max(axis=0)
+            largest = np.maximum(largest, most.toarray() if sparse.issparse(most) else most)
+        diagonal[:, :-1] += self.l2
+        return np.maximum(diagonal.ravel(), 0), largest
 
     @classmethod
     def of_output(cls, x, share, h, objective):
@@ -101,9 +128,17 @@ class QuadraticModel:
         out[:, :-1] += self.l2 * v[:, :-1]
         return out.ravel()
 
+    def product_of_others(self, v, index):
+        """The curvature matrix without HeavyRows times v, both for the coordinates of an index."""
+        others = self.second[0].copy()
+        others[self.heavy.index] = 0.0
+        x = self.x[:, index]
+        out = (others[:, 0] * (x @ v)) @ x
+        return out + np.where(index < self.width - 1, self.l2, 0.0) * v
+
     def matrix(self, index):
         """The rows and columns of the curvature matrix that a sorted index names, but for its
-        diagonal."""
+        diagonal; HeavyRows have a lower curvature there."""
         H = np.empty((len(index), len(index)))
         output, column = np.divmod(index, self.width)
         ends = np.searchsorted(output, np.arange(self.k + 1))
@@ -112,9 +147,109 @@ class QuadraticModel:
         for r, here in enumerate(parts):
             for s in range(r + 1):
                 there = parts[s]
-                H[here, there] = gram(scale_rows(rows[r], self.second[r][:, s]), rows[s])
+                H[here, there] = gram(scale_rows(rows[r], self.formed[r][:, s]), rows[s])
                 H[there, here] = H[here, there].T
         return H
+
+
+class HeavyRows:
+    r"""Rows beside whose curvature that of all others would be rounding, in a quadratic model.
+
+    In the matrix such a row's second derivative h is lowered, as if it were that of
+    :math:`\min_s h s^2 / 2 + \mu (a - s) + \rho (a - s)^2 / 2`, a being the change of its raw
+    prediction: to :math:`h \rho / (h + \rho)`, which leaves the others their digits. The method of
+    multipliers finds the :math:`\mu` with which the minimum is that of :math:`h a^2 / 2`. A step of
+    it leaves a part of the error that is the others' curvature over :math:`\rho`'s.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (m, width)
+    index : ndarray of int
+        Which rows of all.
+    h, lower : ndarray of shape (m,)
+        Their second derivatives, and those in the matrix.
+
+    References
+    ----------
+    Bertsekas, D. P. (1982). Constrained Optimization and Lagrange Multiplier Methods. Academic
+    Press.
+    """
+
+    def __init__(self, rows, index, h, lower):
+        self.rows, self.index, self.h, self.lower = rows, index, h, lower
+        self.rho = h * lower / (h - lower)
+
+    @classmethod
+    def of(cls, x, h, l2):
+        """Those of rows x (m, d + 1) with second derivatives h (m,), or None."""
+        left, found = h.copy(), []
+        while True:
+            total, most, which = _column_sums(x, left)
+            beside = total - most <= total / HEAVY
+            rows = np.unique(which[beside & (most > 0)])
+            if not len(rows):
+                break
+            found.extend(rows.tolist())
+            left[rows] = 0.0
+            if len(found) > MOST_HEAVY:
+                # Each beside the next: there is no such thing as the others.
+                return None
+        found = np.array(found, np.intp)
+        if not len(found):
+            return None
+        rest = _column_sums(x, left)[0]
+        rest[:-1] += l2
+        rows = x[found].toarray() if sparse.issparse(x) else x[found]
+        with np.errstate(over="ignore"):
+            ratios = h[found][:, None] * rows**2 / np.where(rest > 0, rest, np.inf)
+        # A row that is alone in a column hides no other there.
+        hides = ((ratios > HEAVY).sum(axis=1) > 1) & np.isfinite(ratios).all(axis=1)
+        if not hides.any():
+            return None
+        own, rows = h[found[hides]], rows[hides]
+        return cls(rows, found[hides], own, own * HEAVY / ratios[hides].max(axis=1))
+
+    def lowered(self, h):
+        """Second derivatives (m,) as they are in the matrix."""
+        h = h.copy()
+        h[self.index] = self.lower
+        return h
+
+    def search(self, model, index, threshold, u, slope, steps):
+        """``_search`` of the model itself, given its slope at u; all that is lowered is made up
+        for."""
+        rows, h, rho = self.rows[:, index], self.h, self.rho
+        mu, v, at = np.zeros(len(h)), u, slope
+        for _ in range(MULTIPLIER_STEPS):
+            v, left, ended, curvature = _search(model, index, threshold, v, at, steps)
+            way = v - u
+            a = rows @ way
+            s = (rho * a + mu) / (h + rho)
+            if float(h @ (a - s) ** 2) <= SMALL * abs(float(slope @ way)):
+                break
+            mu = h * s
+            lowered = (self.lower * a + h / (h + rho) * mu) @ rows
+            at = slope + model.product_of_others(way, index) + lowered
+        else:
+            model.forget_heavy_rows()
+            return _search(model, index, threshold, u, slope, steps)
+        return v, left, ended, curvature
+
+
+def _column_sums(x, h):
+    """Sums of h x^2 over rows for each column, the largest terms and their rows."""
+    total, most = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    which = np.zeros(x.shape[1], np.intp)
+    for start in range(0, len(h), SQUARED_BLOCK_ROWS):
+        part = slice(start, start + SQUARED_BLOCK_ROWS)
+        terms = scale_rows(squares(x[part]), h[part])
+        place, largest = terms.argmax(axis=0), terms.max(axis=0)
+        if sparse.issparse(largest):
+            largest = largest.toarray()
+        which = np.where(largest > most, start + place, which)
+        most = np.maximum(most, largest)
+        total += terms.sum(axis=0)
+    return total, most, which
 
 
 class MatrixModel:
@@ -131,9 +266,9 @@ class MatrixModel:
 
     def __init__(self, H, l2, rank=None):
         self.H, self.l2 = H, l2
-        self.centre = None
+        self.centre = self.heavy = None
         self.size, self.rank = len(H), rank or len(H)
-        self.diagonal = np.diagonal(H).copy()
+        self.diagonal = self.formed_diagonal = np.diagonal(H).copy()
         self.diagonal[:-1] += l2
 
     def product(self, v):
@@ -183,7 +318,8 @@ def minimise(model, weights, gradient, threshold, steps=SEARCH_STEPS):
         working = usable if whole else _working_set(u, slope, threshold, model.diagonal)
         index, moved = np.flatnonzero(working), u.copy()
         parts = threshold[index], u[index], slope[index]
-        moved[index], left, ended, found = _search(model, index, *parts, steps)
+        search = _search if model.heavy is None else model.heavy.search
+        moved[index], left, ended, found = search(model, index, *parts, steps)
         D = moved - weights
         bent = model.product(D)
         change = gradient * D
@@ -219,7 +355,7 @@ def _missing(u, slope, threshold, diagonal):
 def _search(model, index, threshold, u, slope, steps):
     """Minimise the model among some coordinates; see ``_engine.sign_search``."""
     if len(index) <= WORKING_SIZE:
-        H, diagonal = np.ascontiguousarray(model.matrix(index)), model.diagonal[index]
+        H, diagonal = np.ascontiguousarray(model.matrix(index)), model.formed_diagonal[index]
         return sign_search(H, diagonal, threshold, u, slope, steps)
     scale = np.sqrt(np.where(model.diagonal[index] > 0, model.diagonal[index], 1.0))
     v, left = feature_sign_search(
@@ -267,7 +403,7 @@ def proximal_newton_direction(hessian, weights, gradient, floor):
     # Among columns that are equal to rounding searches do not end: the next ones are shorter.
     hessian.search_steps = SEARCH_STEPS if solved else max(hessian.search_steps // 2, 20)
     hessian.model_diagonal = np.concatenate(curvature)
-    diagonal = np.concatenate([model.diagonal for _, model in models])
+    diagonal = np.concatenate([model.formed_diagonal for _, model in models])
     hessian.model_lost = hessian.model_diagonal < LOST * diagonal
     near = hessian.constant or float(np.abs(hessian.sample[0] @ direction.T).max()) <= (
         objective.loss._trust_radius(hessian.y_scale)

@@ -69,6 +69,15 @@ class Convergence:
         size = max(min(self.start, abs(value)), self.iterate.preconditioner.loss_scale)
         return max(self.tol * abs(value), self.eps * size)
 
+    def rounding(self, value):
+        """By how much F of a model that is as good as ``value`` may be larger: by the gap at which
+        training may end or, where that is less, by what it is if predictions are sums of terms
+        that are a thousand times a typical target. Intercepts in float32 may cost more."""
+        rounding = 1e3 * np.finfo(np.float64).eps * self.iterate.preconditioner.loss_scale
+        if self.iterate.objective.model_dtype == np.float32:
+            rounding = 1e-3 * max(abs(value), 1e-3 * self.start)
+        return max(self.target(value), rounding)
+
     def reached(self, value):
         """Whether the gap is known to be below a tolerance that is not 0."""
         return self.tol > 0 and bool(self.gap <= self.target(value))
@@ -230,26 +239,18 @@ class Convergence:
             self._warn(value, len(curve), corrected)
         return reached
 
-    def survives_rounding(self, coef, intercept, before):
-        """Evaluate the model that is returned.
+    def survives_rounding(self, value, before, converged):
+        """Whether the model that is returned, with this F, is as good as the weights in training
+        that have ``converged``, with F ``before``. Sets ``warning`` where it should be.
 
-        Its intercept is that of columns that are not centred, and rounding it to float32 can
-        cost what training has gained.
-
-        Returns
-        -------
-        value : float
-            F of the rounded model; ``before`` is that of the weights in training.
-        good : bool
-            Whether it still is as good. Sets ``warning`` otherwise.
+        Its intercept is that of columns that are not centred, and rounding it can cost what
+        training has gained.
         """
-        self.iterate.preconditioner.place(coef, intercept)
-        value = self.iterate.evaluate()
-        if value - before <= 1e-3 * max(abs(before), 1e-3 * self.start):
-            return value, True
-        self.gap = value - before
-        self._warn(value, 0, True)
-        return value, False
+        if converged and value - before > self.rounding(before):
+            self.gap = value - before
+            self._warn(value, 0, True)
+            return False
+        return converged
 
     def _certify(self, value, epochs, corrected):
         """Estimate the gap at the final weights; returns whether it is below tolerance."""

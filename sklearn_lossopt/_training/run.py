@@ -21,6 +21,7 @@ from sklearn_lossopt._training.minimize import WholeObjective
 from sklearn_lossopt._training.monitor import Monitor
 from sklearn_lossopt._training.passes import Passes
 from sklearn_lossopt._training.pocket import Pocket
+from sklearn_lossopt._training.returned import measured
 from sklearn_lossopt._training.state import FitResult, State, altered
 
 # Epochs that a fit which corrections have taken to the optimum is worth to a stream, at least.
@@ -82,15 +83,13 @@ def train(objective, settings, seed, start=None, state=None, validation=None, ob
         converged = conclude(loop, convergence)
 
     take_smallest(iterate, convergence, curve)
-    result = monitor.result(iterate.weights)
+    result, reached = measured(given, iterate, convergence, monitor.result)
     if not predicts_finite(given, settings.network, result.coef, result.intercept):
         when = f"after epoch {len(curve)}, at an objective of {curve[-1]:.3g},"
         raise infinite_predictions(given, when, rate, settings)
-    moved = preconditioner.shift is not None or preconditioner.changes
-    if converged and objective.model_dtype == np.float32 and moved:
-        curve[-1], converged = convergence.survives_rounding(
-            result.coef, result.intercept, curve[-1]
-        )
+    if reached is not None and settings.tol > 0 and monitor.returned == len(curve):
+        converged = convergence.survives_rounding(reached, curve[-1], converged)
+        curve[-1] = reached
     if converged and settings.schedule is None:
         spared = AT_OPTIMUM * iterate.updates_per_epoch - result.state.updates
         result = altered(result, state=altered(result.state, ahead=max(0, spared)))

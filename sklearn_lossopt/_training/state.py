@@ -37,10 +37,12 @@ class Settings:
     @property
     def not_auto(self):
         """The parameters that steer steps and are not left to the package."""
+        # Columns of a network are standardised, whatever the preconditioning is called.
+        best = ("auto", "whiten") if self.network is None else ("auto", "whiten", "scale")
         given = {
             "learning_rate": self.learning_rate is not None,
             "schedule": self.schedule is not None and not self.schedule_is_auto,
-            "precondition": self.precondition not in ("auto", "whiten"),
+            "precondition": self.precondition not in best,
         }
         return [name for name, own in given.items() if own]
 

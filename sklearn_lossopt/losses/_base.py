@@ -26,6 +26,11 @@ def _key(value):
     return tuple(value.tolist()) if isinstance(value, np.ndarray) else value
 
 
+# What is typical of targets is no less than this part of the largest, of rows that weigh next to
+# nothing: squares of squares in units of it are numbers.
+LEAST_SIZE = 1e-75
+
+
 class Loss(Component, family="loss"):
     """Base of all losses; subclass ``RegressionLoss`` or ``ClassificationLoss`` for your own.
 
@@ -411,3 +416,14 @@ class ClassificationLoss(Loss):
             return self._probability_link.log_probabilities(raw, self.joint)
         with np.errstate(divide="ignore"):
             return np.log(self._probabilities(raw))
+
+
+def typical_size(loss, y, weight):
+    """A typical size of targets (n, k), greater than 0: their scale, unless it is rounding."""
+    scale, eps = float(loss._y_scale(y, weight)), np.finfo(np.float64).eps
+    largest = float(max(y.max(), -y.min()))
+    if scale > eps * largest:
+        return scale
+    size = float(np.average(np.abs(y).mean(axis=1), weights=weight))
+    size = scale if scale > eps * size else size or 1.0
+    return max(size, LEAST_SIZE * largest)

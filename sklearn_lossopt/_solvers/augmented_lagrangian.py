@@ -25,8 +25,6 @@ method for solving Lasso problems. SIAM Journal on Optimization 28(1), 433-458.
 import numpy as np
 from scipy import linalg
 
-from sklearn_lossopt._linalg import MATRIX_SIZE
-
 # Newton steps in one outer step, at most.
 MAX_NEWTON = 30
 # In units of the first width: below it steps are rounding.
@@ -138,9 +136,8 @@ class AugmentedLagrangian:
         self.width = self.first_width = self._first_width(y_scale)
         # The duals begin in the middle: the smooth loss is then symmetric.
         self.engine = x.lagrangian(
-            self.share, (self.c, self.low, self.high), self.conjugate, penalty, y_scale,
-            MATRIX_SIZE,
-        )  # fmt: skip
+            self.share, (self.c, self.low, self.high), self.conjugate, penalty, y_scale
+        )
         self.gap = np.inf
         # Which rows are on their breakpoints after the last step, and whether they were before it.
         self.on, self.settled = None, False

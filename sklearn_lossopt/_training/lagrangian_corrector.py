@@ -5,7 +5,7 @@ import numpy as np
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, WithUnitRows
 from sklearn_lossopt._solvers.dual_descent import DualDescentSolver
-from sklearn_lossopt._solvers.scaled_rows import ScaledRows
+from sklearn_lossopt._solvers.scaled_rows import ScaledRows, most_in_matrix
 from sklearn_lossopt._solvers.smooth_lagrangian import SmoothLagrangian
 from sklearn_lossopt._training.each_output import judge_each
 
@@ -20,8 +20,9 @@ def solvable(objective, pieces):
     if objective.in_partitions:
         return pieces > 0 and (objective.d < MATRIX_SIZE or objective.l1 == 0)
     duals = objective.n * objective.n_outputs * pieces
-    held = objective.d <= MATRIX_SIZE or (objective.l1 == 0 and objective.holdable)
-    return held and 0 < duals <= MAX_DUALS
+    iterative = objective.holdable or not objective.sparse
+    solved = objective.d <= most_in_matrix(objective) or iterative
+    return solved and 0 < duals <= MAX_DUALS
 
 
 def descends(objective):
@@ -30,7 +31,9 @@ def descends(objective):
     augmented Lagrangian to go on where a small penalty lets sweeps crawl: epochs do better than
     sweeps alone."""
     pieces = objective.breakpoints
-    wide = objective.sparse or (objective.d > MATRIX_SIZE and solvable(objective, pieces))
+    wide = objective.sparse or (
+        objective.d > most_in_matrix(objective) and solvable(objective, pieces)
+    )
     curved = objective.l2 > 0 and objective.l1 == 0
     return wide and curved and pieces > 0 and not is_small(objective)
 

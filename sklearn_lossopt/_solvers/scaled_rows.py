@@ -19,8 +19,8 @@ LENGTHS = 1e4
 
 
 def most_in_matrix(objective):
-    """The most columns for which an augmented Lagrangian forms a matrix. Rows in their own span have
-    as many curved directions as columns, and conjugate gradients few steps to make."""
+    """The most columns for which an augmented Lagrangian forms a matrix. Conjugate gradients end
+    soon where rows are in their own span: all directions are curved."""
     return MATRIX_SIZE if objective.sparse or objective.in_row_space else DENSE_MATRIX_SIZE
 
 

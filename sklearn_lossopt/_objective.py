@@ -135,17 +135,6 @@ class Objective:
         rows = self.X, self.target, self.target_kind, self.weight, self.sample_indices
         return self.cache("objective", (*rows, self.n_outputs, self.fit_intercept), object)
 
-    def with_columns(self, columns):
-        """The objective of some columns alone, dense if they hold few numbers, with a cache of its
-        own."""
-        if self.sparse:
-            X = self.X[:, columns]
-            X = X.toarray() if X.shape[0] * len(columns) <= MAX_SAMPLE_ENTRIES else X
-        else:
-            X = np.take(self.X, columns, axis=1)
-        offset = np.broadcast_to(self.offset, self.d)[columns]
-        return replace(self, X=X, offset=offset, cache=Cache())
-
     def subsample(self, size):
         """An index of about ``size`` of the rows used, evenly spaced."""
         stride = max(1, self.n // max(1, size))

@@ -19,10 +19,13 @@ International Conference on Machine Learning.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
+from sklearn_lossopt._cache import Cache
 from sklearn_lossopt._engine import look_for_stop
+from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
 from sklearn_lossopt._rows import ExtendedRows
 from sklearn_lossopt._solvers.augmented_lagrangian import fenchel_gaps, is_bounded_below, total
 from sklearn_lossopt._solvers.dual_descent import anchored
@@ -33,6 +36,17 @@ LEAST_COLUMNS = 100
 SETS, OUTER_STEPS, REST = 10, 10, 0.1
 # Of the penalty: columns whose duals ask for so much are likely to be wanted again.
 NEAR = 0.9
+
+
+def with_columns(objective, columns):
+    """The objective of some columns alone, dense if they hold few numbers."""
+    if objective.sparse:
+        X = objective.X[:, columns]
+        X = X.toarray() if X.shape[0] * len(columns) <= MAX_SAMPLE_ENTRIES else X
+    else:
+        X = np.take(objective.X, columns, axis=1)
+    offset = np.broadcast_to(objective.offset, objective.d)[columns]
+    return replace(objective, X=X, offset=offset, cache=Cache())
 
 
 class WorkingSetLagrangian:

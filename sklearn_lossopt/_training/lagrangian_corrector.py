@@ -7,7 +7,7 @@ from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, W
 from sklearn_lossopt._solvers.dual_descent import DualDescentSolver
 from sklearn_lossopt._solvers.scaled_rows import ScaledRows, most_in_matrix
 from sklearn_lossopt._solvers.smooth_lagrangian import SmoothLagrangian
-from sklearn_lossopt._solvers.working_set import WorkingSetLagrangian
+from sklearn_lossopt._solvers.working_set import WorkingSetLagrangian, with_columns
 from sklearn_lossopt._training.each_output import judge_each
 
 # Numbers in the rows of a data set that is small enough to be solved exactly at the end.
@@ -32,9 +32,7 @@ def descends(objective):
     augmented Lagrangian to go on where a small penalty lets sweeps crawl: epochs do better than
     sweeps alone."""
     pieces = objective.breakpoints
-    wide = objective.sparse or (
-        objective.d > most_in_matrix(objective) and solvable(objective, pieces)
-    )
+    wide = objective.sparse or (objective.d > MATRIX_SIZE and solvable(objective, pieces))
     curved = objective.l2 > 0 and objective.l1 == 0
     return wide and curved and pieces > 0 and not is_small(objective)
 
@@ -232,7 +230,7 @@ class AugmentedLagrangianCorrector:
         """The solver of one output that has few of the columns at a time."""
 
         def solver_of(columns, weights):
-            part = objective.with_columns(columns)
+            part = with_columns(objective, columns)
             around = None if shift is None else shift[columns]
             return self._lagrangian(part, around, None, y, output, y_scale, weights)
 

@@ -512,6 +512,23 @@ def gaps_of_first(both, alone, X, y):
 # -- the rest ----------------------------------------------------------------------------------
 
 
+def test_a_loss_with_kinks_on_many_dense_columns():
+    # An optimum by construction: duals first, then the weights and targets that they belong to.
+    rng = np.random.default_rng(0)
+    alpha, n, d = 0.3, 4700, 860
+    X = rng.normal(size=(n, d))
+    dual = np.clip(1.3 * rng.normal(size=n), -1, 1)
+    coef = X.T @ dual / (n * alpha)
+    y = X @ coef + np.where(np.abs(dual) == 1, dual * rng.exponential(size=n), 0)
+
+    def objective(w):
+        return np.abs(y - X @ w).mean() + alpha / 2 * w @ w
+
+    model = GradientRegressor("absolute_error", alpha=alpha, fit_intercept=False, random_state=0)
+    assert model.fit(X, y).converged_
+    assert objective(model.coef_) <= (1 + 1e-6) * objective(coef)
+
+
 def test_epochs_that_changed_nothing_are_no_evidence():
     """Rejected epochs are not counted against n_iter_no_change."""
     X, y = prices(600)

@@ -17,7 +17,7 @@ from scipy.special import expit, logsumexp, xlogy
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import ElasticNet, LogisticRegression
+from sklearn.linear_model import ElasticNet, LogisticRegression, QuantileRegressor
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.utils.estimator_checks import check_sample_weight_equivalence_on_dense_data
 from test_trajectories import OPTIMIZER_RANGES, draw, make_problem, parameters, relative_error
@@ -709,6 +709,75 @@ def test_an_optimizer_in_numpy(precondition):
     assert squares(model, X, y) <= squares(best, X, y) * (1 + close)
     assert 0 < np.count_nonzero(best.coef_) < 10
     assert_array_equal(model.coef_ != 0, best.coef_ != 0)
+
+
+@pytest.mark.parametrize("kind", ["dense", "float32", "sparse", "weighted"])
+@pytest.mark.parametrize("quantile", [0.5, 0.8])
+def test_kinks_on_more_columns_than_rows(kind, quantile):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90, 600)) * (rng.random((90, 600)) < (0.3 if kind == "sparse" else 1))
+    y = X[:, :5].sum(axis=1) + 0.3 * rng.standard_t(3, size=90) + 2
+    weight = rng.integers(0, 3, 90) if kind == "weighted" else None
+    alpha = 0.05
+    peer = QuantileRegressor(quantile=quantile, alpha=alpha, solver="highs")
+    peer.fit(X, y, sample_weight=weight)
+    model = GradientRegressor(losses.Quantile(quantile), alpha=alpha, l1_ratio=1.0, random_state=0)
+    rows = {"sparse": sparse.csr_array(X), "float32": X.astype(np.float32)}.get(kind, X)
+    model.fit(rows, y, sample_weight=weight)
+
+    def objective(found):
+        residual = y - X @ np.ravel(found.coef_) - found.intercept_
+        loss = np.maximum(quantile * residual, (quantile - 1) * residual)
+        return np.average(loss, weights=weight) + alpha * np.abs(found.coef_).sum()
+
+    assert model.converged_
+    assert objective(model) <= (1 + 1e-5) * objective(peer)
+    assert np.count_nonzero(model.coef_) <= 90
+
+
+def wide_labels():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(100, 700))
+    return X, X[:, :3].sum(axis=1) + rng.normal(size=100) > 0.5
+
+
+def test_a_hinge_on_more_columns_than_rows():
+    X, y = wide_labels()
+    n, d, alpha = *X.shape, 0.03
+    model = GradientClassifier("hinge", alpha=alpha, l1_ratio=1.0, random_state=0).fit(X, y)
+    t = 2 * y - 1
+    # Weights are differences of two that are not negative; each row's loss is at least 1 - t z.
+    rows = X * t[:, None]
+    bounds = [(0, None)] * (2 * d) + [(None, None)] + [(0, None)] * n
+    found = linprog(
+        np.concatenate([np.full(2 * d, alpha), [0.0], np.full(n, 1 / n)]),
+        A_ub=-np.hstack([rows, -rows, t[:, None], np.eye(n)]), b_ub=-np.ones(n), bounds=bounds,
+    )  # fmt: skip
+    value = np.maximum(0, 1 - t * model.decision_function(X)).mean()
+    value += alpha * np.abs(model.coef_).sum()
+    assert model.converged_
+    assert found.fun * (1 - 1e-9) <= value <= found.fun * (1 + 1e-5)
+
+
+def test_an_elastic_net_of_a_hinge_on_more_columns_than_rows():
+    X, y = wide_labels()
+    n, alpha = len(X), 0.03
+    model = GradientClassifier(
+        "hinge", alpha=alpha, l1_ratio=0.5, fit_intercept=False, random_state=0
+    ).fit(X, y)
+    rows, l1, l2 = X * (2 * y - 1)[:, None] / n, alpha / 2, alpha / 2
+
+    def dual(a):
+        sums = rows.T @ a
+        excess = np.sign(sums) * np.maximum(np.abs(sums) - l1, 0)
+        return excess @ excess / (2 * l2) - a.mean(), rows @ excess / l2 - 1 / n
+
+    # Whatever is found is a bound from below.
+    bound = -minimize(dual, np.zeros(n), jac=True, bounds=[(0, 1)] * n, tol=1e-12).fun
+    w = model.coef_[0]
+    value = np.maximum(0, 1 - n * rows @ w).mean() + l1 * np.abs(w).sum() + l2 / 2 * w @ w
+    assert model.converged_
+    assert bound * (1 - 1e-9) <= value <= bound * (1 + 1e-5)
 
 
 # Sparse coefficients ------------------------------------------------------------------------------

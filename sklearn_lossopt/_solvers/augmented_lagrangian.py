@@ -26,7 +26,6 @@ import numpy as np
 from scipy import linalg
 
 from sklearn_lossopt._cache import lazy_property
-from sklearn_lossopt._linalg import MATRIX_SIZE
 
 # Newton steps in one outer step, at most.
 MAX_NEWTON = 30
@@ -139,9 +138,8 @@ class AugmentedLagrangian:
         self.width = self.first_width = self._first_width(y_scale)
         # The duals begin in the middle: the smooth loss is then symmetric.
         self.engine = x.lagrangian(
-            self.share, (self.c, self.low, self.high), self.conjugate, penalty, y_scale,
-            MATRIX_SIZE,
-        )  # fmt: skip
+            self.share, (self.c, self.low, self.high), self.conjugate, penalty, y_scale
+        )
         self.gap = np.inf
         # Which rows are on their breakpoints after the last step, and whether they were before it.
         self.on, self.settled = None, False

@@ -20,8 +20,8 @@ import numpy as np
 
 from sklearn_lossopt._cache import lazy_property
 from sklearn_lossopt._engine import DualDescent, look_for_stop
-from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._solvers.augmented_lagrangian import fenchel_gaps, is_bounded_below, total
+from sklearn_lossopt._solvers.scaled_rows import most_in_matrix
 
 # Sweeps between two measurements of the gap, and numbers read between two looks at signals.
 SWEEPS, SIGNAL_WORK = 5, 2e7
@@ -87,7 +87,7 @@ class DualDescentSolver:
         self.weights, self.gap, self.exhausted = start, math.inf, False
         # Sweeps so far, and the smallest gap after each few.
         self.count, self.history = 0, []
-        self.most, self.first = NARROW if objective.d <= MATRIX_SIZE else WIDE
+        self.most, self.first = NARROW if objective.d <= most_in_matrix(objective) else WIDE
 
     @lazy_property
     def bounded_below(self):

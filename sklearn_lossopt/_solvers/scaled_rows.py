@@ -6,12 +6,22 @@ import numpy as np
 
 from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import Lagrangian, Rows
-from sklearn_lossopt._linalg import extended, gram, scale_columns, scale_rows, squares
+from sklearn_lossopt._linalg import MATRIX_SIZE, extended, gram, scale_columns, scale_rows, squares
 
 # Numbers in one block of rows where all rows are needed but not held.
 BLOCK_SIZE = 200_000
+# The most columns of dense rows for which an augmented Lagrangian forms its curvature matrix. Few
+# rows have curvature near the optimum: a matrix of them costs less than one of all rows, and
+# conjugate gradients, which so few rows precondition badly, cost more.
+DENSE_MATRIX_SIZE = 2000
 # Lengths of rows that differ by more do so widely.
 LENGTHS = 1e4
+
+
+def most_in_matrix(objective):
+    """The most columns for which an augmented Lagrangian forms a matrix. Conjugate gradients end
+    soon where rows are in their own span: all directions are curved."""
+    return MATRIX_SIZE if objective.sparse or objective.in_row_space else DENSE_MATRIX_SIZE
 
 
 class ScaledRows:
@@ -65,7 +75,8 @@ class ScaledRows:
     def lagrangian(self, *args):
         """The terms of one output on these rows; the arguments are the last of ``Lagrangian``'s."""
         last = float(self.objective.fit_intercept)
-        return Lagrangian(self.rows, last, 1 / self.scale, self.null, *args)
+        most = 1 + most_in_matrix(self.objective)
+        return Lagrangian(self.rows, last, 1 / self.scale, self.null, *args, most)
 
     def _read(self, index):
         """Rows by position among the rows used."""

@@ -1,8 +1,10 @@
 """Second-order steps that correct a fit between its epochs, and estimate how far it has to go."""
 
+from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._training.lagrangian_corrector import (
     AugmentedLagrangianCorrector,
     descends,
+    has_working_sets,
     piecewise_linear_solver,
     solvable,
 )
@@ -29,11 +31,14 @@ def make_corrector(iterate, incumbent, convergence, precondition):
             return None
         if objective.in_partitions:
             return NewtonCorrector(*parts)
-        pieces = objective.dual_pieces
-        return (SmoothCorrector if solvable(objective, pieces) else NewtonCorrector)(*parts)
+        held = objective.l1 == 0 or objective.d <= MATRIX_SIZE
+        smooth = held and solvable(objective, objective.dual_pieces)
+        return (SmoothCorrector if smooth else NewtonCorrector)(*parts)
     if objective.in_partitions and not objective.loss.learns_at_optimum:
         return None
     descend = descends(objective) and not objective.in_partitions
     if precondition is False or not (descend or solvable(objective, objective.breakpoints)):
         return None
-    return AugmentedLagrangianCorrector(*parts, piecewise_linear_solver, descend=descend)
+    return AugmentedLagrangianCorrector(
+        *parts, piecewise_linear_solver, descend=descend, by_columns=has_working_sets(objective)
+    )

@@ -5,8 +5,9 @@ import numpy as np
 from sklearn_lossopt._linalg import MATRIX_SIZE
 from sklearn_lossopt._solvers.augmented_lagrangian import AugmentedLagrangian, WithUnitRows
 from sklearn_lossopt._solvers.dual_descent import DualDescentSolver
-from sklearn_lossopt._solvers.scaled_rows import ScaledRows
+from sklearn_lossopt._solvers.scaled_rows import ScaledRows, most_in_matrix
 from sklearn_lossopt._solvers.smooth_lagrangian import SmoothLagrangian
+from sklearn_lossopt._solvers.working_set import WorkingSetLagrangian, with_columns
 from sklearn_lossopt._training.each_output import judge_each
 
 # Numbers in the rows of a data set that is small enough to be solved exactly at the end.
@@ -20,8 +21,9 @@ def solvable(objective, pieces):
     if objective.in_partitions:
         return pieces > 0 and (objective.d < MATRIX_SIZE or objective.l1 == 0)
     duals = objective.n * objective.n_outputs * pieces
-    held = objective.d <= MATRIX_SIZE or (objective.l1 == 0 and objective.holdable)
-    return held and 0 < duals <= MAX_DUALS
+    iterative = objective.l1 > 0 or objective.holdable or not objective.sparse
+    solved = objective.d <= most_in_matrix(objective) or iterative
+    return solved and 0 < duals <= MAX_DUALS
 
 
 def descends(objective):
@@ -33,6 +35,12 @@ def descends(objective):
     wide = objective.sparse or (objective.d > MATRIX_SIZE and solvable(objective, pieces))
     curved = objective.l2 > 0 and objective.l1 == 0
     return wide and curved and pieces > 0 and not is_small(objective)
+
+
+def has_working_sets(objective):
+    """Whether an L1 penalty on many columns is solved on few of them at a time."""
+    many = objective.d > min(MATRIX_SIZE, objective.n)
+    return objective.l1 > 0 and many and not (is_small(objective) or objective.in_partitions)
 
 
 def is_small(objective):
@@ -83,17 +91,22 @@ class AugmentedLagrangianCorrector:
         Whether small problems end with an exact solution.
     descend : bool, default=False
         Whether dual coordinate descent comes first, see ``descends``.
+    by_columns : bool, default=False
+        Whether few columns are solved for at a time, see ``has_working_sets``.
     """
 
     # An epoch comes between two steps.
     arriving = False
 
-    def __init__(self, iterate, incumbent, convergence, make_solver, exact=True, descend=False):
+    def __init__(
+        self, iterate, incumbent, convergence, make_solver, exact=True, descend=False,
+        by_columns=False,
+    ):  # fmt: skip
         self.iterate, self.incumbent, self.convergence = iterate, incumbent, convergence
         # The exact solution needs the rows at hand.
         exact = exact and not iterate.objective.in_partitions
         self.make_solver, self.exact = make_solver, exact and is_small(iterate.objective)
-        self.descend, self.solvers = descend, None
+        self.descend, self.by_columns, self.solvers = descend, by_columns, None
         # What has the solvers of rows in partitions step together.
         self.shared = None
 
@@ -199,6 +212,35 @@ class AugmentedLagrangianCorrector:
         if objective.in_partitions:
             self.shared = objective.lagrangians(shift, self.incumbent.weights, null)
             return self.shared.solvers
+        y, y_scales, solvers = self._targets(), objective.y_scales(), []
+        for r in range(objective.n_outputs) if outputs is None else outputs:
+            parts = y, r, y_scales[r], self.incumbent.weights[r].astype(np.float64)
+            if self.by_columns:
+                solvers.append(self._on_working_sets(objective, shift, *parts))
+            else:
+                solvers.append(self._lagrangian(objective, shift, null, *parts))
+        if objective.in_row_space and objective.l2 > 0:
+            # As many directions as rows, all curved in the dual. With a width of the size of that
+            # curvature, duals arrive in a few outer steps.
+            curvature = np.exp(np.mean(np.log(solvers[0].x.scale[:-1] ** 2))) / objective.l2
+            for solver in solvers:
+                solver.widen(0.2 * curvature)
+        return solvers
+
+    def _on_working_sets(self, objective, shift, y, output, y_scale, weights):
+        """The solver of one output that has few of the columns at a time."""
+
+        def solver_of(columns, weights):
+            part = with_columns(objective, columns)
+            around = None if shift is None else shift[columns]
+            return self._lagrangian(part, around, None, y, output, y_scale, weights)
+
+        pieces = objective.loss._breakpoints(y)
+        pieces = [tuple(part[:, output] for part in piece) for piece in pieces]
+        return WorkingSetLagrangian(objective, shift, pieces, weights, solver_of)
+
+    def _lagrangian(self, objective, shift, null, y, output, y_scale, weights):
+        """The solver of one output that has all columns."""
         rows = extended = objective.cached(
             "scaled rows", (shift, null), lambda: ScaledRows(objective, shift, null)
         )
@@ -206,18 +248,8 @@ class AugmentedLagrangianCorrector:
             extended = WithUnitRows(rows, objective.l1)
         penalty = np.full(len(rows.scale), float(objective.l2))
         penalty[-1] = float(not objective.fit_intercept)
-        y, y_scales, solvers = self._targets(), objective.y_scales(), []
-        for r in range(objective.n_outputs) if outputs is None else outputs:
-            start = rows.coordinates(self.incumbent.weights[r].astype(np.float64))
-            parts = penalty / rows.scale**2, y_scales[r], start
-            solvers.append(self.make_solver(objective, extended, y, r, *parts))
-        if objective.in_row_space and objective.l2 > 0:
-            # As many directions as rows, all curved in the dual. With a width of the size of that
-            # curvature, duals arrive in a few outer steps.
-            curvature = np.exp(np.mean(np.log(rows.scale[:-1] ** 2))) / objective.l2
-            for solver in solvers:
-                solver.widen(0.2 * curvature)
-        return solvers
+        parts = penalty / rows.scale**2, y_scale, rows.coordinates(weights)
+        return self.make_solver(objective, extended, y, output, *parts)
 
     def _judge(self):
         """Keep the solvers' point where it is the best; estimate how far that is from F*."""

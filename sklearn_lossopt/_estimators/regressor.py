@@ -75,9 +75,10 @@ class GradientRegressor(RegressorMixin, BaseGradientEstimator):
         they are multiplied by 1 minus ``weight_decay`` times its step size, in the units that
         networks are trained in (Loshchilov and Hutter 2019). "auto" is 10 for one hidden layer,
         20 for two and 81 / L^2 for L > 2, divided by the step size and the number of updates
-        that ``schedule="auto"`` makes: 1 for "adam", one layer and up to 4096 rows. It is 0 where
-        dropout is by default, for optimizers with a decay of their own, with means of iterates or a
-        line search, and in ``partial_fit``.
+        that ``schedule="auto"`` makes: 1 for "adam", one layer and up to 4096 rows. With one
+        layer it grows with the columns of levels and bins per row. It is 0 where dropout is by
+        default, for optimizers with a decay of their own, with means of iterates or a line search,
+        and in ``partial_fit``.
     alpha : float, default=1e-4
         Strength of the penalty, at least 0. For linear models it is in the coordinates of X,
         whatever ``precondition`` is.

@@ -97,12 +97,18 @@ def standardisation(objective, statistics):
     return shift, np.where(constant, 0.0, 1 / spread).astype(dtype)
 
 
-def has_units(objective, statistics):
+def has_units(objective, statistics=None):
     """Whether each column is one that scaling would spoil: numbers in [0, 1], at least half of them
     0 or 1, wider than half of it, such as categories and what a PiecewiseLinearEncoder makes.
 
     Scaling would make a spike of 31 standard deviations of a level that one row in 1,000 has.
     """
+    if statistics is None:
+        return objective.cached("has units", (), lambda: _has_units(objective, None))
+    return _has_units(objective, statistics)
+
+
+def _has_units(objective, statistics):
     if statistics is not None and (objective.sparse or statistics.mean is None):
         # A stream of sparse rows, or without an intercept, knows squares alone.
         return np.zeros(objective.d, bool)

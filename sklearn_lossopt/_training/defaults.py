@@ -26,6 +26,9 @@ MAX_FULL_BATCH_ROWS = 64
 MIN_REGULARISED_WIDTH = 32
 # Hidden layers from which on half of the epochs do.
 DEEP = 3
+# By this times its columns of levels and bins per row, a network of one hidden layer forgets more:
+# each is one more place for noise. The product of several layers would fall to 0.
+ROOM_FOR_NOISE = 6.0
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,10 @@ def network_rate(settings, preconditioner):
     return min(rate, optimizer._auto_rate(curvature, 0.0)) if curvature > 0 else rate
 
 
-def with_regularisation(settings, textbook, n=None, batch_size=None):
+def with_regularisation(settings, textbook, n=None, batch_size=None, encoded=0):
     """The Architecture with numbers for dropout and weight decay: none for ``textbook`` iterates
-    and beside a narrow layer, and no decay of a stream, whose length ``n`` is not known."""
+    and beside a narrow layer, and no decay of a stream, whose length ``n`` is not known. Of the
+    columns, ``encoded`` are levels of categories or bins."""
     architecture, optimizer = settings.network, settings.optimizer
     layers = len(architecture.hidden)
     free = textbook or min(architecture.hidden) < MIN_REGULARISED_WIDTH
@@ -150,5 +154,6 @@ def with_regularisation(settings, textbook, n=None, batch_size=None):
     elif decay is None:
         rate = settings.learning_rate or table_rate(settings)
         updates = network_epochs(n, batch_size, layers) * -(-n // batch_size)
-        decay = brake(settings.task, layers).forgotten / (rate * updates)
+        room = ROOM_FOR_NOISE * min(1.0, encoded / n) if layers == 1 else 0.0
+        decay = brake(settings.task, layers).forgotten * (1 + room) / (rate * updates)
     return replace(architecture, dropout=dropout, weight_decay=decay)

@@ -7,7 +7,11 @@ from itertools import chain
 import numpy as np
 
 from sklearn_lossopt._preconditioning.linear import LinearPreconditioner
-from sklearn_lossopt._preconditioning.network import NetworkPreconditioner, predicts_finite
+from sklearn_lossopt._preconditioning.network import (
+    NetworkPreconditioner,
+    has_units,
+    predicts_finite,
+)
 from sklearn_lossopt._solvers.null_space import smallest
 from sklearn_lossopt._training import defaults
 from sklearn_lossopt._training.auto_schedule import AutoSchedule
@@ -106,7 +110,10 @@ def make_preconditioner(objective, settings, batch_size, seed, start, stops=Fals
         )
     textbook = settings.precondition is False or batch_size >= objective.n
     textbook = textbook or settings.optimizer.minimize is not None
-    architecture = defaults.with_regularisation(settings, textbook, objective.n, batch_size)
+    encoded = 0 if textbook else np.count_nonzero(has_units(objective))
+    architecture = defaults.with_regularisation(
+        settings, textbook, objective.n, batch_size, encoded
+    )
     return NetworkPreconditioner(objective, settings.precondition, architecture, seed, start)
 
 

@@ -3,8 +3,8 @@
 The tables are those of ``benchmarks/optimum`` (install its ``requirements.txt``; ``lightgbm`` is
 left out where it is missing), as they come, with categories as columns of zeros and ones. A third
 of them was untouched while the defaults were chosen. Ours have default parameters and one of four
-architectures; "recipe" is the user guide's, a ``PiecewiseLinearEncoder`` before 100 units. "wide
-recipe" has 256, as the guide advises from some 4,000 rows on, and runs if it is named.
+architectures; "recipe" is the user guide's, a ``PiecewiseLinearEncoder`` beside the columns and 100
+units. "wide recipe" has 256, as the guide advises from some 4,000 rows on, and runs if it is named.
 Examples::
 
     python tables.py                              # everything, writes tables.md; some hours
@@ -28,7 +28,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_lossopt import GradientClassifier, GradientRegressor
@@ -51,7 +51,9 @@ def estimator(method, task, seed):
         hidden = RECIPES.get(method) or ARCHITECTURES[OURS.index(method)]
         ours = GradientRegressor if regression else GradientClassifier
         model = ours(hidden_layer_sizes=hidden, random_state=seed)
-        return make_pipeline(PiecewiseLinearEncoder(), model) if method in RECIPES else model
+        if method not in RECIPES:
+            return model
+        return make_pipeline(make_union("passthrough", PiecewiseLinearEncoder()), model)
     if method == "scaled MLP":
         mlp = MLPRegressor if regression else MLPClassifier
         return make_pipeline(StandardScaler(), mlp(random_state=seed))

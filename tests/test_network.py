@@ -735,6 +735,17 @@ def test_weight_decay_by_default_depends_on_the_task_and_the_layers(task, hidden
     assert decay(0.0, precondition=False, learning_rate=1e-9)
 
 
+@pytest.mark.parametrize("hidden", [(40,), (40, 40)])
+@pytest.mark.parametrize("n_levels, share", [(20, 20 / 130), (140, 1.0)])
+def test_weight_decay_by_default_grows_with_columns_of_levels(n_levels, share, hidden):
+    X, y = make_data("regression", n=130)
+    X = np.hstack([X, np.random.default_rng(0).random((130, n_levels)) < 0.4])
+    given = {"hidden_layer_sizes": hidden, "max_iter": 3}
+    total = 10 * (1 + 6 * share) if len(hidden) == 1 else 20
+    shown = make("regression", weight_decay=total / (0.003 * 246 * 9), **given)
+    assert same_network(make("regression", **given).fit(X, y), shown.fit(X, y))
+
+
 @pytest.mark.parametrize("task, layers, dropout, rate", [
     ("regression", 1, 0.25, 0.003), ("regression", 2, 0.25, 0.003), ("regression", 3, 0.15, 0.002),
     ("regression", 4, 0.15, 0.002), ("classification", 1, 0.25, 0.003),

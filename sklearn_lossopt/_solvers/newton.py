@@ -431,11 +431,10 @@ class HessianModel:
 
     def _solve_jointly(self, x, y, share, raw, gradient):
         """Newton's direction with the Hessian of all outputs together."""
-        k, size = gradient.shape
         H = joint_matrix(self.objective.loss, x, y, share, raw, self.with_penalty)
         T, _ = whitener(H)
-        self.product = lambda v: (H @ v.ravel()).reshape(k, size)
-        self.solve = lambda g: (T @ (T.T @ g.ravel())).reshape(k, size)
+        self.product = lambda v: (H @ v.ravel()).reshape(gradient.shape)
+        self.solve = lambda g: (T @ (T.T @ g.ravel())).reshape(gradient.shape)
         self.iterated = False
         return -self.solve(gradient)
 
@@ -444,9 +443,8 @@ def enough_entries(objective):
     """Numbers in as many dense rows as a Newton step needs whose Hessian comes from the rows anew:
     full gradients mend what a sample's step gets wrong."""
     once = objective.loss._constant_curvature is not None and objective.target_kind != "class"
-    if objective.sparse or objective.l1 > 0 or once or objective.in_partitions:
-        return MAX_SAMPLE_ENTRIES
-    if not (objective.loss.smooth and objective.curved):
+    curved = objective.loss.smooth and objective.curved
+    if not curved or once or objective.sparse or objective.l1 > 0 or objective.in_partitions:
         return MAX_SAMPLE_ENTRIES
     entries = max(LEAST_ROWS, COLUMN_ROWS * (objective.d + 1)) * objective.row_size
     return min(entries, MAX_SAMPLE_ENTRIES)

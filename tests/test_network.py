@@ -742,7 +742,7 @@ def test_weight_decay_by_default_grows_with_columns_of_levels(n_levels, share, h
     X = np.hstack([X, np.random.default_rng(0).random((130, n_levels)) < 0.4])
     given = {"hidden_layer_sizes": hidden, "max_iter": 3}
     total = 10 * (1 + 6 * share) if len(hidden) == 1 else 20
-    shown = make("regression", weight_decay=total / (0.003 * 246 * 9), **given)
+    shown = make("regression", weight_decay=total / (0.003 * (246 * 9)), **given)
     assert same_network(make("regression", **given).fit(X, y), shown.fit(X, y))
 
 

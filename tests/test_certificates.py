@@ -529,6 +529,38 @@ def test_a_loss_with_kinks_on_many_dense_columns():
     assert objective(model.coef_) <= (1 + 1e-6) * objective(coef)
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile"])
+def test_one_row_has_all_weight_and_there_is_no_intercept(loss, l1_ratio):
+    # Targets as good as equal say nothing of how far predictions have to go from 0.
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 8)), 20 + rng.normal(size=60)
+    weight = 10.0 ** rng.uniform(-300, -30, 60)
+    weight[3], weight[7] = 1e-14, 1.0
+    model = GradientRegressor(
+        loss, alpha=0.1, l1_ratio=l1_ratio, fit_intercept=False, optimizer="adadelta",
+        random_state=0,
+    ).fit(X, y, sample_weight=weight)  # fmt: skip
+    x, l1, l2 = X[7], 0.1 * l1_ratio, 0.1 * (1 - l1_ratio)
+
+    def least(z):
+        """The penalty of the smallest weights with which the row is predicted to be z."""
+        dual = minimize_scalar(
+            lambda u: np.sum(np.maximum(np.abs(u * x) - l1, 0) ** 2) / (2 * l2) - u * z,
+            bounds=(0, 1e3), method="bounded", options={"xatol": 1e-12},
+        )  # fmt: skip
+        return -dual.fun
+
+    best = minimize_scalar(
+        lambda z: 0.5 * (2 if loss == "absolute_error" else 1) * abs(y[7] - z) + least(z),
+        bounds=(0, 30), method="bounded", options={"xatol": 1e-10},
+    ).fun  # fmt: skip
+    found = 0.5 * (2 if loss == "absolute_error" else 1) * np.abs(y[7] - x @ model.coef_)
+    found += l1 * np.abs(model.coef_).sum() + l2 / 2 * model.coef_ @ model.coef_
+    assert found <= best * (1 + 1e-5)
+    assert model.converged_
+
+
 def test_epochs_that_changed_nothing_are_no_evidence():
     """Rejected epochs are not counted against n_iter_no_change."""
     X, y = prices(600)

@@ -4,7 +4,12 @@ import numpy as np
 from scipy import linalg
 
 from sklearn_lossopt._partitions.looks import LENGTHS, AlongMove, AtPoint
-from sklearn_lossopt._solvers.augmented_lagrangian import MAX_NEWTON, fenchel_gaps, next_width
+from sklearn_lossopt._solvers.augmented_lagrangian import (
+    MAX_NEWTON,
+    fenchel_gaps,
+    next_width,
+    size_from_zero,
+)
 
 # A whole step is good enough if the slope along it is at its end within this part of the first.
 SLOPE_LEFT = 0.5
@@ -51,6 +56,10 @@ class PartitionedLagrangian:
         penalty[-1] = float(not objective.fit_intercept)
         self.penalty, self.v = penalty / rows.scale**2, rows.coordinates(weights)
         y_scale = float(objective.y_scales()[output])
+        sample = rows.objective
+        pieces = sample.loss._breakpoints(sample.targets(sample.subsample(sample.n)))
+        c = np.stack([piece[0][:, output] for piece in pieces])
+        y_scale = max(y_scale, size_from_zero(rows.share, c, penalty))
         error = np.sqrt(len(weights) / rows.objective.n)
         self.first_width = 0.5 * y_scale
         self.width = self.first_width * min(1.0, 2 * error)

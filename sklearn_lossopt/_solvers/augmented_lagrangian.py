@@ -52,6 +52,12 @@ def is_bounded_below(low, high):
     return bool((low <= 0).all() and (high >= 0).all())
 
 
+def size_from_zero(share, c, penalty):
+    """A typical size of raw predictions without an intercept, which begin at 0 however little the
+    targets differ; 0 with one."""
+    return float(share @ np.abs(c).max(axis=0)) if penalty[-1] > 0 else 0.0
+
+
 def next_width(width, first_width, count):
     """The width that follows an outer step of so many Newton steps."""
     if count <= 6:
@@ -135,6 +141,7 @@ class AugmentedLagrangian:
         self.x, self.share, self.penalty, self.v = x, x.share, penalty, v
         parts = zip(*breakpoints, strict=True)
         self.c, self.low, self.high = (np.stack(part, dtype=np.float64) for part in parts)
+        y_scale = max(y_scale, size_from_zero(self.share, self.c, penalty))
         self.width = self.first_width = self._first_width(y_scale)
         # The duals begin in the middle: the smooth loss is then symmetric.
         self.engine = x.lagrangian(

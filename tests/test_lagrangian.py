@@ -232,7 +232,8 @@ def test_outer_steps_follow_the_twin(case):
         # Steps end before rounding: sums in another order leave them a little elsewhere.
         np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max(), rtol=0)
         np.testing.assert_allclose(engine.theta, twin.theta, atol=1e-5)
-        np.testing.assert_allclose(gap, gap_there, rtol=1e-5, atol=1e-7)
+        # The gap has what is left of the gradient, divided by a small penalty.
+        np.testing.assert_allclose(gap, gap_there, rtol=1e-2, atol=1e-7)
         assert count == count_there
         slack = np.nan_to_num(1e-6 * (twin.high - twin.low))
         on = (engine.theta > twin.low + slack) & (engine.theta < twin.high - slack)

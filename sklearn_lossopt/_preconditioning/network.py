@@ -14,6 +14,8 @@ from sklearn_lossopt._engine import ACTIVATION_KERNELS
 FORWARD_BLOCK_ROWS = 4096
 # What sums of weights and squares may be off by, relatively.
 ROUNDING = 1e-6
+# A mean loss that is more than this times that of a typical target is one of outliers.
+OUTLYING = 100.0
 # Activations that leave half of their inputs' variance (He et al. 2015); of the others, Glorot and
 # Bengio (2010).
 HALVING = {"relu", "leaky_relu", "gelu", "silu"}
@@ -165,10 +167,6 @@ def target_range(objective):
     """The least and the greatest target of each output."""
     y = objective.target[objective.subsample(objective.n)]
     return y.min(axis=0), y.max(axis=0)
-
-
-# A mean loss that is more than this times that of a typical target is one of outliers.
-OUTLYING = 100.0
 
 
 def target_units(objective, statistics):

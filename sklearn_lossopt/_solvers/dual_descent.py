@@ -21,7 +21,7 @@ import numpy as np
 from sklearn_lossopt._cache import lazy_property
 from sklearn_lossopt._engine import DualDescent, look_for_stop
 from sklearn_lossopt._solvers.augmented_lagrangian import fenchel_gaps, is_bounded_below, total
-from sklearn_lossopt._solvers.scaled_rows import most_in_matrix
+from sklearn_lossopt._solvers.scaled_rows import most_in_matrix, row_shares
 
 # Sweeps between two measurements of the gap, and numbers read between two looks at signals.
 SWEEPS, SIGNAL_WORK = 5, 2e7
@@ -76,10 +76,7 @@ class DualDescentSolver:
         parts = [np.stack(part).astype(np.float64) for part in zip(*breakpoints, strict=True)]
         self.c, self.low, self.high = parts
         self.l2, self.intercept = objective.l2, objective.fit_intercept
-        weight = objective.weight
-        used = objective.subsample(objective.n)
-        share = np.ones(objective.n) if weight is None else weight[used].astype(np.float64)
-        self.share = share / share.sum()
+        self.share = row_shares(objective)
         self.descent = DualDescent(
             objective.X, objective.sample_indices, shift, self.share, tuple(parts), 0.0, self.l2,
             float(start[-1]) if self.intercept else None, seed,

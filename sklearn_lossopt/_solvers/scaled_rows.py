@@ -24,6 +24,14 @@ def most_in_matrix(objective):
     return MATRIX_SIZE if objective.sparse or objective.in_row_space else DENSE_MATRIX_SIZE
 
 
+def row_shares(objective):
+    """The weights (n,) of the rows used, float64, their sum 1."""
+    share = np.ones(objective.n)
+    if objective.weight is not None:
+        share = objective.weight[objective.subsample(objective.n)].astype(np.float64)
+    return share / share.sum()
+
+
 class ScaledRows:
     """All rows used, extended by the intercept's column and scaled to mean squares of 1.
 
@@ -42,10 +50,7 @@ class ScaledRows:
         # The objective's cache keeps this object, which must not keep the cache in turn.
         self.objective, self.shift = replace(objective, cache=Cache()), shift
         self.block = max(1, int(BLOCK_SIZE / objective.row_size))
-        self.share = np.ones(objective.n)
-        if objective.weight is not None:
-            self.share = objective.weight[objective.subsample(objective.n)].astype(np.float64)
-        self.share = self.share / self.share.sum()
+        self.share = row_shares(objective)
         self.rows = Rows(objective.X, objective.sample_indices, shift)
         sums = np.append(self.rows.column_squares(self.share), float(objective.fit_intercept))
         sums[sums == 0] = 1.0

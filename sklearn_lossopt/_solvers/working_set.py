@@ -23,12 +23,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from sklearn_lossopt._cache import Cache
+from sklearn_lossopt._cache import Cache, lazy_property
 from sklearn_lossopt._engine import look_for_stop
 from sklearn_lossopt._objective import MAX_SAMPLE_ENTRIES
 from sklearn_lossopt._rows import ExtendedRows
 from sklearn_lossopt._solvers.augmented_lagrangian import fenchel_gaps, is_bounded_below, total
 from sklearn_lossopt._solvers.dual_descent import anchored
+from sklearn_lossopt._solvers.scaled_rows import row_shares
 
 # Columns that a working set begins with, or takes in at least if so many ask for it.
 LEAST_COLUMNS = 100
@@ -73,10 +74,7 @@ class WorkingSetLagrangian:
         self.c, self.low, self.high = parts
         used, last = objective.sample_indices, float(objective.fit_intercept)
         self.rows = ExtendedRows(objective.X, used, shift, last)
-        share = np.ones(objective.n)
-        if objective.weight is not None:
-            share = objective.weight[objective.subsample(objective.n)].astype(np.float64)
-        self.share = share / share.sum()
+        self.share = row_shares(objective)
         spread = np.sqrt(self.rows.column_squares(self.share))
         self.spread = np.where(spread > 0, spread, np.inf)
         self.solver_of, self.solver = solver_of, None
@@ -87,7 +85,7 @@ class WorkingSetLagrangian:
         # Which columns the duals of the last model ask for, and how much.
         self.sums = self._sums_at(start)
 
-    @property
+    @lazy_property
     def bounded_below(self):
         """See ``is_bounded_below``."""
         return is_bounded_below(self.low, self.high)
@@ -169,13 +167,9 @@ class WorkingSetLagrangian:
         """Take the solver's model, if its gap over all columns is the smallest so far."""
         n, weights = len(self.share), self._point()
         dual = self.solver.theta[:, :n]
-        if self.intercept:
-            balanced = anchored(dual, self.low, self.high, self.share)
-            dual = dual if balanced is None else balanced
-        else:
-            balanced = dual
-        self.sums = self._sums(dual)
-        gap = math.inf if balanced is None else self._gap(weights, dual)
+        balanced = anchored(dual, self.low, self.high, self.share) if self.intercept else dual
+        self.sums = self._sums(dual if balanced is None else balanced)
+        gap = math.inf if balanced is None else self._gap(weights, balanced)
         if gap < self.gap:
             self.gap, self.weights = gap, weights
             self._zero = np.ones(len(self.spread), bool)

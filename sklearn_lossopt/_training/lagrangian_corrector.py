@@ -57,7 +57,7 @@ def piecewise_linear_solver(objective, x, y, output, *start):
 
 def dual_descent_solver(objective, shift, y, output, start, seed):
     """The solver of one output that comes first where ``descends``."""
-    pieces = [tuple(part[:, output] for part in piece) for piece in objective.loss._breakpoints(y)]
+    pieces = _of_output(objective.loss._breakpoints(y), output)
     return DualDescentSolver(objective, shift, pieces, start, seed)
 
 
@@ -68,9 +68,14 @@ def smooth_solver(objective, x, y, output, *start):
     return SmoothLagrangian(x, pieces, form.conjugate, objective.n, *start)
 
 
+def _of_output(pieces, output):
+    """The pieces of all outputs, of one."""
+    return [tuple(part[:, output] for part in piece) for piece in pieces]
+
+
 def _pieces_of(pieces, output, x):
     """Those of one output and, among x's unit rows, those of the penalty."""
-    pieces = [tuple(part[:, output] for part in piece) for piece in pieces]
+    pieces = _of_output(pieces, output)
     return list(x.extend(pieces)) if isinstance(x, WithUnitRows) else pieces
 
 
@@ -235,8 +240,7 @@ class AugmentedLagrangianCorrector:
             around = None if shift is None else shift[columns]
             return self._lagrangian(part, around, None, y, output, y_scale, weights)
 
-        pieces = objective.loss._breakpoints(y)
-        pieces = [tuple(part[:, output] for part in piece) for piece in pieces]
+        pieces = _of_output(objective.loss._breakpoints(y), output)
         return WorkingSetLagrangian(objective, shift, pieces, weights, solver_of)
 
     def _lagrangian(self, objective, shift, null, y, output, y_scale, weights):
